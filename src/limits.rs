@@ -1,0 +1,120 @@
+//! Every bound and every wait, by name, with its default and its reason.
+//!
+//! The struct is read straight from `[limits]` of the configuration: a second
+//! type with the same forty fields would say nothing more. `config::check`
+//! refuses values that make no sense.
+
+use serde::Deserialize;
+
+macro_rules! limits {
+    ($($(#[doc = $doc:expr])+ $name:ident: $kind:ty = $default:expr,)+) => {
+        /// Bounds and waits. Durations are milliseconds, sizes are bytes.
+        #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Limits {
+            $($(#[doc = $doc])+ pub $name: $kind,)+
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        impl Limits {
+            /// Each setting's name and value, in the order of this file.
+            #[must_use]
+            pub fn entries(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name as u64),)+]
+            }
+        }
+    };
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+limits! {
+    /// A client that has not finished its TLS handshake by then is closed.
+    handshake_timeout_ms: u64 = 5_000,
+    /// Handshakes under way at a time; further ones wait their turn, so that a
+    /// flood of new clients cannot starve those already in.
+    handshakes_max: usize = 256,
+    /// Clients at a time; lowered at start to what the open-file limit allows.
+    clients_max: usize = 10_000,
+    /// Clients of one user at a time, so that one service cannot lock out the rest.
+    clients_per_user_max: usize = 5_000,
+    /// Connections the kernel may hold before they are accepted.
+    listen_backlog: u32 = 1_024,
+    /// Idle time after which TCP keepalive probes a peer.
+    keepalive_ms: u64 = 60_000,
+    /// How long sent bytes may stay unacknowledged before a peer is given up.
+    tcp_user_timeout_ms: u64 = 30_000,
+    /// A client in the middle of a request that makes no progress for this long is closed.
+    request_stall_timeout_ms: u64 = 30_000,
+    /// A client that sends nothing for this long is closed; 0 is never, since
+    /// long-lived subscribers and pools are normal.
+    client_idle_timeout_ms: u64 = 0,
+    /// The longest a client may stay connected; 0 is until its certificate ends.
+    session_age_max_ms: u64 = 0,
+    /// Arguments of one command.
+    request_args_max: usize = 1_048_576,
+    /// One argument; Redis' proto-max-bulk-len.
+    bulk_bytes_max: usize = 512 * MIB,
+    /// A larger request travels on a link of its own, where it can be aborted
+    /// without harm to others.
+    shared_request_bytes_max: usize = MIB,
+    /// Requests of one client awaiting replies; past that it is not read.
+    client_in_flight_max: usize = 1_024,
+    /// Unread output past which a client's requests are not read.
+    client_output_soft_bytes: usize = MIB,
+    /// Unread output past which a client is closed.
+    client_output_hard_bytes: usize = 64 * MIB,
+    /// A client with unread output that reads nothing for this long is closed.
+    client_output_stall_timeout_ms: u64 = 60_000,
+    /// As above, while others wait behind a very large reply of its.
+    large_reply_stall_timeout_ms: u64 = 10_000,
+    /// A reply larger than this takes its shared link for itself.
+    large_reply_bytes: usize = MIB,
+    /// Connecting to a backend and greeting it, all together.
+    connect_timeout_ms: u64 = 2_000,
+    /// A reply that has not begun so long after its request was written ends its
+    /// shared link. Blocking commands are not subject to it.
+    op_timeout_ms: u64 = 60_000,
+    /// How long a request may wait while no link of its lane is healthy.
+    fail_fast_ms: u64 = 250,
+    /// How many requests may wait for a link of their lane to be ready.
+    fail_fast_commands: usize = 1_024,
+    /// Shared links of one lane in one worker; fewer links make larger batches.
+    shared_links_max: usize = 1,
+    /// Requests in flight on one shared link.
+    link_in_flight_max: usize = 4_096,
+    /// Request bytes waiting to be written on one link.
+    link_queue_bytes_max: usize = 4 * MIB,
+    /// Commands after which a shared link proves that it is still in step.
+    fence_commands: u64 = 1_024,
+    /// Time in use after which a shared link proves that it is still in step.
+    fence_ms: u64 = 1_000,
+    /// Pinned links in total; 0 is as many as `clients_max`.
+    pinned_links_max: usize = 0,
+    /// A shared link is drained and replaced at this age, within a tenth.
+    link_age_max_ms: u64 = 3_600_000,
+    /// A link unused for this long is closed.
+    link_idle_timeout_ms: u64 = 600_000,
+    /// The first wait after a failed connection; doubles, with full jitter.
+    reconnect_min_ms: u64 = 50,
+    /// The longest wait between two attempts.
+    reconnect_max_ms: u64 = 5_000,
+    /// An idle shared link is probed with PING this often.
+    probe_interval_ms: u64 = 5_000,
+    /// A probe unanswered for this long ends its link.
+    probe_timeout_ms: u64 = 2_000,
+    /// After SIGTERM, how long clients may take to finish.
+    drain_timeout_ms: u64 = 30_000,
+    /// After a last error line, how long a client may take to read it.
+    linger_timeout_ms: u64 = 2_000,
+    /// After a last error line, how much more of a client's input is discarded.
+    linger_bytes_max: usize = MIB,
+    /// Arrays within arrays in a reply.
+    reply_depth_max: usize = 128,
+}

@@ -1,0 +1,3 @@
+//! The `respgate` binary: arguments in, exit code out.
+
+fn main() {}
