@@ -10,7 +10,7 @@ mod request;
 pub mod write;
 
 pub use args::{Args, args};
-pub use outbox::Outbox;
+pub use outbox::{Outbox, SHARE_MIN};
 pub use reply::{ReplyError, ReplyScanner};
 pub use request::{Found, Request, RequestError, RequestLimits, RequestScanner};
 
