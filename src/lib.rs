@@ -3,5 +3,6 @@
 
 pub mod command;
 pub mod fault;
+pub mod identity;
 pub mod limits;
 pub mod secret;
