@@ -3,6 +3,7 @@
 
 pub mod command;
 pub mod fault;
+pub mod identity;
 pub mod limits;
 pub mod resp;
 pub mod secret;
