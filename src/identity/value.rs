@@ -219,4 +219,16 @@ mod tests {
             assert_ne!(text(left).folded(), text(right).folded());
         }
     }
+
+    /// `24 20` is the header of 32 bytes of a constructed OCTET STRING, and `$ ` in ASCII.
+    #[test]
+    fn text_and_der_of_the_same_bytes_are_encoded_differently() {
+        let bytes = format!("$ {}", "a".repeat(32));
+        let encoded = [read(bytes.as_bytes()), text(&bytes)].map(|value| {
+            let mut out = Vec::new();
+            value.encode(&mut out);
+            out
+        });
+        assert_ne!(encoded[0], encoded[1]);
+    }
 }

@@ -78,6 +78,7 @@ fn an_error_names_what_is_there_and_a_way_out() {
             r"';' at character 5 is not escaped: write \; if it belongs to the value, or ',' if it separates two parts",
         ),
         ("CN=<a>", r"'<' at character 4 is not escaped: write \< if it belongs to the value"),
+        ("CN=a>", r"'>' at character 5 is not escaped: write \> if it belongs to the value"),
         ("CN=a\"b", "'\"' at character 5 is not escaped: write \\\" if it belongs to the value"),
         (
             r"CN=a\z",

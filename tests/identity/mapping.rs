@@ -66,6 +66,19 @@ fn a_refusal_names_the_nearest_line_and_how_it_differs() {
 }
 
 #[test]
+fn a_line_that_ignores_case_is_not_told_about_case() {
+    for (text, reason, why) in [
+        ("o=ACME,cn=SVC", Reason::RdnOrder, "it would match if its order were reversed"),
+        ("CN=SVC,O=Other", Reason::NoMapping, "RDN 2: line O=Other, certificate O=Acme"),
+    ] {
+        let users = vec![make::user("app", vec![make::line(text).with_ignore_case(true)])];
+        let map = UserMap::build(users).expect("a sound map");
+        let expected = format!("the nearest line is {text:?} of user \"app\": {why}");
+        assert_eq!(refusal(&map, &make::fixture("v14_utf8.pem")), (reason, expected));
+    }
+}
+
+#[test]
 fn a_subject_like_no_line_is_told_as_such() {
     let map = make::map(&[("a", "CN=else,O=ORG")]);
     let expected = (Reason::NoMapping, "no certificate_subject_line begins with CN=CLIENT1".to_owned());
