@@ -7,3 +7,6 @@ pub mod identity;
 pub mod limits;
 pub mod resp;
 pub mod secret;
+pub mod session;
+pub mod upstream;
+pub mod worker;
