@@ -4,5 +4,6 @@
 pub mod command;
 pub mod fault;
 pub mod identity;
+pub mod io;
 pub mod limits;
 pub mod secret;
