@@ -2,6 +2,7 @@
 //! its TLS certificate.
 
 pub mod command;
+pub mod config;
 pub mod fault;
 pub mod identity;
 pub mod io;

@@ -19,6 +19,7 @@ use rustls::{InconsistentKeys, NoKeyLog, RootCertStore, ServerConfig, SupportedP
 
 pub use reason::{detail, reason};
 use verify::ClientVerifier;
+pub(crate) use verify::rsa_bits;
 pub use verify::take_shown;
 
 /// The smallest RSA key that is accepted, of the server and of clients.
@@ -135,7 +136,7 @@ pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsErr
 }
 
 /// Checks each CA by itself, so that an error can name the one that is unusable.
-fn client_roots(settings: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
+pub(crate) fn client_roots(settings: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for (index, ca) in settings.iter().enumerate() {
         roots.add(ca.clone()).map_err(|why| TlsError::ClientCa { index, why })?;

@@ -3,5 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in these files fails a test, in helpers too")]
 
+mod defaults;
 mod pki;
 mod tls;
+mod world;

@@ -153,7 +153,7 @@ fn names_a_purpose(leaf: &CertificateDer<'_>) -> Result<(), Error> {
 }
 
 /// The size of a certificate's RSA key, if that is what it has.
-fn rsa_bits(certificate: &X509Certificate<'_>) -> Option<usize> {
+pub(crate) fn rsa_bits(certificate: &X509Certificate<'_>) -> Option<usize> {
     match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) => Some(modulus_bits(key.modulus)),
         _ => None,
