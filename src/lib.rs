@@ -1,6 +1,7 @@
 //! respgate: a gateway that speaks the Redis protocol and lets a client in by
 //! its TLS certificate.
 
+pub mod cli;
 pub mod command;
 pub mod config;
 pub mod fault;

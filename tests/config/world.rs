@@ -75,4 +75,9 @@ impl World {
         let surroundings = Surroundings { variable: &variable, now: NOW, cores: 4 };
         load_in(&self.path("respgate.toml"), &surroundings)
     }
+
+    /// A text with this directory's name taken out.
+    pub(crate) fn without_directory(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.directory.path().display()), "")
+    }
 }
