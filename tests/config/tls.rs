@@ -346,6 +346,47 @@ fn settings_without_a_ca_or_with_another_key_make_no_listener() {
     assert_eq!(certified_key(vec![a.der()], b.key_der()).unwrap_err(), TlsError::KeyMismatch);
 }
 
+/// The accept loop runs its handshakes on one thread: each that is refused must
+/// find its own client's certificate, however they are interleaved.
+#[tokio::test]
+async fn each_of_many_handshakes_on_a_thread_finds_its_own_certificate() {
+    let gate = Gate::new();
+    let acceptor = tokio_rustls::TlsAcceptor::from(gate.config());
+    let other = Ca::new("Other CA");
+    let mut handshakes = tokio::task::JoinSet::new();
+    for number in 0..64 {
+        let (leaf, expected) = match number % 4 {
+            0 => (other.issue("app", pki::for_clients), Some(Reason::UntrustedIssuer)),
+            1 => (gate.ca.issue("app", pki::expired), Some(Reason::Expired)),
+            2 => (gate.ca.issue("app", pki::for_clients), Some(Reason::NoClientCertificate)),
+            _ => (gate.ca.issue("app", pki::for_clients), None),
+        };
+        let shows = (expected != Some(Reason::NoClientCertificate)).then(|| (vec![leaf.der()], &leaf));
+        let client = client(&gate.ca, BOTH[number % 2], shows);
+        let connector = tokio_rustls::TlsConnector::from(client);
+        let name = ServerName::try_from("localhost").unwrap();
+        // A pipe this small takes many turns to pass a flight.
+        let (here, there) = tokio::io::duplex(64 + number);
+        let client = tokio::spawn(async move { drop(connector.connect(name, there).await) });
+        let acceptor = acceptor.clone();
+        handshakes.spawn(async move {
+            let failed = acceptor.accept(here).await.err();
+            let shown = take_shown();
+            client.abort();
+            let reason = failed.as_ref().map(reason);
+            assert_eq!(reason, expected);
+            let shows = matches!(reason, Some(Reason::UntrustedIssuer | Reason::Expired));
+            assert_eq!(shown, shows.then(|| leaf.der()));
+        });
+    }
+    let all = async {
+        while let Some(one) = handshakes.join_next().await {
+            one.unwrap()
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), all).await.unwrap();
+}
+
 proptest::proptest! {
     #[test]
     fn no_bytes_in_place_of_a_certificate_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..512)) {
