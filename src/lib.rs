@@ -1,9 +1,12 @@
 //! respgate: a gateway that speaks the Redis protocol and lets a client in by
 //! its TLS certificate.
 
+pub mod cli;
 pub mod command;
+pub mod config;
 pub mod fault;
 pub mod identity;
+pub mod io;
 pub mod limits;
 pub mod resp;
 pub mod secret;
