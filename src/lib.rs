@@ -4,4 +4,5 @@
 pub mod command;
 pub mod fault;
 pub mod limits;
+pub mod observe;
 pub mod secret;
