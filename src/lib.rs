@@ -1,6 +1,7 @@
 //! respgate: a gateway that speaks the Redis protocol and lets a client in by
 //! its TLS certificate.
 
+pub mod admin;
 pub mod command;
 pub mod fault;
 pub mod limits;
