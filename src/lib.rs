@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod command;
 pub mod fault;
+pub mod identity;
 pub mod limits;
 pub mod observe;
 pub mod secret;
