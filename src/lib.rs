@@ -2,6 +2,7 @@
 //! its TLS certificate.
 
 pub mod admin;
+pub mod cli;
 pub mod command;
 pub mod fault;
 pub mod identity;
