@@ -13,6 +13,7 @@
 mod attribute;
 mod certificate;
 mod der;
+mod encode;
 mod line;
 mod line_error;
 mod lint;
