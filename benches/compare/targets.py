@@ -111,7 +111,10 @@ class Process:
 
 
 class Certificates:
-    """A CA, one server certificate for every front and one client certificate, on P-256."""
+    """A CA, one server certificate for every front and one client certificate, on P-256.
+
+    `client_context` is what a client of ours connects with.
+    """
 
     def __init__(self, folder):
         folder.mkdir()
@@ -128,6 +131,8 @@ class Certificates:
         self.server_bundle = folder / "server.pem"
         self.server_bundle.write_text(self.server.read_text() + self.server_key.read_text())
         self.server_bundle.chmod(0o600)
+        self.client_context = ssl.create_default_context(cafile=self.ca)
+        self.client_context.load_cert_chain(self.client, self.client_key)
 
     def _make(self, name, subject, extensions, signed=True):
         argv = ["openssl", "req", "-x509", "-config", "req.cnf", "-newkey", "ec", "-pkeyopt",
@@ -141,12 +146,6 @@ class Certificates:
         if made.returncode != 0:
             raise Broken(f"openssl made no {name} certificate: {made.stderr.strip()}")
         (self.folder / f"{name}.key").chmod(0o600)
-
-    def client_context(self):
-        """What a client of ours connects with."""
-        context = ssl.create_default_context(cafile=self.ca)
-        context.load_cert_chain(self.client, self.client_key)
-        return context
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,7 +265,7 @@ class Lab:
         if not front.tls:
             return plain
         try:
-            return self.certificates.client_context().wrap_socket(plain, server_hostname=HOST)
+            return self.certificates.client_context.wrap_socket(plain, server_hostname=HOST)
         except OSError:
             plain.close()
             raise
