@@ -1,3 +1,4 @@
 //! The command line: one command a file.
 
 pub mod cert;
+pub mod demo;
