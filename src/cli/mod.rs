@@ -1,9 +1,5 @@
-<<<<<<< HEAD
-//! The command line: one file a command.
-
-pub mod check;
-=======
 //! The command line: one command a file.
 
 pub mod cert;
->>>>>>> tooling
+pub mod check;
+pub mod demo;
