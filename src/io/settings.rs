@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::problem::Problems;
+use super::tls::TlsSettings;
 use crate::identity::UserMap;
-use crate::io::tls::TlsSettings;
 use crate::limits::Limits;
+pub use crate::observe::log::Format as LogFormat;
 
 /// The most workers that may be configured.
 pub const WORKERS_MAX: usize = 256;
@@ -31,8 +31,6 @@ pub struct Settings {
     pub audit: Audit,
     /// Worker threads; at least 1.
     pub workers: usize,
-    /// What somebody should look at; only warnings.
-    pub warnings: Problems,
 }
 
 /// Where clients come in.
@@ -89,16 +87,6 @@ pub struct Log {
     pub format: LogFormat,
     /// A filter in the syntax of `tracing_subscriber::EnvFilter`, known to parse.
     pub level: String,
-}
-
-/// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For a person.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Where the audit goes.
