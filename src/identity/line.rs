@@ -4,9 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Name;
 use super::name::Rdn;
-use super::parse::{LineError, parse};
+use super::parse::parse;
+use super::{LineError, Name};
 
 /// How a name differs from the one a line asks for, the nearest cause first.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -114,10 +114,12 @@ impl fmt::Display for Value {
     }
 }
 
-/// Invisible, or moves its neighbours: zero-width characters, line and paragraph
-/// separators, bidirectional marks, the byte order mark.
+/// Invisible, looks like a space, or moves its neighbours: two texts that differ
+/// in it look the same.
 fn is_deceptive(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    (c.is_whitespace() && c != ' ')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e01ef}')
 }
 
 #[cfg(test)]
@@ -200,6 +202,7 @@ mod tests {
             ("svc\nCN=admin", "svc\\0ACN=admin"),
             ("a\0b", "a\\00b"),
             ("x\u{202e}y\u{9b}", "x\\E2\\80\\AEy\\C2\\9B"),
+            ("svc\u{a0}", "svc\\C2\\A0"),
             ("Łukasz", "Łukasz"),
         ] {
             assert_eq!(text(value).to_string(), printed);
@@ -215,5 +218,17 @@ mod tests {
         for (left, right) in [("AcmeCorp", "Acme Corp"), ("é", "e\u{301}"), (" ", ""), ("a\u{a0}", "a")] {
             assert_ne!(text(left).folded(), text(right).folded());
         }
+    }
+
+    /// `24 20` is the header of 32 bytes of a constructed OCTET STRING, and `$ ` in ASCII.
+    #[test]
+    fn text_and_der_of_the_same_bytes_are_encoded_differently() {
+        let bytes = format!("$ {}", "a".repeat(32));
+        let encoded = [read(bytes.as_bytes()), text(&bytes)].map(|value| {
+            let mut out = Vec::new();
+            value.encode(&mut out);
+            out
+        });
+        assert_ne!(encoded[0], encoded[1]);
     }
 }

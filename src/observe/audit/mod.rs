@@ -23,6 +23,8 @@ use std::thread::{self, JoinHandle};
 use thiserror::Error;
 use time::OffsetDateTime;
 
+use crate::config;
+
 mod pen;
 mod record;
 
@@ -40,6 +42,12 @@ pub enum Target {
     Stdout,
     /// Appended to this file, which is made with mode 0600 if there is none.
     File(PathBuf),
+}
+
+impl From<&config::Audit> for Target {
+    fn from(audit: &config::Audit) -> Self {
+        audit.file.clone().map_or(Self::Stdout, Self::File)
+    }
 }
 
 /// The queue was full: this record will not be written, only counted.
