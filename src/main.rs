@@ -19,6 +19,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, for a moment")]
 enum Command {
     /// Run the gateway
     Run(run::Args),

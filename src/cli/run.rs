@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::admin::{self, Admin, Health, NotReady};
 use crate::config::{self, Loaded, Problems};
 use crate::io::{Control, Handles, StartError, start};
-use crate::observe::audit::{self, AuditError, Target};
+use crate::observe::audit::{self, AuditError};
 use crate::observe::log::{self, LogError};
 use crate::observe::metrics::{Flow, Registry};
 
@@ -63,12 +63,11 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn gateway(path: &Path) -> Result<(), RunError> {
     let Loaded { settings, warnings } = config::load(path).map_err(|problems| refusal(&problems))?;
-    log::start(settings.log.format, &settings.log.level)?;
+    log::start(&settings.log)?;
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug: one task has ended")));
     warn_of(&warnings);
     harden();
-    let target = settings.audit.file.clone().map_or(Target::Stdout, Target::File);
-    let (audit, writer) = audit::start(target)?;
+    let (audit, writer) = audit::start((&settings.audit).into())?;
     let registry = Arc::new(Registry::new()?);
     let admin = settings.admin;
     let database = settings.database.address.to_string();

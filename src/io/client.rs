@@ -22,7 +22,7 @@ use super::listen::Accepted;
 use super::{linger, tls};
 use crate::fault::Reference;
 use crate::identity::{Certificate, Permit, Reason, Refusal};
-use crate::observe::audit::{Outcome, Record};
+use crate::observe::audit::{Lost, Outcome, Record};
 use crate::resp::write;
 use crate::session::{Fate, SessionId};
 
@@ -70,7 +70,11 @@ pub(super) async fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted)
     };
     match outcome {
         Ok((permit, _user_place)) => {
-            shared.accepted(peer, &permit, &tls);
+            // Nobody comes in unseen.
+            if shared.accepted(peer, &permit, &tls).is_err() {
+                tracing::error!(%peer, "client closed: its audit record could not be queued");
+                return;
+            }
             run(&hub, &shared, permit, peer, tls).await;
         }
         Err(refusal) => {
@@ -294,7 +298,7 @@ fn read_in(
 
 impl Shared {
     /// Notes a client that was let in.
-    fn accepted(&self, peer: SocketAddr, permit: &Permit, tls: &TlsStream<TcpStream>) {
+    fn accepted(&self, peer: SocketAddr, permit: &Permit, tls: &TlsStream<TcpStream>) -> Result<(), Lost> {
         let (_, connection) = tls.get_ref();
         let mut record = Record::new(Outcome::Accepted, self.address, peer);
         describe(&mut record, permit.certificate());
@@ -304,8 +308,9 @@ impl Shared {
             connection.protocol_version().and_then(|version| version.as_str()).map(str::to_owned);
         record.tls_cipher =
             connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(str::to_owned);
-        self.audit(&record);
+        self.audit.record(&record)?;
         tracing::debug!(%peer, user = permit.user().name, rule = %permit.rule(), "client accepted");
+        Ok(())
     }
 
     /// Notes a client that was not let in.
@@ -325,7 +330,9 @@ impl Shared {
         record.reason = Some(refusal.reason().as_str());
         record.detail = Some(refusal.detail().to_owned());
         record.reference = Some(reference.to_string());
-        self.audit(&record);
+        if self.audit.record(&record).is_err() {
+            tracing::error!(%peer, %reference, "an audit record was lost: its queue is full");
+        }
         *hub.closed.borrow_mut().entry(refusal.reason().as_str()).or_default() += 1;
         tracing::info!(%peer, %reference, reason = %refusal.reason(), detail = refusal.detail(), "client refused");
     }

@@ -19,7 +19,7 @@ use super::thread::{self, Post};
 use super::tls::{self, TlsError};
 use super::{Settings, WORKERS_MAX, needs_restart};
 use crate::fault::Reference;
-use crate::observe::audit::{Audit, Record};
+use crate::observe::audit::Audit;
 use crate::observe::metrics::Registry;
 use crate::worker::Seed;
 
@@ -44,7 +44,7 @@ pub(super) struct Shared {
     pub(super) clients_max: usize,
     /// Whether each worker's last connection to the backend failed.
     pub(super) failing: Vec<AtomicBool>,
-    audit: Audit,
+    pub(super) audit: Audit,
 }
 
 /// How far the gateway's life has come.
@@ -225,13 +225,6 @@ impl Control {
 }
 
 impl Shared {
-    /// Queues an audit record; one that is lost is counted and told of by the audit.
-    pub(super) fn audit(&self, record: &Record) {
-        if self.audit.record(record).is_err() {
-            tracing::error!("an audit record was lost: its queue is full");
-        }
-    }
-
     /// A new reference for an error line and the records about it.
     pub(super) fn reference(&self) -> Reference {
         // Without randomness references repeat, and nothing else depends on them.

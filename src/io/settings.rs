@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use super::tls::TlsSettings;
 use crate::identity::UserMap;
 use crate::limits::Limits;
-pub use crate::observe::log::Format as LogFormat;
 
 /// The most workers that may be configured.
 pub const WORKERS_MAX: usize = 256;
@@ -87,6 +86,16 @@ pub struct Log {
     pub format: LogFormat,
     /// A filter in the syntax of `tracing_subscriber::EnvFilter`, known to parse.
     pub level: String,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For a person.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// Where the audit goes.
