@@ -79,7 +79,7 @@ limits! {
     /// Connecting to a backend and greeting it, all together.
     connect_timeout_ms: u64 = 2_000,
     /// A reply that has not begun so long after its request was written ends its
-    /// shared link. Blocking commands are not subject to it.
+    /// link. Blocking commands are not subject to it.
     op_timeout_ms: u64 = 60_000,
     /// How long a request may wait while no link of its lane is healthy.
     fail_fast_ms: u64 = 250,

@@ -53,6 +53,15 @@ pub enum Stall {
     Lane,
 }
 
+/// Why a session cannot have a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaneRefusal {
+    /// The backend refused the database, in these words: the client's own matter.
+    Backend(String),
+    /// The backend could not be asked.
+    Unavailable,
+}
+
 /// What becomes of a client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
@@ -123,8 +132,8 @@ pub struct Session {
     pub mid_frame: bool,
     /// Why the next request waits, if it does.
     pub stall: Option<Stall>,
-    /// The error line of the lane that it waited for.
-    pub lane_refusal: Option<String>,
+    /// Why it cannot have the lane that it waited for.
+    pub lane_refusal: Option<LaneRefusal>,
     /// What becomes of the connection.
     pub fate: Fate,
     /// The client has sent all that it will, and some of it still waits.

@@ -54,6 +54,8 @@ pub enum Phase {
 pub enum Expect {
     /// One reply, whatever it says.
     Reply,
+    /// As `Reply`, of a command that may take as long as it likes.
+    Patient,
     /// Exactly this, which goes to nobody. `strict`: an error is as bad as any
     /// other reply, since it follows a script.
     Fence {

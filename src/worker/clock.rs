@@ -65,12 +65,15 @@ impl Worker {
         let since = |at: Instant| now.saturating_duration_since(at);
         let ms = Duration::from_millis;
         let limits = &self.limits;
-        let pinned = matches!(link.role, LinkRole::Pinned(_));
-        let only_fences = link.pending.iter().all(|ticket| matches!(ticket.expect, Expect::Fence { .. }));
-        let patience = if only_fences { limits.probe_timeout_ms } else { limits.op_timeout_ms };
-        if pinned {
+        if matches!(link.role, LinkRole::Pinned(_)) {
+            let patient = link.pending.front().is_none_or(|ticket| ticket.expect == Expect::Patient);
+            if !patient && !link.paused && since(link.progress_at) >= ms(limits.op_timeout_ms) {
+                self.lose_link(id, Loss::OpTimeout, now);
+            }
             return;
         }
+        let only_fences = link.pending.iter().all(|ticket| matches!(ticket.expect, Expect::Fence { .. }));
+        let patience = if only_fences { limits.probe_timeout_ms } else { limits.op_timeout_ms };
         if !link.pending.is_empty() && !link.paused && since(link.progress_at) >= ms(patience) {
             return self.lose_link(id, Loss::OpTimeout, now);
         }

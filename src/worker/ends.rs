@@ -6,11 +6,11 @@ use thiserror::Error;
 
 use super::{Report, Step, Worker};
 use crate::resp::ReplyError;
-use crate::session::{Fate, SessionId, Upload};
+use crate::session::{Fate, LaneRefusal, SessionId, Upload};
 use crate::upstream::{Expect, GreetError, Link, LinkId, LinkRole};
 
 /// The answer to a request no byte of which has been written.
-const NOT_SENT: &str = "ERR respgate: backend unavailable, command not sent";
+pub(super) const NOT_SENT: &str = "ERR respgate: backend unavailable, command not sent";
 
 /// The answer to a request that may have reached the backend.
 const OUTCOME_UNKNOWN: &str = "ERR respgate: connection to the backend was lost, outcome unknown";
@@ -127,8 +127,8 @@ impl Worker {
         self.note_failure(&link, &loss, now);
         let lane = &mut self.lanes[link.lane];
         let refusal = match &loss {
-            Loss::Greeting(GreetError::Select(text)) => text.clone(),
-            _ => NOT_SENT.to_owned(),
+            Loss::Greeting(GreetError::Select(text)) => LaneRefusal::Backend(text.clone()),
+            _ => LaneRefusal::Unavailable,
         };
         for id in std::mem::take(&mut lane.waiters) {
             if let Some(session) = self.sessions.get_mut(id) {

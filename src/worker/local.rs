@@ -4,12 +4,13 @@
 use std::time::Instant;
 
 use super::Worker;
+use super::ends::NOT_SENT;
 use super::input::Input;
 use super::requests::{Flow, arguments};
 use crate::command::Answer;
 use crate::resp::{Proto, Request, write};
 use crate::session::answer::{self, WRONGPASS};
-use crate::session::{About, ReplyMode, SessionId, Stall, Via, hello};
+use crate::session::{About, LaneRefusal, ReplyMode, SessionId, Stall, Via, hello};
 use crate::upstream::{Expect, LaneId};
 
 /// Redis' text for database numbers that it does not have.
@@ -159,9 +160,18 @@ impl Worker {
     /// accepted a greeting for it. Otherwise the session waits, or has been given the
     /// backend's refusal.
     fn greeted_lane(&mut self, id: SessionId, proto: Proto, db: u32, now: Instant) -> Result<LaneId, Flow> {
-        if let Some(text) = self.sessions.get_mut(id).and_then(|session| session.lane_refusal.take()) {
-            self.answer_error(id, &text);
-            return Err(Flow::Done);
+        match self.sessions.get_mut(id).and_then(|session| session.lane_refusal.take()) {
+            Some(LaneRefusal::Backend(text)) => {
+                self.answer_error(id, &text);
+                return Err(Flow::Done);
+            }
+            Some(LaneRefusal::Unavailable) => {
+                // What follows was meant for the database or the protocol asked for.
+                self.answer_error(id, NOT_SENT);
+                self.end_client(id);
+                return Err(Flow::Done);
+            }
+            None => {}
         }
         let Some(lane) = self.sibling_lane(id, proto, db) else { return Err(Flow::Done) };
         if self.lanes[lane].server.is_some() {

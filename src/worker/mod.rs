@@ -290,6 +290,11 @@ impl Worker {
     pub fn link_wrote(&mut self, id: LinkId, count: usize, now: Instant) {
         let Some(link) = self.links.get_mut(id) else { return };
         link.wrote(count);
+        if matches!(link.role, LinkRole::Pinned(_)) {
+            // A large request on its way is progress. On a shared link others' requests
+            // would make a backend that hangs look alive.
+            link.progress_at = now;
+        }
         if link.backlog() <= self.limits.link_queue_bytes_max / 2 && !link.waiters.is_empty() {
             self.ready.append(&mut link.waiters);
             self.run_ready(now);

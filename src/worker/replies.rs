@@ -232,7 +232,9 @@ impl Worker {
                 }
             }
             // An error stands for all the confirmations of its request.
-            Expect::Reply | Expect::Confirmations(_) => self.give(session, input, len, true, now),
+            Expect::Reply | Expect::Patient | Expect::Confirmations(_) => {
+                self.give(session, input, len, true, now)
+            }
         }
         if let Some(link) = self.links.get_mut(id) {
             link.settle(1);
@@ -318,7 +320,7 @@ impl Worker {
                 match (push, link) {
                     (Some(owner), _) => (owner, Stream { bytes: 0, completes: false }),
                     (None, Some(ticket)) => match ticket.expect {
-                        Expect::Reply | Expect::Exec(_) => {
+                        Expect::Reply | Expect::Patient | Expect::Exec(_) => {
                             (ticket.session, Stream { bytes: 0, completes: true })
                         }
                         _ if held < REPLY_BYTES_MAX => return Ok(()),

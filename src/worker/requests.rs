@@ -363,7 +363,11 @@ impl Worker {
                 self.wake_pinned(id);
                 return Flow::Done;
             }
-            Class::Wait => self.send_ping(id, link, now),
+            Class::Wait => {
+                expect = Expect::Patient;
+                self.send_ping(id, link, now);
+            }
+            Class::Pin(Why::Block | Why::Unknown) => expect = Expect::Patient,
             _ => {}
         }
         self.send_pinned(id, link, input, request.len, expect, now);
