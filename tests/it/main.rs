@@ -1,0 +1,15 @@
+//! The real gateway between real clients and a real redis-server.
+//!
+//! `world` is what a test stands in, `wire` its client, `resp` its own reader of
+//! replies. Each other file is a theme. Run with `make test`, or, once that has
+//! installed what is needed, `cargo test --test it`.
+
+mod backend;
+mod gateway;
+mod log;
+mod pki;
+mod resp;
+mod wire;
+mod world;
+
+mod sessions;
