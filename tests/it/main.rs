@@ -5,6 +5,7 @@
 //! installed what is needed, `cargo test --test it`.
 
 mod backend;
+mod clients;
 mod gateway;
 mod log;
 mod pki;
@@ -13,3 +14,4 @@ mod wire;
 mod world;
 
 mod sessions;
+mod tools;

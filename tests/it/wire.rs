@@ -164,10 +164,12 @@ impl Client {
         }
     }
 
-    /// The TLS version and whether the server gave tickets; nothing on a plain connection.
-    pub(crate) fn tls_facts(&self) -> Option<(rustls::ProtocolVersion, u32)> {
+    /// The TLS version, how many tickets the server gave, and whether this is a
+    /// resumed session; nothing on a plain connection.
+    pub(crate) fn tls_facts(&self) -> Option<(rustls::ProtocolVersion, u32, bool)> {
         let Stream::Tls(stream) = &self.stream else { return None };
-        Some((stream.conn.protocol_version()?, stream.conn.tls13_tickets_received()))
+        let is_resumed = stream.conn.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+        Some((stream.conn.protocol_version()?, stream.conn.tls13_tickets_received(), is_resumed))
     }
 
     /// From now on a write gives up after this long.
