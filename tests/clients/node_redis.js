@@ -77,8 +77,8 @@ async function main() {
   });
   await two;
   assert.deepEqual(received, ['hello', 'world']);
-  await subscriber.unsubscribe();
-  await subscriber.pUnsubscribe();
+  await subscriber.unsubscribe(key('news'));
+  await subscriber.pUnsubscribe(key('p.*'));
   await subscriber.close();
 
   // Waiting.
