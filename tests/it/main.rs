@@ -6,6 +6,7 @@
 
 mod backend;
 mod clients;
+mod echo;
 mod gateway;
 mod log;
 mod pki;

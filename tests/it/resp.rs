@@ -39,6 +39,16 @@ impl Value {
         }
     }
 
+    /// All text in it, however deep, one after the other.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut all = self.bytes().to_vec();
+        for item in self.items() {
+            all.extend_from_slice(&item.to_bytes());
+            all.push(b' ');
+        }
+        all
+    }
+
     /// The elements of an aggregate; those of a map flattened.
     pub(crate) fn items(&self) -> Vec<Self> {
         match self {
