@@ -5,6 +5,7 @@
 //! installed what is needed, `cargo test --test it`.
 
 mod backend;
+mod bad;
 mod clients;
 mod echo;
 mod gateway;
@@ -14,5 +15,6 @@ mod resp;
 mod wire;
 mod world;
 
+mod operate;
 mod sessions;
 mod tools;

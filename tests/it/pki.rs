@@ -13,6 +13,7 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 
 /// A certificate and its key, as PEM.
@@ -161,7 +162,14 @@ pub(crate) fn client_config_for(
         .expect("known versions")
         .with_root_certificates(roots);
     let Some(identity) = identity else { return Arc::new(builder.with_no_client_auth()) };
+    Arc::new(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified(identity)))))
+}
+
+/// Certificate and key, which are not checked against each other: a thief has no
+/// key that fits.
+fn certified(identity: &Identity) -> CertifiedKey {
     let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("PEM");
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("PEM");
-    Arc::new(builder.with_client_auth_cert(vec![certificate], key).expect("a key that fits"))
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).expect("a usable key");
+    CertifiedKey::new(vec![certificate], key)
 }

@@ -172,6 +172,21 @@ impl Client {
         Some((stream.conn.protocol_version()?, stream.conn.tls13_tickets_received(), is_resumed))
     }
 
+    /// Writes to the socket, beneath TLS.
+    pub(crate) fn write_beneath(&mut self, bytes: &[u8]) {
+        match &mut self.stream {
+            Stream::Tls(stream) => stream.sock.write_all(bytes),
+            Stream::Unix(stream) => stream.write_all(bytes),
+        }
+        .expect("open");
+    }
+
+    /// The server's certificate, as DER.
+    pub(crate) fn server_certificate(&self) -> Option<Vec<u8>> {
+        let Stream::Tls(stream) = &self.stream else { return None };
+        Some(stream.conn.peer_certificates()?.first()?.to_vec())
+    }
+
     /// From now on a write gives up after this long.
     pub(crate) fn limit_write(&mut self, time: Duration) {
         match &self.stream {

@@ -46,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) limits: &'static str,
     /// Lines of `[listener]`.
     pub(crate) listener: &'static str,
+    /// Lines of `[audit]`.
+    pub(crate) audit: &'static str,
     /// Another backend than the world's Redis.
     pub(crate) database: Option<String>,
     /// The gateway's limit on open files.
@@ -59,6 +61,7 @@ impl Default for Setup {
             users: vec![APP, OPS, ROOT, NARROW],
             limits: "",
             listener: "",
+            audit: "file = \"audit.jsonl\"",
             database: None,
             files_max: None,
         }
@@ -107,12 +110,6 @@ impl World {
     /// Says that a warning or error whose line contains this is no surprise.
     pub(crate) fn announce(&self, part: &str) {
         self.announced.lock().expect("not poisoned").push(part.to_owned());
-    }
-
-    /// Says so, and waits until it has been logged.
-    pub(crate) fn expect_log(&self, part: &str) -> String {
-        self.announce(part);
-        self.gateway.stderr.wait_for(&format!("with {part:?}"), |line| line.contains(part))
     }
 
     /// A TLS configuration with this user's certificate.
@@ -231,6 +228,6 @@ fn write_files(directory: &Path, setup: &Setup) {
         ));
     }
     text.push_str("[admin]\naddress = \"127.0.0.1:0\"\n\n[log]\nformat = \"json\"\n\n");
-    text.push_str(&format!("[audit]\nfile = \"audit.jsonl\"\n\n[limits]\n{}\n", setup.limits));
+    text.push_str(&format!("[audit]\n{}\n\n[limits]\n{}\n", setup.audit, setup.limits));
     fs::write(directory.join("respgate.toml"), text).expect("writable");
 }

@@ -172,7 +172,8 @@ impl Connection {
         let Batch { bytes, wants } = batch;
         let (reader, writer) = (&mut self.reader, &mut self.writer);
         let write = async move {
-            let piece = if pieces % 4 == 0 { 1 + (pieces >> 8) as usize % 2_000 } else { bytes.len() };
+            let piece =
+                if pieces.is_multiple_of(4) { 1 + (pieces >> 8) as usize % 2_000 } else { bytes.len() };
             for part in bytes.chunks(piece) {
                 writer.write_all(part).await?;
                 writer.flush().await?;
@@ -279,7 +280,7 @@ async fn reset(mut main: Connection, batch: Batch, stop_at: usize, dice: &mut Di
     };
     let write = async {
         // All of it, or a part that ends inside a request.
-        let bytes = if dice_is_even(cut) { &batch.bytes[..] } else { &batch.bytes[..cut] };
+        let bytes = if cut.is_multiple_of(2) { &batch.bytes[..] } else { &batch.bytes[..cut] };
         let _ = main.writer.write_all(bytes).await;
         let _ = main.writer.flush().await;
     };
@@ -289,10 +290,6 @@ async fn reset(mut main: Connection, batch: Batch, stop_at: usize, dice: &mut Di
     judge.totals.saw_reset();
     let stream = main.reader.stream.unsplit(main.writer);
     let _ = socket2::SockRef::from(stream.get_ref().0).set_linger(Some(Duration::ZERO));
-}
-
-fn dice_is_even(number: usize) -> bool {
-    number % 2 == 0
 }
 
 struct Reader<R> {
