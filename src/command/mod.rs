@@ -1,5 +1,211 @@
 //! What a command is: its class, and whether a user's profile lets it through.
+//!
+//! Classification looks at a request's first two arguments, and at all of them
+//! only where an option changes the class. It knows nothing of sessions or links.
 
+mod class;
 mod profile;
+mod table;
 
+pub use class::{Answer, Class, Topic, Tx, Why};
 pub use profile::Profile;
+
+use crate::resp::{self, Request};
+use table::{Row, TABLE};
+
+/// A name longer than this is no command's.
+const NAME_MAX: usize = 64;
+
+/// Slots of the index: a power of two, several times the rows, so that chains are short.
+const SLOTS: usize = 2048;
+
+/// The command table, indexed by name.
+#[derive(Debug)]
+pub struct Commands {
+    /// A row's number plus one, at the hash of its name or the next free slot.
+    index: Box<[u16; SLOTS]>,
+}
+
+/// What is to be done with one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes the way of its class.
+    Pass(Class),
+    /// The user's profile does not allow it; the name as Redis' ACL writes it.
+    Refuse(&'static str),
+}
+
+impl Default for Commands {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Commands {
+    /// Indexes the table.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut index = Box::new([0; SLOTS]);
+        for (number, row) in (1..).zip(TABLE) {
+            let mut slot = hash(row.name.as_bytes());
+            while index[slot] != 0 {
+                slot = (slot + 1) % SLOTS;
+            }
+            index[slot] = number;
+        }
+        Self { index }
+    }
+
+    /// Classifies a request given its bytes, or as many of them as hold its first
+    /// two arguments.
+    #[must_use]
+    pub fn classify(&self, input: &[u8], request: &Request, profile: &Profile) -> Verdict {
+        let Some(mut row) = self.row(&input[request.name.clone()], None) else {
+            return Verdict::Pass(Class::Pin(Why::Unknown));
+        };
+        if row.class == Class::Container {
+            let sub = &input[request.second.clone()];
+            match self.row(row.name.as_bytes(), Some(sub)) {
+                Some(found) => row = found,
+                None => return Verdict::Pass(Class::Pin(Why::Unknown)),
+            }
+        }
+        if row.guarded && !profile.allows(row.name) {
+            return Verdict::Refuse(row.name);
+        }
+        Verdict::Pass(match row.class {
+            Class::BlockOption if !has_block_option(&input[..request.len]) => Class::Share,
+            Class::BlockOption => Class::Pin(Why::Block),
+            class => class,
+        })
+    }
+
+    /// Whether the table has this command, or this subcommand after `|`.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        match name.split_once('|') {
+            None => self.row(name.as_bytes(), None).is_some(),
+            Some((container, sub)) => match self.row(container.as_bytes(), None) {
+                Some(row) if row.class == Class::Container => {
+                    self.row(container.as_bytes(), Some(sub.as_bytes())).is_some()
+                }
+                row => row.is_some(),
+            },
+        }
+    }
+
+    fn row(&self, name: &[u8], sub: Option<&[u8]>) -> Option<&'static Row> {
+        let mut lower = [0; NAME_MAX];
+        let mut len = 0;
+        let parts = [Some(name), sub.map(|_| &b"|"[..]), sub];
+        for part in parts.into_iter().flatten() {
+            lower.get_mut(len..len + part.len())?.copy_from_slice(part);
+            len += part.len();
+        }
+        let lower = &mut lower[..len];
+        lower.make_ascii_lowercase();
+        let mut slot = hash(lower);
+        loop {
+            let number = self.index[slot].checked_sub(1)?;
+            let row = &TABLE[usize::from(number)];
+            if row.name.as_bytes() == lower {
+                return Some(row);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+    }
+}
+
+/// FNV-1a over a lower-case name. The table is fixed and a miss costs a few
+/// comparisons, so nobody gains by choosing names.
+fn hash(name: &[u8]) -> usize {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for &byte in name {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    (hash ^ hash >> 32) as usize % SLOTS
+}
+
+/// Options come before STREAMS; what follows are keys and ids.
+fn has_block_option(request: &[u8]) -> bool {
+    resp::args(request)
+        .skip(1)
+        .take_while(|arg| !arg.eq_ignore_ascii_case(b"STREAMS"))
+        .any(|arg| arg.eq_ignore_ascii_case(b"BLOCK"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::{Found, RequestLimits, RequestScanner, write};
+
+    fn classify(words: &[&str], profile: &Profile) -> Verdict {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        let input = write::command(&words);
+        let limits = RequestLimits { args_max: 100, bulk_bytes_max: 1000 };
+        match RequestScanner::default().scan(&input, limits) {
+            Ok(Found::Request(request)) => Commands::new().classify(&input, &request, profile),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn rows_are_in_order_and_found_by_name() {
+        let commands = Commands::new();
+        for pair in TABLE.windows(2) {
+            assert!(pair[0].name < pair[1].name, "{} {}", pair[0].name, pair[1].name);
+        }
+        for row in TABLE {
+            assert!(commands.knows(row.name), "{}", row.name);
+        }
+        assert!(!commands.knows("nosuch"));
+        assert!(!commands.knows("client|nosuch"));
+        assert!(commands.knows("object|freq"));
+    }
+
+    #[test]
+    fn names_are_case_insensitive() {
+        for name in ["get", "GET", "gEt"] {
+            assert_eq!(classify(&[name, "k"], &Profile::Default), Verdict::Pass(Class::Share));
+        }
+        assert_eq!(
+            classify(&["Client", "SetName", "x"], &Profile::Default),
+            Verdict::Pass(Class::Answer(Answer::ClientSetName))
+        );
+    }
+
+    #[test]
+    fn what_the_table_does_not_know_is_pinned() {
+        let long = "x".repeat(500);
+        for words in
+            [&["nosuch"][..], &["client"], &["client", "nosuch"], &[&long], &["client", &long], &[""]]
+        {
+            assert_eq!(
+                classify(words, &Profile::Default),
+                Verdict::Pass(Class::Pin(Why::Unknown)),
+                "{words:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn guarded_commands_need_the_profile() {
+        let config = Profile::Listed(["config".to_owned()].into());
+        assert_eq!(classify(&["DEBUG", "SLEEP", "1"], &Profile::Default), Verdict::Refuse("debug"));
+        assert_eq!(classify(&["DEBUG", "SLEEP", "1"], &Profile::All), Verdict::Pass(Class::Share));
+        assert_eq!(classify(&["CONFIG", "SET", "a"], &Profile::Default), Verdict::Refuse("config|set"));
+        assert_eq!(classify(&["CONFIG", "SET", "a"], &config), Verdict::Pass(Class::Share));
+        assert_eq!(classify(&["CONFIG", "GET", "a"], &Profile::Default), Verdict::Pass(Class::Share));
+    }
+
+    #[test]
+    fn a_block_option_pins() {
+        for (words, class) in [
+            (&["XREAD", "COUNT", "1", "STREAMS", "BLOCK", "0"][..], Class::Share),
+            (&["XREAD", "block", "0", "STREAMS", "s", "0"], Class::Pin(Why::Block)),
+            (&["XREADGROUP", "GROUP", "g", "c", "BLOCK", "1", "STREAMS", "s", ">"], Class::Pin(Why::Block)),
+        ] {
+            assert_eq!(classify(words, &Profile::Default), Verdict::Pass(class), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The command line: one command a file.
+
+pub mod cert;
+pub mod check;
+pub mod demo;

@@ -1,0 +1,89 @@
+//! What the gateway does with a command: the classes of the table.
+
+/// How a command travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// One reply, nothing left behind in the connection: any link of the lane.
+    Share,
+    /// As `Share`, but a script can put bytes into the reply stream: a fence follows.
+    Script,
+    /// Must not queue behind what it is to stop: a link of its own.
+    Control,
+    /// The state, or the wait, lives in the connection.
+    Pin(Why),
+    /// `Share`, unless it has a BLOCK option; then pinned.
+    BlockOption,
+    /// WAIT and WAITAOF, which ask about the writes of their own connection.
+    Wait,
+    /// Opens, closes or guards a transaction.
+    Transaction(Tx),
+    /// Adds subscriptions.
+    Subscribe(Topic),
+    /// Ends subscriptions.
+    Unsubscribe(Topic),
+    /// The gateway answers.
+    Answer(Answer),
+    /// Decided by the second argument.
+    Container,
+    /// The signature of a cross-protocol attack: a silent close, as in Redis.
+    Abuse,
+}
+
+/// Why a command needs a link of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It waits for data.
+    Block,
+    /// Endless or foreign output follows (MONITOR, SYNC).
+    Stream,
+    /// It leaves state in the connection for good.
+    Connection,
+    /// The table does not know it.
+    Unknown,
+}
+
+/// The commands of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the command of its name")]
+pub enum Tx {
+    Multi,
+    Exec,
+    Discard,
+    Watch,
+    Unwatch,
+}
+
+/// What can be subscribed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// SUBSCRIBE.
+    Channel,
+    /// PSUBSCRIBE.
+    Pattern,
+    /// SSUBSCRIBE.
+    Shard,
+}
+
+/// The commands that the gateway answers itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the command of its name")]
+pub enum Answer {
+    Hello,
+    Auth,
+    Select,
+    Reset,
+    Quit,
+    ClientSetName,
+    ClientGetName,
+    ClientSetInfo,
+    ClientId,
+    ClientInfo,
+    ClientNoEvict,
+    ClientNoTouch,
+    ClientTrackingInfo,
+    ClientGetRedir,
+    ClientReply,
+    ClientMaintNotifications,
+    /// READONLY, READWRITE and ASKING.
+    NotClustered,
+}

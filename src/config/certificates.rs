@@ -1,0 +1,221 @@
+//! The listener's certificate, key and client CAs: from PEM files to what TLS
+//! runs with, with everything that would go wrong later said now.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use time::OffsetDateTime;
+use time::macros::format_description;
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate, X509Version};
+
+use super::cause::Cause;
+use super::file::ListenerFile;
+use super::material::{Content, Files};
+use super::problem::{At, Notes};
+use super::source::Written;
+use crate::io::tls::{self, RSA_BITS_MIN, TlsError, TlsSettings};
+
+/// How long before a certificate's end a warning begins.
+const EXPIRES_SOON_SECONDS: i64 = 14 * 24 * 60 * 60;
+
+/// Builds what the listener needs for TLS, or notes why it cannot be built.
+pub(super) fn tls_settings(
+    written: &ListenerFile,
+    files: &mut Files,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<TlsSettings> {
+    let server = server(written, files, now, notes);
+    let client_ca = client_ca(&written.client_ca, files, now, notes);
+    let settings = TlsSettings {
+        server: server?,
+        client_ca: client_ca?,
+        min_version: written.min_version,
+        client_eku: written.client_eku,
+    };
+    // Built here once to see that it can be: a reload must not find out later.
+    let built = tls::server_config(&settings).map_err(|error| Cause::UnusableTls { why: error.to_string() });
+    notes.ok(&written.client_ca_at, built)?;
+    Some(settings)
+}
+
+fn server(
+    written: &ListenerFile,
+    files: &mut Files,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<Arc<CertifiedKey>> {
+    let chain = written.certificate.as_ref().and_then(|path| {
+        let chain = files.public(&path.value).and_then(|content| certificates(&content));
+        let chain = notes.ok(&path.at, chain)?;
+        let file = files.resolve(&path.value);
+        let mut is_whole = true;
+        for (index, der) in chain.iter().enumerate() {
+            let numbered = Numbered { path: &file, number: index + 1, der };
+            is_whole &= check_certificate(&numbered, Role::Server, now, &path.at, notes).is_some();
+        }
+        is_whole.then_some((chain, file))
+    });
+    let key = written.key.as_ref().and_then(|path| {
+        let content = files.secret(&path.value, &path.at, notes)?;
+        notes.ok(&path.at, private_key(&content)).map(|key| (key, content.path.clone(), &path.at))
+    });
+    let ((chain, certificate), (key, path, at)) = (chain?, key?);
+    let certified = tls::certified_key(chain, key).map_err(|error| match error {
+        TlsError::KeyMismatch => Cause::KeyMismatch { path, certificate },
+        TlsError::KeyUnusable => Cause::UnusableKey { path },
+        TlsError::Certificate(why) => {
+            Cause::BadCertificate { path: certificate, number: 1, why: why.to_string() }
+        }
+        other => Cause::UnusableTls { why: other.to_string() },
+    });
+    notes.ok(at, certified)
+}
+
+/// All files' CAs, each once. Nothing, if any of them is no good.
+fn client_ca(
+    paths: &[Written<String>],
+    files: &mut Files,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let mut all = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut is_whole = !paths.is_empty();
+    for path in paths {
+        let found = files.public(&path.value).and_then(|content| certificates(&content));
+        let Some(found) = notes.ok(&path.at, found) else {
+            is_whole = false;
+            continue;
+        };
+        let file = files.resolve(&path.value);
+        for (index, der) in found.into_iter().enumerate() {
+            let numbered = Numbered { path: &file, number: index + 1, der: &der };
+            is_whole &= check_certificate(&numbered, Role::ClientCa, now, &path.at, notes).is_some();
+            is_whole &= check_ca(&numbered, &path.at, notes).is_some();
+            if seen.insert(der.to_vec()) {
+                all.push(der);
+            }
+        }
+    }
+    is_whole.then_some(all)
+}
+
+/// What a certificate is for.
+#[derive(Clone, Copy)]
+enum Role {
+    Server,
+    /// Trusted for what it says: WebPKI does not ask how long.
+    ClientCa,
+}
+
+/// A certificate and where it came from.
+struct Numbered<'a> {
+    path: &'a std::path::Path,
+    number: usize,
+    der: &'a CertificateDer<'static>,
+}
+
+impl Numbered<'_> {
+    fn parse(&self) -> Result<X509Certificate<'_>, Cause> {
+        match X509Certificate::from_der(self.der) {
+            Ok(([], certificate)) => Ok(certificate),
+            Ok(_) => Err(self.unusable("it has bytes after its end")),
+            Err(_) => Err(self.unusable("it is not readable as X.509")),
+        }
+    }
+
+    fn unusable(&self, why: &str) -> Cause {
+        Cause::BadCertificate { path: self.path.to_owned(), number: self.number, why: why.to_owned() }
+    }
+}
+
+/// What holds for every certificate: it can be read, its key is strong, and it
+/// is of today, which is only a warning since it may be replaced in time.
+fn check_certificate(it: &Numbered<'_>, role: Role, now: i64, at: &At, notes: &mut Notes) -> Option<()> {
+    let certificate = notes.ok(at, it.parse())?;
+    if certificate.version() != X509Version::V3 {
+        notes.error(at, it.unusable("it is older than X.509 v3"));
+        return None;
+    }
+    let (path, number) = (it.path.to_owned(), it.number);
+    let (starts, ends) = (&certificate.validity().not_before, &certificate.validity().not_after);
+    if ends.timestamp() < now {
+        let on = date(ends);
+        notes.warn(
+            at,
+            match role {
+                Role::Server => Cause::CertificateExpired { path, number, on },
+                Role::ClientCa => Cause::CaExpired { path, number, on },
+            },
+        );
+    } else if starts.timestamp() > now {
+        notes.warn(at, Cause::CertificateNotYetValid { path, number, on: date(starts) });
+    } else if ends.timestamp().saturating_sub(now) < EXPIRES_SOON_SECONDS {
+        notes.warn(at, Cause::CertificateExpires { path, number, on: date(ends) });
+    }
+    match tls::rsa_bits(&certificate) {
+        Some(bits) if bits < RSA_BITS_MIN => {
+            let path = it.path.to_owned();
+            notes.error(at, Cause::WeakKey { path, number, bits, least: RSA_BITS_MIN });
+            None
+        }
+        _ => Some(()),
+    }
+}
+
+/// WebPKI believes whatever it is given as a trust anchor: a client's own
+/// certificate among the CAs could issue certificates for anybody.
+fn check_ca(it: &Numbered<'_>, at: &At, notes: &mut Notes) -> Option<()> {
+    // Unreadable has been noted already.
+    let certificate = it.parse().ok()?;
+    if !certificate.is_ca() {
+        notes.error(at, Cause::NotCa { path: it.path.to_owned(), number: it.number });
+        return None;
+    }
+    let anchor = tls::client_roots(std::slice::from_ref(it.der));
+    notes.ok(at, anchor.map_err(|error| it.unusable(&error.to_string()))).map(|_| ())
+}
+
+fn certificates(content: &Content) -> Result<Vec<CertificateDer<'static>>, Cause> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content.bytes).collect();
+    let found = found.map_err(|error| bad_pem(content, &error))?;
+    if found.is_empty() { Err(Cause::NoCertificate { path: content.path.clone() }) } else { Ok(found) }
+}
+
+fn private_key(content: &Content) -> Result<PrivateKeyDer<'static>, Cause> {
+    let path = || content.path.clone();
+    let has = |text: &[u8]| memchr::memmem::find(&content.bytes, text).is_some();
+    if has(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || has(b"Proc-Type: 4,ENCRYPTED") {
+        return Err(Cause::EncryptedKey { path: path() });
+    }
+    let found: Result<Vec<_>, _> = PrivateKeyDer::pem_slice_iter(&content.bytes).collect();
+    let mut found = found.map_err(|error| bad_pem(content, &error))?;
+    match (found.pop(), found.len()) {
+        (Some(key), 0) => Ok(key),
+        (None, _) => Err(Cause::NoKey { path: path() }),
+        (Some(_), others) => Err(Cause::SeveralKeys { path: path(), count: others + 1 }),
+    }
+}
+
+/// Says what is wrong without quoting the file, as the error's own text would.
+fn bad_pem(content: &Content, error: &pem::Error) -> Cause {
+    let why = match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no END line",
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is not well-formed",
+        pem::Error::Base64Decode(_) => "a section is not base64",
+        _ => "it is damaged",
+    };
+    Cause::BadPem { path: content.path.clone(), why }
+}
+
+fn date(time: &ASN1Time) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+    OffsetDateTime::from_unix_timestamp(time.timestamp())
+        .ok()
+        .and_then(|time| time.format(format).ok())
+        .unwrap_or_else(|| "an unreadable date".to_owned())
+}

@@ -1,0 +1,139 @@
+//! From the file as written to settings that can run: every section is looked
+//! at, whatever is wrong with the others.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tracing_subscriber::EnvFilter;
+
+use super::cause::Cause;
+use super::file::{File, ListenerFile};
+use super::material::{self, Files};
+use super::problem::{At, Notes, Problems};
+use super::settings::{Address, Admin, Audit, Database, Listener, Log, Settings, WORKERS_MAX};
+use super::source::{Source, Written};
+use super::{Surroundings, certificates, users};
+
+/// Workers that are started where the number is left to us. More threads make
+/// smaller batches, and Redis' one thread is busy long before these are.
+const WORKERS_DEFAULT_MAX: usize = 8;
+
+/// Bytes of a Unix socket's path in `sockaddr_un`, without the final NUL.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Reads and checks everything. The settings carry no warnings yet.
+pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut Notes) -> Option<Settings> {
+    let whole = At::default();
+    let content = notes.ok(&whole, material::read(path))?;
+    let text = notes.ok(&whole, std::str::from_utf8(&content.bytes).map_err(|_error| Cause::NotText))?;
+    let source = Source::parse(text, notes)?;
+    let file = File::read(&source, notes);
+
+    let mut files = Files::beside(path, file.allow_readable_secrets);
+    let listener = file.listener.as_ref().map(|it| listener(it, &mut files, surroundings.now, notes));
+    let database = file.database_address.as_ref().map(|it| notes.ok(&it.at, backend(&it.value, &files)));
+    let users = file.users.as_ref().map(|it| users::user_map(it, &mut files, surroundings, notes));
+    let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
+    let log = log(&file, notes);
+    let audit = file.audit_file.as_ref().map(|it| notes.ok(&it.at, audit_file(&files.resolve(&it.value))));
+    let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
+    Some(Settings {
+        listener: listener??,
+        database: Database { address: database?? },
+        users: users??,
+        limits: file.limits,
+        admin: admin.map_or(Some(None), |admin| admin.map(Some))?,
+        log: log?,
+        audit: Audit { file: audit.map_or(Some(None), |file| file.map(Some))? },
+        workers: workers?,
+        warnings: Problems::default(),
+    })
+}
+
+fn listener(written: &ListenerFile, files: &mut Files, now: i64, notes: &mut Notes) -> Option<Listener> {
+    let address = written.address.as_ref().and_then(|it| notes.ok(&it.at, socket_address(&it.value)));
+    let tls = certificates::tls_settings(written, files, now, notes);
+    Some(Listener { address: address?, tls: tls? })
+}
+
+fn socket_address(found: &str) -> Result<SocketAddr, Cause> {
+    found.parse().map_err(|_error| Cause::BadSocketAddress { found: found.to_owned() })
+}
+
+fn admin(found: &str) -> Result<Admin, Cause> {
+    let address = socket_address(found)?;
+    if address.ip().to_canonical().is_loopback() {
+        Ok(Admin { address })
+    } else {
+        Err(Cause::NotLoopback { found: address })
+    }
+}
+
+fn backend(found: &str, files: &Files) -> Result<Address, Cause> {
+    let bad = || Cause::BadBackendAddress { found: found.to_owned() };
+    if let Some(path) = found.strip_prefix("unix:") {
+        let path = files.resolve(path);
+        let bytes = path.as_os_str().len();
+        return match bytes {
+            _ if found == "unix:" || found.contains('\0') => Err(bad()),
+            0..=SOCKET_PATH_BYTES_MAX => Ok(Address::Unix(path)),
+            _ => Err(Cause::LongSocketPath { bytes, most: SOCKET_PATH_BYTES_MAX }),
+        };
+    }
+    let (host, port) = found.rsplit_once(':').ok_or_else(bad)?;
+    let port = port.parse().ok().filter(|&port| port != 0).ok_or_else(bad)?;
+    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok().then_some(ip),
+        None => is_host(host).then_some(host),
+    };
+    Ok(Address::Tcp { host: host.ok_or_else(bad)?.to_owned(), port })
+}
+
+fn is_host(host: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=253).contains(&host.len()) && host.bytes().all(fits)
+}
+
+fn log(file: &File, notes: &mut Notes) -> Option<Log> {
+    let Some(level) = &file.log_level else {
+        return Some(Log { format: file.log_format, level: "info".to_owned() });
+    };
+    let parsed = EnvFilter::builder()
+        .parse(&level.value)
+        .map_err(|error| Cause::BadLogLevel { found: level.value.clone(), why: error.to_string() });
+    notes.ok(&level.at, parsed)?;
+    Some(Log { format: file.log_format, level: level.value.clone() })
+}
+
+/// The file may be made later, its directory may not.
+fn audit_file(path: &Path) -> Result<PathBuf, Cause> {
+    let unwritable = |why: String| Cause::Unwritable { path: path.to_owned(), why };
+    if path.is_dir() {
+        return Err(unwritable("it is a directory".to_owned()));
+    }
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match std::fs::metadata(directory) {
+        Ok(metadata) if metadata.is_dir() => Ok(path.to_owned()),
+        Ok(_) => Err(unwritable("what should be its directory is none".to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(unwritable("its directory does not exist".to_owned()))
+        }
+        Err(error) => Err(unwritable(material::why(&error))),
+    }
+}
+
+fn workers(written: Option<&Written<u64>>, cores: usize, notes: &mut Notes) -> Option<usize> {
+    match written {
+        None | Some(Written { value: 0, .. }) => Some(cores.clamp(1, WORKERS_DEFAULT_MAX)),
+        Some(Written { value, at }) => {
+            let most = WORKERS_MAX as u64;
+            let cause = || Cause::OutOfRange { found: *value, least: 0, most };
+            let value = usize::try_from(*value).ok().filter(|&value| value <= WORKERS_MAX);
+            notes.ok(at, value.ok_or_else(cause))
+        }
+    }
+}

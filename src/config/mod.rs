@@ -1,0 +1,73 @@
+//! The configuration: a TOML file in, settings that can run out, or all of its
+//! problems at once.
+//!
+//! ```text
+//! file on disk -> source (spans) -> file (as written) -> check -> Settings
+//!                        |                  |              |
+//!                        +------------------+--------------+--> Problems
+//! ```
+//!
+//! Every file that the configuration names is read once, into memory, while it
+//! is checked: what was checked is what runs. No problem's text carries a value
+//! that may be a secret.
+
+mod cause;
+mod certificates;
+mod check;
+mod file;
+mod limits;
+mod material;
+mod problem;
+mod settings;
+mod source;
+mod users;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use cause::Cause;
+pub use problem::{At, Problem, Problems, Severity};
+pub use settings::{
+    Address, Admin, Audit, Database, Listener, Log, LogFormat, Settings, WORKERS_MAX, needs_restart,
+};
+
+/// What a configuration depends on besides files, so that tests can say it.
+pub struct Surroundings<'a> {
+    /// Looks up an environment variable.
+    pub variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// Seconds since 1970, to tell whether a certificate has expired.
+    pub now: i64,
+    /// Cores that this process may use.
+    pub cores: usize,
+}
+
+/// Reads, checks and builds the settings that the file at `path` describes.
+///
+/// # Errors
+/// All problems that were found, warnings among them, if one of them is an error.
+pub fn load(path: &Path) -> Result<Settings, Problems> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    load_in(
+        path,
+        &Surroundings {
+            variable: &|name| std::env::var_os(name),
+            now: i64::try_from(now).unwrap_or(i64::MAX),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+        },
+    )
+}
+
+/// As `load`, with the given surroundings.
+///
+/// # Errors
+/// As `load`.
+pub fn load_in(path: &Path, surroundings: &Surroundings<'_>) -> Result<Settings, Problems> {
+    let mut notes = problem::Notes::default();
+    let settings = check::settings(path, surroundings, &mut notes);
+    let problems = notes.into_problems(path);
+    match settings {
+        Some(settings) if !problems.has_errors() => Ok(Settings { warnings: problems, ..settings }),
+        _ => Err(problems),
+    }
+}

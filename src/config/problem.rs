@@ -1,0 +1,126 @@
+//! A problem with the configuration, where it is, and how it is shown. What can
+//! be wrong is in `cause`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::cause::Cause;
+
+/// Whether the configuration can run all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, but somebody should look at it.
+    Warning,
+}
+
+impl Severity {
+    /// The word that is shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// A place in the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct At {
+    /// The path of the key, such as `user[1].redis_user`; empty is the whole file.
+    pub key: String,
+    /// The line, from 1, unless the problem is with the whole file.
+    pub line: Option<usize>,
+}
+
+/// One thing that is wrong or doubtful.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Whether the configuration can run all the same.
+    pub severity: Severity,
+    /// Where it is.
+    pub at: At,
+    /// What it is.
+    pub cause: Cause,
+}
+
+/// Everything that was found in one configuration file, in the file's order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Problems {
+    /// The configuration file.
+    pub file: PathBuf,
+    /// The problems.
+    pub list: Vec<Problem>,
+}
+
+impl Problems {
+    /// Whether the configuration cannot run.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.count(Severity::Error) > 0
+    }
+
+    /// How many there are of one severity.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.list.iter().filter(|problem| problem.severity == severity).count()
+    }
+
+    /// One problem as a person reads it, with the file and line in the form that editors follow.
+    #[must_use]
+    pub fn describe(&self, problem: &Problem) -> String {
+        let mut text = self.file.display().to_string();
+        if let Some(line) = problem.at.line {
+            text.push_str(&format!(":{line}"));
+        }
+        text.push_str(&format!(": {}[{}]: ", problem.severity.as_str(), problem.cause.id()));
+        if !problem.at.key.is_empty() {
+            text.push_str(&format!("{}: ", problem.at.key));
+        }
+        text.push_str(&problem.cause.to_string());
+        if let Some(way_out) = problem.cause.way_out() {
+            text.push_str(&format!("\n    {way_out}"));
+        }
+        text
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.list.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            f.write_str(&self.describe(problem))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Collects problems while a configuration is read.
+#[derive(Debug, Default)]
+pub(super) struct Notes(Vec<Problem>);
+
+impl Notes {
+    pub(super) fn error(&mut self, at: &At, cause: Cause) {
+        self.0.push(Problem { severity: Severity::Error, at: at.clone(), cause });
+    }
+
+    pub(super) fn warn(&mut self, at: &At, cause: Cause) {
+        self.0.push(Problem { severity: Severity::Warning, at: at.clone(), cause });
+    }
+
+    /// The value, or nothing and a note of why.
+    pub(super) fn ok<T>(&mut self, at: &At, result: Result<T, Cause>) -> Option<T> {
+        result.map_err(|cause| self.error(at, cause)).ok()
+    }
+
+    pub(super) fn into_problems(mut self, file: &Path) -> Problems {
+        self.0.sort_by_key(|problem| problem.at.line);
+        Problems { file: file.to_owned(), list: self.0 }
+    }
+}

@@ -1,0 +1,203 @@
+//! `[[user]]`: from what is written to the map that decides who comes in.
+
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use super::Surroundings;
+use super::cause::Cause;
+use super::file::{CommandsFile, Password, UserFile};
+use super::material::Files;
+use super::problem::{At, Notes};
+use crate::command::Profile;
+use crate::identity::{Credential, MapError, SubjectLine, User, UserMap};
+use crate::secret::Secret;
+
+/// Builds the map of users. Nothing is built if a user has a problem, but the
+/// others are still looked at, and all of them are compared.
+pub(super) fn user_map(
+    written: &[UserFile],
+    files: &mut Files,
+    surroundings: &Surroundings<'_>,
+    notes: &mut Notes,
+) -> Option<UserMap> {
+    if written.is_empty() {
+        notes.warn(&At { key: "user".to_owned(), line: None }, Cause::NoUser);
+    }
+    let read: Vec<_> = written.iter().map(|user| one(user, files, surroundings, notes)).collect();
+    let is_complete = read.iter().all(|one| one.is_complete);
+    let (users, places): (Vec<_>, Vec<_>) = read.into_iter().map(|one| (one.user, one.places)).unzip();
+    let place = |user: usize, line: Option<usize>| match line {
+        Some(line) => &places[user].lines[line],
+        None => &places[user].name,
+    };
+    let map = match UserMap::build(users) {
+        Ok(map) => map,
+        Err(errors) => {
+            // A user without a line has been noted where the line was read.
+            let errors = errors.into_iter().filter(|error| !matches!(error, MapError::NoLine { .. }));
+            errors.for_each(|error| notes.error(place(error.user(), error.line()), Cause::Map(error)));
+            return None;
+        }
+    };
+    for lint in map.lints() {
+        notes.warn(place(lint.user, Some(lint.line)), Cause::Lint(lint));
+    }
+    is_complete.then_some(map)
+}
+
+/// A user as far as it could be read.
+struct One {
+    user: User,
+    places: Places,
+    /// Whether it was read without a problem. If not, the user serves for
+    /// comparison with the others, and no map with it in leaves this file.
+    is_complete: bool,
+}
+
+/// Where the parts of a user are written.
+struct Places {
+    name: At,
+    /// One for each of the user's lines.
+    lines: Vec<At>,
+}
+
+fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, notes: &mut Notes) -> One {
+    let name = written.name.as_ref().and_then(|name| {
+        let cause = || Cause::BadName { found: name.value.clone() };
+        notes.ok(&name.at, is_name(&name.value).then_some(&name.value).ok_or_else(cause))
+    });
+    let lines = lines(written, notes);
+    let redis_user = written.redis_user.as_ref().and_then(|user| {
+        let cause = || Cause::BadRedisUser { found: user.value.clone() };
+        notes.ok(&user.at, is_redis_user(&user.value).then_some(&user.value).ok_or_else(cause))
+    });
+    let password = password(written, files, surroundings, notes);
+    let commands = written.commands.as_ref().map_or(Some(Profile::Default), |it| profile(it, notes));
+
+    let has_lines = !lines.is_empty() && lines.len() == written.lines.len();
+    let is_complete =
+        has_lines && name.is_some() && redis_user.is_some() && password.is_some() && commands.is_some();
+    let (places, lines) = lines.into_iter().unzip();
+    let name_at = written.name.as_ref().map_or(&written.at, |name| &name.at).clone();
+    let credential = Credential {
+        redis_user: redis_user.cloned().unwrap_or_default(),
+        password: password.unwrap_or_else(|| Secret::new(Vec::new())),
+    };
+    One {
+        user: User {
+            // The key's path is no name that a user can have, so it cannot be taken.
+            name: name.unwrap_or(&written.at.key).clone(),
+            lines,
+            credential: Arc::new(credential),
+            commands: commands.unwrap_or_default(),
+        },
+        places: Places { name: name_at, lines: places },
+        is_complete,
+    }
+}
+
+/// Short, and without characters that logs, metrics or shells treat specially.
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_.:@/-".contains(c);
+    (1..=128).contains(&name.len()) && name.chars().all(fits)
+}
+
+/// Redis refuses spaces and NUL in the names of ACL users.
+fn is_redis_user(name: &str) -> bool {
+    (1..=256).contains(&name.len()) && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+/// The lines that can be read, each with its place.
+fn lines(written: &UserFile, notes: &mut Notes) -> Vec<(At, SubjectLine)> {
+    let lines = written.lines.iter().filter_map(|line| {
+        let parsed = line.value.parse::<SubjectLine>().map_err(Cause::from);
+        let parsed = notes.ok(&line.at, parsed)?.with_ignore_case(written.ignore_case);
+        Some((line.at.clone(), parsed))
+    });
+    lines.collect()
+}
+
+fn password(
+    written: &UserFile,
+    files: &mut Files,
+    surroundings: &Surroundings<'_>,
+    notes: &mut Notes,
+) -> Option<Secret> {
+    let Some((source, at, text)) = written.passwords.first() else {
+        notes.error(&written.at, Cause::NoPassword);
+        return None;
+    };
+    for (_, second, _) in &written.passwords[1..] {
+        notes.error(second, Cause::SecondPassword);
+    }
+    let text = text.as_ref()?;
+    match source {
+        Password::File => {
+            let content = files.secret(text, at, notes)?;
+            let password = without_newline(&content.bytes);
+            let cause = || Cause::EmptyPasswordFile { path: content.path.clone() };
+            notes.ok(at, filled(password).ok_or_else(cause))
+        }
+        Password::Variable => {
+            if !is_variable(text) {
+                notes.error(at, Cause::BadVariableName);
+                return None;
+            }
+            let value = (surroundings.variable)(text);
+            let value = value.ok_or_else(|| Cause::UnsetVariable { name: text.clone() });
+            let value = notes.ok(at, value)?;
+            let cause = || Cause::EmptyVariable { name: text.clone() };
+            notes.ok(at, filled(value.as_bytes()).ok_or_else(cause))
+        }
+        Password::Inline => {
+            notes.warn(at, Cause::InlinePassword);
+            notes.ok(at, filled(text.as_bytes()).ok_or(Cause::EmptyPassword))
+        }
+    }
+}
+
+/// What a shell takes for a name. Anything else may be the password itself.
+fn is_variable(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !name.is_empty() && name.bytes().all(fits) && !name.as_bytes()[0].is_ascii_digit()
+}
+
+fn filled(password: &[u8]) -> Option<Secret> {
+    (!password.is_empty()).then(|| Secret::new(password.to_vec()))
+}
+
+/// Editors end a file with a newline; it is not part of the password.
+fn without_newline(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    bytes.strip_suffix(b"\r").unwrap_or(bytes)
+}
+
+fn profile(written: &CommandsFile, notes: &mut Notes) -> Option<Profile> {
+    if !written.is_list {
+        return match written.names.first().map(|name| name.value.as_str()) {
+            Some("default") => Some(Profile::Default),
+            Some("all") => Some(Profile::All),
+            Some(other) => {
+                notes.error(&written.at, Cause::BadCommands { found: other.to_owned() });
+                None
+            }
+            None => None,
+        };
+    }
+    let names = written.names.iter().map(|name| {
+        let lower = name.value.to_ascii_lowercase();
+        let cause = || Cause::BadCommand { found: name.value.clone() };
+        notes.ok(&name.at, is_command(&lower).then_some(lower).ok_or_else(cause))
+    });
+    let names: Vec<_> = names.collect();
+    names.into_iter().collect::<Option<BTreeSet<_>>>().map(Profile::Listed)
+}
+
+/// A name as Redis writes it in ACL rules: `debug`, `config|set`.
+fn is_command(name: &str) -> bool {
+    let fits = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    name.len() <= 128 && name.split('|').count() <= 2 && name.split('|').all(fits)
+}

@@ -1,0 +1,126 @@
+//! Why somebody is not let in: one word from a closed list for logs, metrics and
+//! audit, and a sentence for the operator. The client sees neither.
+
+use std::fmt;
+
+use crate::fault::Blame;
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:expr])+ $name:ident = $word:literal, $blame:ident;)+) => {
+        /// The word for why somebody was refused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Reason {
+            /// Every reason, for registering a metric for each.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The word in logs, audit records and metric labels.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)+
+                }
+            }
+
+            /// Who has to act.
+            #[must_use]
+            pub fn blame(self) -> Blame {
+                match self {
+                    $(Self::$name => Blame::$blame,)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The client sent something else than TLS.
+    NotTls = "not_tls", Client;
+    /// The client did not finish its TLS handshake in time.
+    HandshakeTimeout = "handshake_timeout", Client;
+    /// The TLS handshake failed for another reason than those below.
+    HandshakeFailed = "handshake_failed", Client;
+    /// There are as many clients as there may be.
+    TooManyClients = "too_many_clients", Operator;
+    /// The client showed no certificate.
+    NoClientCertificate = "no_client_certificate", Client;
+    /// The certificate is malformed, too old a version, or wrongly signed.
+    BadCertificate = "bad_certificate", Client;
+    /// No configured CA has signed the certificate.
+    UntrustedIssuer = "untrusted_issuer", Client;
+    /// The certificate's time is over.
+    Expired = "expired", Client;
+    /// The certificate's time has not come.
+    NotYetValid = "not_yet_valid", Client;
+    /// The certificate's extended key usage does not allow it to be a client's.
+    Eku = "eku", Client;
+    /// The certificate is a CA's.
+    LeafIsCa = "leaf_is_ca", Client;
+    /// The certificate's subject contains a control character.
+    SubjectControlChar = "subject_control_char", Client;
+    /// No user has this subject.
+    NoMapping = "no_mapping", Client;
+    /// A user has this subject in reverse order.
+    RdnOrder = "rdn_order", Operator;
+    /// A user has this subject in other case or with other spaces.
+    CaseOnly = "case_only", Operator;
+    /// Redis did not accept the credential of the client's user.
+    BackendAuthFailed = "backend_auth_failed", Operator;
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// That somebody is not let in, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    reason: Reason,
+    detail: String,
+}
+
+impl Refusal {
+    /// A refusal with a sentence for the operator. What it quotes must be
+    /// escaped: it may have come from a stranger.
+    #[must_use]
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+
+    /// The word from the closed list.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The sentence for the log and the audit record; never for the client.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.detail)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_word_of_its_own() {
+        let words: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(words.len(), Reason::ALL.len());
+        assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+    }
+}

@@ -1,0 +1,3 @@
+//! The shell: moves bytes and arms timers.
+
+pub mod tls;

@@ -1,0 +1,178 @@
+//! An audit record and the line it becomes. Knows nothing of where lines go.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// What became of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was let in.
+    Accepted,
+    /// It was not.
+    Refused,
+}
+
+/// One client's arrival. Absent fields are left out of the line; texts that a
+/// client chose (its subject) are escaped by JSON itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct Record {
+    /// Let in or not.
+    pub outcome: Outcome,
+    /// Why not: a word of the closed vocabulary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// The cause in words, for whoever has to put it right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// What the client was told to quote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The address that it came to.
+    pub listener: SocketAddr,
+    /// The address that it came from.
+    pub peer: SocketAddr,
+    /// Its certificate's subject, in RFC 4514.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Its certificate's serial number, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// SHA-256 of its certificate, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// The user that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The Redis ACL user that its commands run as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis_user: Option<String>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_version: Option<String>,
+    /// The cipher suite's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cipher: Option<String>,
+}
+
+impl Record {
+    /// A record of the addresses alone; the rest is set as far as it is known.
+    #[must_use]
+    pub fn new(outcome: Outcome, listener: SocketAddr, peer: SocketAddr) -> Self {
+        Self {
+            outcome,
+            reason: None,
+            detail: None,
+            reference: None,
+            listener,
+            peer,
+            subject: None,
+            serial: None,
+            fingerprint: None,
+            user: None,
+            redis_user: None,
+            tls_version: None,
+            tls_cipher: None,
+        }
+    }
+}
+
+/// A record as it is written, with its newline.
+pub(super) fn line(record: &Record, time: OffsetDateTime) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Stamped<'a> {
+        time: String,
+        event: &'static str,
+        #[serde(flatten)]
+        record: &'a Record,
+    }
+    json_line(&Stamped { time: rfc3339(time), event: "connection", record })
+}
+
+/// The line that tells of records that were lost.
+pub(super) fn lost_line(count: u64, time: OffsetDateTime) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct LostLine {
+        time: String,
+        event: &'static str,
+        count: u64,
+    }
+    json_line(&LostLine { time: rfc3339(time), event: "audit_lost", count })
+}
+
+fn rfc3339(time: OffsetDateTime) -> String {
+    // Fails only for years outside 0..=9999.
+    time.format(&Rfc3339).unwrap_or_else(|_| "unknown".to_owned())
+}
+
+fn json_line(value: &impl Serialize) -> Vec<u8> {
+    // Fails only for maps with keys that are not texts; there are no maps here.
+    let mut bytes = serde_json::to_vec(value).unwrap_or_else(|_| b"{\"event\":\"unreadable\"}".to_vec());
+    bytes.push(b'\n');
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_who_from_where_and_why() {
+        let mut record =
+            Record::new(Outcome::Refused, "127.0.0.1:6380".parse().unwrap(), "[::1]:50000".parse().unwrap());
+        record.reason = Some("no_mapping");
+        record.reference = Some("7Q4T".to_owned());
+        record.subject = Some("CN=\"a\",O=b\n".to_owned());
+        let text = String::from_utf8(line(&record, datetime!(2026-11-22 06:00:00.5 UTC))).unwrap();
+        assert_eq!(
+            text,
+            concat!(
+                r#"{"time":"2026-11-22T06:00:00.5Z","event":"connection","outcome":"refused","reason":"no_mapping","#,
+                r#""reference":"7Q4T","listener":"127.0.0.1:6380","peer":"[::1]:50000","subject":"CN=\"a\",O=b\n"}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn an_acceptance_has_every_field() {
+        let text = || Some("x".to_owned());
+        let address = "127.0.0.1:1".parse().unwrap();
+        let record = Record {
+            reason: None,
+            detail: None,
+            reference: text(),
+            subject: text(),
+            serial: text(),
+            fingerprint: text(),
+            user: text(),
+            redis_user: text(),
+            tls_version: text(),
+            tls_cipher: text(),
+            ..Record::new(Outcome::Accepted, address, address)
+        };
+        let line: serde_json::Value =
+            serde_json::from_slice(&line(&record, datetime!(2026-11-22 06:00:00 UTC))).unwrap();
+        let names: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
+        for name in [
+            "time",
+            "event",
+            "outcome",
+            "listener",
+            "peer",
+            "subject",
+            "serial",
+            "fingerprint",
+            "user",
+            "redis_user",
+        ] {
+            assert!(names.contains(&name), "{name} is missing: {line}");
+        }
+        assert!(!names.contains(&"reason"), "{line}");
+    }
+}

@@ -1,0 +1,73 @@
+//! RESP as bytes: where requests and replies begin and end, and how the
+//! gateway's own are written. Nothing here builds a value, knows a command or
+//! does I/O.
+
+mod args;
+mod inline;
+mod outbox;
+mod reply;
+mod request;
+pub mod write;
+
+pub use args::{Args, args};
+pub use outbox::{Outbox, SHARE_MIN};
+pub use reply::{ReplyError, ReplyScanner};
+pub use request::{Found, Request, RequestError, RequestLimits, RequestScanner};
+
+/// The protocol version that a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Proto {
+    /// RESP2, with which every connection begins.
+    #[default]
+    Resp2,
+    /// RESP3, chosen by `HELLO 3`.
+    Resp3,
+}
+
+impl Proto {
+    /// The number that HELLO knows it by.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Resp2 => 2,
+            Self::Resp3 => 3,
+        }
+    }
+}
+
+/// A length line's digits and sign, as Redis' `string2ll` reads them: no plus, no
+/// leading zero, no minus zero, nothing around them.
+fn integer(digits: &[u8]) -> Option<i64> {
+    let (negative, magnitude) = match digits {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, digits),
+    };
+    match magnitude {
+        [b'0'] if !negative => return Some(0),
+        [b'1'..=b'9', ..] if magnitude.len() <= 18 => {}
+        _ => return None,
+    }
+    let mut value = 0i64;
+    for &byte in magnitude {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10 + i64::from(byte - b'0');
+    }
+    Some(if negative { -value } else { value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_have_one_spelling() {
+        for (text, value) in [("0", 0), ("7", 7), ("-1", -1), ("536870912", 536_870_912)] {
+            assert_eq!(integer(text.as_bytes()), Some(value), "{text}");
+        }
+        for text in ["", "-", "+4", "004", "-0", "4 ", " 4", "4x", "9999999999999999999"] {
+            assert_eq!(integer(text.as_bytes()), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Bytes waiting to be written to one socket: small runs are copied together,
+//! large ones are shared.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+
+/// A run of this many bytes or more is shared rather than copied.
+pub const SHARE_MIN: usize = 16 * 1024;
+
+/// Copied runs are gathered up to about this size before a new part is begun.
+const PART_BYTES: usize = 64 * 1024;
+
+/// Bytes waiting to be written, in order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    parts: VecDeque<Part>,
+    /// Invariant: the sum of the lengths of `parts`.
+    len: usize,
+}
+
+#[derive(Debug)]
+enum Part {
+    Copied { bytes: Vec<u8>, written: usize },
+    Shared(Bytes),
+}
+
+impl Part {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied { bytes, written } => &bytes[*written..],
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl Outbox {
+    /// Bytes waiting.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends a copy of these bytes.
+    pub fn copy(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
+        if let Some(Part::Copied { bytes: last, .. }) = self.parts.back_mut()
+            && last.len() < PART_BYTES
+        {
+            last.extend_from_slice(bytes);
+            return;
+        }
+        self.parts.push_back(Part::Copied { bytes: bytes.to_vec(), written: 0 });
+    }
+
+    /// Appends these bytes without copying them, unless they are few.
+    pub fn share(&mut self, bytes: Bytes) {
+        if bytes.len() < SHARE_MIN {
+            self.copy(&bytes);
+        } else {
+            self.len += bytes.len();
+            self.parts.push_back(Part::Shared(bytes));
+        }
+    }
+
+    /// The bytes to write next; empty when nothing waits.
+    #[must_use]
+    pub fn front(&self) -> &[u8] {
+        self.parts.front().map_or(&[], Part::bytes)
+    }
+
+    /// The bytes to write next, for one vectored write.
+    #[must_use]
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let count = slices.len().min(self.parts.len());
+        for (slice, part) in slices.iter_mut().zip(&self.parts) {
+            *slice = IoSlice::new(part.bytes());
+        }
+        count
+    }
+
+    /// Removes bytes that have been written.
+    pub fn advance(&mut self, mut count: usize) {
+        debug_assert!(count <= self.len);
+        self.len -= count;
+        while let Some(part) = self.parts.front_mut() {
+            let here = part.bytes().len();
+            if count < here {
+                match part {
+                    Part::Copied { written, .. } => *written += count,
+                    Part::Shared(bytes) => bytes.advance(count),
+                }
+                return;
+            }
+            count -= here;
+            self.parts.pop_front();
+        }
+    }
+
+    /// Drops everything that waits.
+    pub fn clear(&mut self) {
+        self.parts = VecDeque::new();
+        self.len = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_leave_in_the_order_they_came_whatever_is_written_at_a_time() {
+        let large = Bytes::from(vec![b'L'; SHARE_MIN]);
+        for step in [1, 7, 1000, 1 << 20] {
+            let mut outbox = Outbox::default();
+            outbox.copy(b"first ");
+            outbox.share(Bytes::from_static(b"second "));
+            outbox.share(large.clone());
+            outbox.copy(b"last");
+            let expected = [b"first second ".as_slice(), &large, b"last"].concat();
+            assert_eq!(outbox.len(), expected.len());
+            let mut written = Vec::new();
+            while !outbox.is_empty() {
+                let front = outbox.front();
+                let n = step.min(front.len());
+                written.extend_from_slice(&front[..n]);
+                outbox.advance(n);
+            }
+            assert_eq!(written, expected);
+            assert!(outbox.front().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_vectored_write_sees_the_parts_in_order() {
+        let mut outbox = Outbox::default();
+        outbox.copy(b"abc");
+        outbox.share(Bytes::from(vec![b'x'; SHARE_MIN]));
+        outbox.copy(b"def");
+        outbox.advance(1);
+        let mut slices = [IoSlice::new(&[]); 8];
+        let count = outbox.slices(&mut slices);
+        let seen: Vec<usize> = slices[..count].iter().map(|slice| slice.len()).collect();
+        assert_eq!(seen, [2, SHARE_MIN, 3]);
+        outbox.advance(2 + SHARE_MIN + 3);
+        assert!(outbox.is_empty());
+    }
+}

@@ -1,0 +1,250 @@
+//! One client: the order of its replies, the state that Redis would keep for it,
+//! and the answers that the gateway gives itself. It knows no other client, and
+//! of links only their ids.
+
+pub(crate) mod answer;
+pub(crate) mod hello;
+mod pinned;
+mod slots;
+
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+
+pub use pinned::{Pinned, Subscriptions, Transaction};
+pub use slots::Slots;
+
+use crate::identity::Permit;
+use crate::resp::{Outbox, Proto, RequestScanner};
+use crate::upstream::{LaneId, LinkId};
+
+/// A session's place in its worker, never used for another session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId {
+    /// The slot.
+    pub index: u32,
+    /// Which of the slot's tenants.
+    pub generation: u32,
+}
+
+/// Where the replies that a session awaits come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// It awaits none.
+    Nothing,
+    /// A link that others use as well, of this lane.
+    Shared(LinkId),
+    /// Its pinned link.
+    Pinned(LinkId),
+}
+
+/// Why a session's next request waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stall {
+    /// For every earlier reply.
+    Barrier,
+    /// For half of the requests in flight to be answered.
+    InFlight,
+    /// For the client to read its output.
+    Output,
+    /// For room on its link.
+    LinkFull,
+    /// For the lane's first greeting.
+    Lane,
+}
+
+/// What becomes of a client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on.
+    Open,
+    /// No further request is looked at; it closes when all replies have been written.
+    Ending,
+    /// It is closed at once.
+    Dead,
+}
+
+/// Which replies CLIENT REPLY lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplyMode {
+    /// All.
+    #[default]
+    On,
+    /// None.
+    Off,
+    /// Not the next one.
+    Skip,
+}
+
+/// What a client has told about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: Vec<u8>,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+}
+
+/// The part of a request larger than what fits in memory that is still to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upload {
+    /// It goes to this pinned link as it arrives.
+    To(LinkId),
+    /// Its link was lost: it is skipped.
+    Discard,
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Session {
+    /// Who it is.
+    pub permit: Permit,
+    /// Its id as CLIENT ID tells it.
+    pub client_id: u64,
+    /// Its address and the one it connected to, for CLIENT INFO.
+    pub addresses: (String, String),
+    /// Input that has not become requests yet.
+    pub input: BytesMut,
+    /// Where in it the scan stopped.
+    pub scan: RequestScanner,
+    /// Replies for the client.
+    pub out: Outbox,
+    /// The order of the replies that it awaits.
+    pub slots: Slots,
+    /// Where they come from.
+    pub via: Via,
+    /// A reply or push is being passed on in pieces: nothing may come between.
+    pub mid_frame: bool,
+    /// Why the next request waits, if it does.
+    pub stall: Option<Stall>,
+    /// The error line of the lane that it waited for.
+    pub lane_refusal: Option<String>,
+    /// What becomes of the connection.
+    pub fate: Fate,
+    /// The client has sent all that it will, and some of it still waits.
+    pub ends_after_input: bool,
+    /// The protocol version that the client chose.
+    pub proto: Proto,
+    /// The database that the client selected.
+    pub db: u32,
+    /// The lane of its user, protocol version and database.
+    pub lane: LaneId,
+    /// What it told about itself.
+    pub about: About,
+    /// Which replies it wants.
+    pub reply_mode: ReplyMode,
+    /// Its own link, and the state that lives there.
+    pub pinned: Option<Pinned>,
+    /// A shared link that its large replies have made its own.
+    pub private: Option<LinkId>,
+    /// A request that is passed on as it arrives.
+    pub upload: Option<Upload>,
+    /// When it connected.
+    pub opened_at: Instant,
+    /// When it last sent something.
+    pub heard_at: Instant,
+    /// When it last read something, or had nothing to read.
+    pub read_at: Instant,
+    /// When the request under way began, and how much of it had arrived, at the
+    /// last look.
+    pub partial: Option<(Instant, usize)>,
+    /// Already on the list of clients to be woken.
+    pub woken: bool,
+}
+
+impl Session {
+    /// A client that has just completed its handshake.
+    #[must_use]
+    pub fn new(
+        permit: Permit,
+        client_id: u64,
+        addresses: (String, String),
+        lane: LaneId,
+        now: Instant,
+    ) -> Self {
+        Self {
+            permit,
+            client_id,
+            addresses,
+            input: BytesMut::new(),
+            scan: RequestScanner::default(),
+            out: Outbox::default(),
+            slots: Slots::default(),
+            via: Via::Nothing,
+            mid_frame: false,
+            stall: None,
+            lane_refusal: None,
+            fate: Fate::Open,
+            ends_after_input: false,
+            proto: Proto::Resp2,
+            db: 0,
+            lane,
+            about: About::default(),
+            reply_mode: ReplyMode::On,
+            pinned: None,
+            private: None,
+            upload: None,
+            opened_at: now,
+            heard_at: now,
+            read_at: now,
+            partial: None,
+            woken: false,
+        }
+    }
+
+    /// Whether every earlier request has been answered, to the last byte.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.slots.is_empty() && !self.mid_frame
+    }
+
+    /// Whether state lives in its pinned link, so that every command has to go there.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.pinned.as_ref().is_some_and(Pinned::is_bound)
+    }
+
+    /// Whether the next reply is to be dropped. Uses up a SKIP.
+    pub fn take_mute(&mut self) -> bool {
+        match self.reply_mode {
+            ReplyMode::On => false,
+            ReplyMode::Off => true,
+            ReplyMode::Skip => {
+                self.reply_mode = ReplyMode::On;
+                true
+            }
+        }
+    }
+
+    /// Gives the client this reply, after those it already awaits.
+    pub fn answer(&mut self, reply: Vec<u8>) {
+        if self.take_mute() {
+            return;
+        }
+        if self.is_settled() {
+            self.out.copy(&reply);
+        } else {
+            self.slots.push_local(Bytes::from(reply));
+        }
+    }
+
+    /// Counts answered requests and lets out the local answers behind them.
+    pub fn settled(&mut self, count: u32) {
+        self.slots.complete(count, &mut self.out);
+        if self.slots.is_empty() {
+            self.via = Via::Nothing;
+        }
+    }
+
+    /// The commands of a transaction not yet executed, as CLIENT INFO counts them.
+    #[must_use]
+    pub fn subscriptions(&self) -> Subscriptions {
+        self.pinned.as_ref().map(|pinned| pinned.subscriptions).unwrap_or_default()
+    }
+}

@@ -1,0 +1,113 @@
+//! The state that lives in a session's own link.
+
+use crate::command::Topic;
+use crate::upstream::LinkId;
+
+/// A session's own link, and what it is bound to it by.
+#[derive(Debug)]
+pub struct Pinned {
+    /// The link.
+    pub link: LinkId,
+    /// A transaction has been opened and not yet ended.
+    pub transaction: Option<Transaction>,
+    /// Keys are watched.
+    pub watching: bool,
+    /// What the session listens to.
+    pub subscriptions: Subscriptions,
+    /// A command left state that only the connection's end removes.
+    pub connection: bool,
+    /// The link's output is no longer replies (MONITOR, SYNC).
+    pub stream: bool,
+}
+
+/// A transaction on a pinned link.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// The gateway refused a command in it: EXEC has to fail.
+    pub aborted: bool,
+    /// The database that the session is in after EXEC.
+    pub select: Option<u32>,
+}
+
+/// How many subscriptions of each kind the backend has confirmed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Subscriptions {
+    /// SUBSCRIBE.
+    pub channels: u64,
+    /// PSUBSCRIBE.
+    pub patterns: u64,
+    /// SSUBSCRIBE.
+    pub shards: u64,
+}
+
+impl Subscriptions {
+    /// All of them.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.channels + self.patterns + self.shards
+    }
+
+    /// Those of one kind.
+    #[must_use]
+    pub fn of(self, topic: Topic) -> u64 {
+        match topic {
+            Topic::Channel => self.channels,
+            Topic::Pattern => self.patterns,
+            Topic::Shard => self.shards,
+        }
+    }
+
+    /// Takes over the number in a confirmation: Redis counts channels and patterns
+    /// together, shard channels apart (pubsub.c, `addReplyPubsubSubscribed`).
+    pub fn confirmed(&mut self, topic: Topic, number: u64) {
+        match topic {
+            Topic::Channel => self.channels = number.saturating_sub(self.patterns),
+            Topic::Pattern => self.patterns = number.saturating_sub(self.channels),
+            Topic::Shard => self.shards = number,
+        }
+    }
+}
+
+impl Pinned {
+    /// A link that carries no state yet.
+    #[must_use]
+    pub fn new(link: LinkId) -> Self {
+        Self {
+            link,
+            transaction: None,
+            watching: false,
+            subscriptions: Subscriptions::default(),
+            connection: false,
+            stream: false,
+        }
+    }
+
+    /// Whether state lives in the link, so that the session cannot do without it.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.transaction.is_some()
+            || self.watching
+            || self.connection
+            || self.stream
+            || self.subscriptions.total() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confirmations_tell_how_many_of_each_kind_there_are() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.confirmed(Topic::Channel, 1);
+        subscriptions.confirmed(Topic::Pattern, 2);
+        subscriptions.confirmed(Topic::Pattern, 3);
+        subscriptions.confirmed(Topic::Shard, 1);
+        assert_eq!(subscriptions, Subscriptions { channels: 1, patterns: 2, shards: 1 });
+        subscriptions.confirmed(Topic::Channel, 2);
+        subscriptions.confirmed(Topic::Shard, 0);
+        assert_eq!(subscriptions, Subscriptions { channels: 0, patterns: 2, shards: 0 });
+        assert_eq!(subscriptions.total(), 2);
+    }
+}

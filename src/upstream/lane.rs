@@ -1,0 +1,80 @@
+//! A lane: everything that may share a connection. Two Redis users never do.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::{Backoff, LinkId, Server};
+use crate::identity::Credential;
+use crate::resp::Proto;
+use crate::session::SessionId;
+
+/// What all requests on a link have in common.
+#[derive(Debug, Clone)]
+pub struct LaneKey {
+    /// Whom the link speaks for. A changed password makes another lane, whose links
+    /// greet anew.
+    pub credential: Arc<Credential>,
+    /// The protocol version that Redis formats its replies in.
+    pub proto: Proto,
+    /// The database index.
+    pub db: u32,
+}
+
+impl PartialEq for LaneKey {
+    fn eq(&self, other: &Self) -> bool {
+        (self.proto, self.db) == (other.proto, other.db)
+            && (Arc::ptr_eq(&self.credential, &other.credential) || self.credential == other.credential)
+    }
+}
+
+impl Eq for LaneKey {}
+
+impl Hash for LaneKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.credential.redis_user, self.proto, self.db).hash(state);
+    }
+}
+
+/// A lane's place in its worker.
+pub type LaneId = usize;
+
+/// A lane of one worker.
+#[derive(Debug)]
+pub struct Lane {
+    /// What it is for.
+    pub key: LaneKey,
+    /// The links that new requests may use.
+    pub shared: Vec<LinkId>,
+    /// The link for what must not queue behind other requests.
+    pub control: Option<LinkId>,
+    /// What the backend said of itself to the last link that was greeted.
+    pub server: Option<Server>,
+    /// Whether this Redis user may ECHO, without which nothing proves a link in step.
+    pub fences: bool,
+    /// Failed greetings of this lane.
+    pub backoff: Backoff,
+    /// Sessions that wait for the first greeting to end, well or badly.
+    pub waiters: Vec<SessionId>,
+    /// Sessions whose next request would use this lane.
+    pub sessions: usize,
+    /// Links that belong to it, of every role.
+    pub links: usize,
+}
+
+impl Lane {
+    /// A lane that nothing is known of.
+    #[must_use]
+    pub fn new(key: LaneKey) -> Self {
+        Self {
+            key,
+            shared: Vec::new(),
+            control: None,
+            server: None,
+            fences: true,
+            backoff: Backoff::default(),
+            waiters: Vec::new(),
+            sessions: 0,
+            links: 0,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! A link: one backend connection, in one lane for life.
+//!
+//! A ticket is made before its request's first byte can be written, and the
+//! backend answers in the order of tickets. Nothing here decides what a reply
+//! means to a session: `worker` does.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+
+use super::LaneId;
+use super::greet::Greeting;
+use crate::resp::{Outbox, ReplyScanner};
+use crate::session::SessionId;
+
+/// A link's place in its worker, never used for another link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId {
+    /// The slot.
+    pub index: u32,
+    /// Which of the slot's tenants.
+    pub generation: u32,
+}
+
+/// Who may use a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkRole {
+    /// Every session of the lane.
+    Shared,
+    /// A shared link that a very large reply has made private to its reader.
+    Private(SessionId),
+    /// One session, until the link closes.
+    Pinned(SessionId),
+    /// Every session of the lane, for what must not queue.
+    Control,
+}
+
+/// How far a link has come.
+#[derive(Debug)]
+pub enum Phase {
+    /// Not to be connected before the backoff allows it.
+    Waiting,
+    /// The connection is being made.
+    Connecting,
+    /// Connected; no client's byte may be written.
+    Greeting(Greeting),
+    /// It speaks for its user.
+    Ready,
+}
+
+/// What a ticket's reply is held to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expect {
+    /// One reply, whatever it says.
+    Reply,
+    /// Exactly this, which goes to nobody. `strict`: an error is as bad as any
+    /// other reply, since it follows a script.
+    Fence {
+        /// The bytes of the reply.
+        reply: Box<[u8]>,
+        /// Whether Redis' own BUSY or LOADING is too little.
+        strict: bool,
+    },
+    /// So many confirmations, or one error.
+    Confirmations(u64),
+    /// EXEC's; where it succeeds the session is in this database from then on.
+    Exec(Option<u32>),
+    /// SELECT's; where it succeeds the session is in this database from then on.
+    Select(u32),
+    /// Any; the session gets these bytes in its place.
+    Instead(Bytes),
+    /// Any but an error, which goes to nobody. An error ends the link.
+    Nothing,
+}
+
+/// A claim to the next replies of a link.
+#[derive(Debug)]
+pub struct Ticket {
+    /// Whose they are. The session may be gone by then.
+    pub session: SessionId,
+    /// How many requests the ticket is for; more than one only with `Reply`.
+    pub count: u32,
+    /// What each of them is held to.
+    pub expect: Expect,
+    /// Where its first byte is in the stream of request bytes.
+    pub start: u64,
+}
+
+/// One backend connection.
+#[derive(Debug)]
+pub struct Link {
+    /// The lane that it belongs to for life.
+    pub lane: LaneId,
+    /// Who may use it.
+    pub role: LinkRole,
+    /// How far it has come.
+    pub phase: Phase,
+    /// Bytes for the socket. Before `Ready` these are the greeting's.
+    pub out: Outbox,
+    /// Requests that wait for `Ready`.
+    pub queued: Outbox,
+    /// Tickets in the order their requests are written to the socket.
+    /// Invariant: the backend answers in this order, so the front ticket owns the
+    /// next reply.
+    pub pending: VecDeque<Ticket>,
+    /// Requests that `pending` stands for.
+    pub in_flight: usize,
+    /// Request bytes ever appended, and of these, written.
+    appended: u64,
+    written: u64,
+    /// The beginning of a reply whose end has not arrived.
+    pub input: BytesMut,
+    /// Where in it the scan stopped.
+    pub scan: ReplyScanner,
+    /// Set while the reply under way is passed on before its end has arrived.
+    pub stream: Option<Stream>,
+    /// When the backend last made progress, or was last given something to do.
+    pub progress_at: Instant,
+    /// When the connection was asked for.
+    pub opened_at: Instant,
+    /// When a session last used it.
+    pub used_at: Instant,
+    /// Requests since the last fence, and when that was.
+    pub since_fence: u64,
+    /// See `since_fence`.
+    pub fence_at: Instant,
+    /// Not read from, until its reader has caught up.
+    pub paused: bool,
+    /// Takes no new request and closes when the last reply has arrived.
+    pub draining: bool,
+    /// Its database or protocol is no longer the lane's; it closes when its
+    /// session's state has ended.
+    pub strayed: bool,
+    /// Sessions that wait for room.
+    pub waiters: Vec<SessionId>,
+    /// Already on the list of links to be woken.
+    pub woken: bool,
+}
+
+/// A reply that is passed on in pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream {
+    /// Bytes passed on so far.
+    pub bytes: u64,
+    /// Whether its end completes the front ticket's request. A push does not.
+    pub completes: bool,
+}
+
+impl Link {
+    /// A link that waits to be connected.
+    #[must_use]
+    pub fn new(lane: LaneId, role: LinkRole, depth_max: usize, now: Instant) -> Self {
+        Self {
+            lane,
+            role,
+            phase: Phase::Waiting,
+            out: Outbox::default(),
+            queued: Outbox::default(),
+            pending: VecDeque::new(),
+            in_flight: 0,
+            appended: 0,
+            written: 0,
+            input: BytesMut::new(),
+            scan: ReplyScanner::new(depth_max),
+            stream: None,
+            progress_at: now,
+            opened_at: now,
+            used_at: now,
+            since_fence: 0,
+            fence_at: now,
+            paused: false,
+            draining: false,
+            strayed: false,
+            waiters: Vec::new(),
+            woken: false,
+        }
+    }
+
+    /// Whether clients' bytes may be written.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Ready)
+    }
+
+    /// Request bytes not yet written.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.out.len() + self.queued.len()
+    }
+
+    /// Claims the replies of requests whose bytes the caller appends next.
+    pub fn claim(&mut self, session: SessionId, count: u32, expect: Expect, now: Instant) {
+        if self.pending.is_empty() {
+            self.progress_at = now;
+        }
+        self.used_at = now;
+        self.in_flight += count as usize;
+        if expect == Expect::Reply
+            && let Some(last) = self.pending.back_mut()
+            && last.session == session
+            && last.expect == Expect::Reply
+            // Nothing of it has been written, so that one word is true of all of it.
+            && last.start >= self.written
+        {
+            last.count += count;
+            return;
+        }
+        self.pending.push_back(Ticket { session, count, expect, start: self.appended });
+    }
+
+    /// Appends a copy of request bytes.
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.appended += bytes.len() as u64;
+        if self.is_ready() { self.out.copy(bytes) } else { self.queued.copy(bytes) }
+    }
+
+    /// Appends request bytes without copying them, unless they are few.
+    pub fn append_shared(&mut self, bytes: Bytes) {
+        self.appended += bytes.len() as u64;
+        if self.is_ready() { self.out.share(bytes) } else { self.queued.share(bytes) }
+    }
+
+    /// The greeting has succeeded: what waited may be written.
+    pub fn become_ready(&mut self, now: Instant) {
+        debug_assert!(self.out.is_empty(), "the greeting's last command has been answered");
+        self.phase = Phase::Ready;
+        self.out = std::mem::take(&mut self.queued);
+        self.progress_at = now;
+        self.fence_at = now;
+    }
+
+    /// The socket has taken so many bytes of `out`.
+    pub fn wrote(&mut self, count: usize) {
+        self.out.advance(count);
+        if self.is_ready() {
+            self.written += count as u64;
+        }
+    }
+
+    /// Whether any byte of this ticket's requests may have reached the backend.
+    #[must_use]
+    pub fn may_have_sent(&self, ticket: &Ticket) -> bool {
+        ticket.start < self.written
+    }
+
+    /// So many requests of the front ticket have been answered.
+    pub fn settle(&mut self, count: u32) {
+        self.in_flight -= count as usize;
+        if let Some(front) = self.pending.front_mut() {
+            front.count -= count;
+            if front.count == 0 {
+                self.pending.pop_front();
+            }
+        }
+    }
+}

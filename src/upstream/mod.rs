@@ -1,0 +1,13 @@
+//! The backend's side: lanes, the links that belong to them, and how a link
+//! comes to speak for its Redis user. State only; the bytes are moved by `io`.
+
+mod backoff;
+mod greet;
+mod lane;
+mod link;
+
+pub use backoff::Backoff;
+pub use greet::{GreetError, Greeting, Server};
+pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply};
+pub use lane::{Lane, LaneId, LaneKey};
+pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};

@@ -1,0 +1,169 @@
+//! What happens because time has passed.
+
+use std::time::{Duration, Instant};
+
+use super::{Closed, Loss, Worker};
+use crate::session::{Fate, SessionId};
+use crate::upstream::{Expect, LinkId, LinkRole, Phase};
+
+/// Sessions are looked at this often; there may be thousands.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Above this much of a request under way, it must arrive at [`RATE_MIN`].
+const RATE_FROM: usize = 64 * 1024;
+
+/// Bytes a second.
+const RATE_MIN: u64 = 1024;
+
+impl Worker {
+    /// Looks at every deadline; to be called a few times in each tenth of a second.
+    /// `unix_now` is the wall clock in seconds, for certificates.
+    pub fn tick(&mut self, now: Instant, unix_now: i64) {
+        for id in self.links.keys() {
+            self.tick_link(id, now);
+        }
+        if self.node.is_failing() {
+            self.probe_node(now);
+        }
+        if self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {
+            self.swept_at = Some(now);
+            for id in self.sessions.keys() {
+                self.tick_session(id, now, unix_now);
+            }
+        } else if self.draining {
+            for id in self.sessions.keys() {
+                self.drain_client(id);
+            }
+        }
+        self.run_ready(now);
+    }
+
+    fn tick_link(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.links.get(id) else { return };
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let ms = Duration::from_millis;
+        let limits = &self.limits;
+        match link.phase {
+            Phase::Waiting => {
+                if link.pending.is_empty() || since(link.progress_at) < ms(limits.fail_fast_ms) {
+                    self.try_connect(id, now);
+                } else {
+                    self.lose_link(id, Loss::FailFast, now);
+                }
+            }
+            Phase::Connecting | Phase::Greeting(_) => {
+                if since(link.opened_at) >= ms(limits.connect_timeout_ms) {
+                    self.lose_link(id, Loss::ConnectTimeout, now);
+                }
+            }
+            Phase::Ready => self.tick_ready_link(id, now),
+        }
+    }
+
+    fn tick_ready_link(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let ms = Duration::from_millis;
+        let limits = &self.limits;
+        let pinned = matches!(link.role, LinkRole::Pinned(_));
+        let only_fences = link.pending.iter().all(|ticket| matches!(ticket.expect, Expect::Fence { .. }));
+        let patience = if only_fences { limits.probe_timeout_ms } else { limits.op_timeout_ms };
+        if pinned {
+            return;
+        }
+        if !link.pending.is_empty() && !link.paused && since(link.progress_at) >= ms(patience) {
+            return self.lose_link(id, Loss::OpTimeout, now);
+        }
+        if link.pending.is_empty() && since(link.used_at) >= ms(limits.link_idle_timeout_ms) {
+            self.remove_link(id);
+            return;
+        }
+        if link.role == LinkRole::Shared && since(link.opened_at) >= ms(age_max(limits.link_age_max_ms, id)) {
+            // Its sessions move on when their replies have arrived.
+            link.draining = true;
+            let idle = link.pending.is_empty();
+            let lane = link.lane;
+            self.lanes[lane].shared.retain(|&shared| shared != id);
+            if idle {
+                self.remove_link(id);
+            }
+            return;
+        }
+        let active = link.since_fence > 0 && since(link.fence_at) >= ms(limits.fence_ms);
+        let idle = link.pending.is_empty() && since(link.progress_at) >= ms(limits.probe_interval_ms);
+        if (active || idle) && !link.draining {
+            self.send_fence(id, false, now);
+        }
+    }
+
+    fn tick_session(&mut self, id: SessionId, now: Instant, unix_now: i64) {
+        if self.draining {
+            self.drain_client(id);
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.fate == Fate::Dead {
+            return;
+        }
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let past = |at: Instant, ms: u64| ms > 0 && since(at) >= Duration::from_millis(ms);
+        let limits = &self.limits;
+        let why = if session.permit.certificate().not_after() < unix_now {
+            Some(Closed::CertificateExpired)
+        } else if past(session.opened_at, limits.session_age_max_ms) {
+            Some(Closed::Age)
+        } else if session.is_settled()
+            && !session.is_bound()
+            && past(session.heard_at, limits.client_idle_timeout_ms)
+        {
+            Some(Closed::Idle)
+        } else if (!session.out.is_empty() && past(session.read_at, limits.client_output_stall_timeout_ms))
+            || self.holds_others_up(id, now)
+        {
+            Some(Closed::OutputStalled)
+        } else if self.request_has_stalled(id, now) {
+            Some(Closed::RequestStalled)
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            self.close_client(id, why);
+        }
+    }
+
+    /// A slow reader of a very large reply, with requests of others behind it.
+    fn holds_others_up(&self, id: SessionId, now: Instant) -> bool {
+        let Some(session) = self.sessions.get(id) else { return false };
+        let limit = Duration::from_millis(self.limits.large_reply_stall_timeout_ms);
+        session.private.and_then(|link| self.links.get(link)).is_some_and(|link| {
+            link.paused
+                && link.pending.iter().any(|ticket| ticket.session != id)
+                && now.saturating_duration_since(session.read_at) >= limit
+        })
+    }
+
+    /// A request under way that makes no progress, or too little.
+    fn request_has_stalled(&mut self, id: SessionId, now: Instant) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else { return false };
+        let under_way = session.stall.is_none() && (!session.input.is_empty() || session.upload.is_some());
+        if !under_way {
+            session.partial = None;
+            return false;
+        }
+        let held = session.input.len();
+        let (since, then) = *session.partial.get_or_insert((now, held));
+        let waited = now.saturating_duration_since(since);
+        let silent = now.saturating_duration_since(session.heard_at);
+        if silent >= Duration::from_millis(self.limits.request_stall_timeout_ms) {
+            return true;
+        }
+        let due = RATE_MIN * waited.as_secs();
+        waited.as_secs() > 10 && held > RATE_FROM && ((held - then.min(held)) as u64) < due
+    }
+}
+
+/// The age at which a shared link is replaced: within a tenth of the limit, by its
+/// slot, so that links opened together do not all close together.
+fn age_max(limit_ms: u64, id: LinkId) -> u64 {
+    let spread = u64::from(id.index.wrapping_mul(2_654_435_761) >> 16) % 201;
+    limit_ms / 1000 * (900 + spread)
+}

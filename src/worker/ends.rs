@@ -1,0 +1,304 @@
+//! How links and sessions end, and what the others are told.
+
+use std::time::Instant;
+
+use thiserror::Error;
+
+use super::{Report, Step, Worker};
+use crate::resp::ReplyError;
+use crate::session::{Fate, SessionId, Upload};
+use crate::upstream::{Expect, GreetError, Link, LinkId, LinkRole};
+
+/// The answer to a request no byte of which has been written.
+const NOT_SENT: &str = "ERR respgate: backend unavailable, command not sent";
+
+/// The answer to a request that may have reached the backend.
+const OUTCOME_UNKNOWN: &str = "ERR respgate: connection to the backend was lost, outcome unknown";
+
+/// Why a link is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the text of each says what it is")]
+pub enum Loss {
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    #[error("not connected and greeted in time")]
+    ConnectTimeout,
+    #[error("not connected while the backend fails")]
+    FailFast,
+    #[error(transparent)]
+    Greeting(GreetError),
+    #[error("the backend closed the connection")]
+    Closed,
+    #[error("the connection failed: {0}")]
+    Io(String),
+    #[error("unreadable: {0}")]
+    Unreadable(ReplyError),
+    #[error("a reply that nobody asked for")]
+    Surplus,
+    #[error("a push on a shared connection")]
+    PushOnShared,
+    #[error("a fence did not come back: replies are out of step")]
+    OutOfStep,
+    #[error("the backend refused PING, without which WAIT means nothing")]
+    Refused,
+    #[error("no reply in time")]
+    OpTimeout,
+    #[error("a request was broken off")]
+    Aborted,
+}
+
+/// Why the gateway closed a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "as_str says what each is")]
+pub enum Closed {
+    CrossProtocol,
+    OutputLimit,
+    OutputStalled,
+    RequestStalled,
+    Idle,
+    Age,
+    CertificateExpired,
+    PermitEnded,
+    UserChanged,
+    BackendLost,
+}
+
+impl Closed {
+    /// The word in logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CrossProtocol => "cross_protocol",
+            Self::OutputLimit => "output_limit",
+            Self::OutputStalled => "output_stalled",
+            Self::RequestStalled => "request_stalled",
+            Self::Idle => "idle",
+            Self::Age => "age",
+            Self::CertificateExpired => "certificate_expired",
+            Self::PermitEnded => "permit_ended",
+            Self::UserChanged => "user_changed",
+            Self::BackendLost => "backend_lost",
+        }
+    }
+}
+
+impl Worker {
+    /// A link's socket could not be opened, or has failed.
+    pub fn link_lost(&mut self, id: LinkId, loss: Loss, now: Instant) {
+        self.lose_link(id, loss, now);
+        self.run_ready(now);
+    }
+
+    /// Ends a link and answers everything that waited for it.
+    pub(super) fn lose_link(&mut self, id: LinkId, loss: Loss, now: Instant) {
+        let Some(link) = self.take_link(id) else { return };
+        self.note_failure(&link, &loss, now);
+        let lane = &mut self.lanes[link.lane];
+        let refusal = match &loss {
+            Loss::Greeting(GreetError::Select(text)) => text.clone(),
+            _ => NOT_SENT.to_owned(),
+        };
+        for id in std::mem::take(&mut lane.waiters) {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.lane_refusal = Some(refusal.clone());
+                self.ready.push(id);
+            }
+        }
+        let redis_user = self.lanes[link.lane].key.credential.redis_user.clone();
+        self.steps.push(Step::Report(Report::LinkLost { redis_user, loss, in_flight: link.in_flight }));
+        self.tally.links_lost += 1;
+        self.fail_requests(&link);
+        match link.role {
+            LinkRole::Pinned(owner) => self.lose_pinned(owner),
+            LinkRole::Private(reader) => {
+                if let Some(session) = self.sessions.get_mut(reader) {
+                    session.private = None;
+                }
+            }
+            LinkRole::Shared | LinkRole::Control => {}
+        }
+        self.ready.extend_from_slice(&link.waiters);
+        self.release_lane(link.lane);
+    }
+
+    /// Takes a link away without a word; the driver closes its socket.
+    pub(super) fn remove_link(&mut self, id: LinkId) {
+        if let Some(link) = self.take_link(id) {
+            self.release_lane(link.lane);
+        }
+    }
+
+    /// As above, but its lane stays even if nothing else belongs to it.
+    fn take_link(&mut self, id: LinkId) -> Option<Link> {
+        // Woken first: the driver finds it gone.
+        self.wake_link(id);
+        let link = self.links.remove(id)?;
+        let lane = &mut self.lanes[link.lane];
+        lane.links -= 1;
+        lane.shared.retain(|&shared| shared != id);
+        if lane.control == Some(id) {
+            lane.control = None;
+        }
+        if matches!(link.role, LinkRole::Pinned(_)) {
+            self.pinned_links -= 1;
+        }
+        if self.attempt == Some(id) {
+            self.attempt = None;
+        }
+        Some(link)
+    }
+
+    fn note_failure(&mut self, link: &Link, loss: &Loss, now: Instant) {
+        use rand_chacha::rand_core::Rng;
+        let random = self.random.next_u64();
+        match loss {
+            Loss::Connect(_) => {
+                self.node.failed(now, &self.limits, random);
+                self.probe_lane = Some(link.lane);
+            }
+            // Before Ready, the connection as such may be what fails.
+            Loss::ConnectTimeout | Loss::Closed | Loss::Io(_) if !link.is_ready() => {
+                self.node.failed(now, &self.limits, random);
+                self.probe_lane = Some(link.lane);
+            }
+            Loss::Greeting(GreetError::Select(_)) => {}
+            Loss::Greeting(_) => self.lanes[link.lane].backoff.failed(now, &self.limits, random),
+            _ => {}
+        }
+    }
+
+    /// Each request that waited gets one error, which says whether it may have run.
+    fn fail_requests(&mut self, link: &Link) {
+        let mut broken_off = link.stream.is_some();
+        if let (Some(stream), LinkRole::Pinned(owner)) = (link.stream, link.role)
+            && !stream.completes
+        {
+            self.close_client(owner, Closed::BackendLost);
+            broken_off = false;
+        }
+        for ticket in &link.pending {
+            let Some(session) = self.sessions.get_mut(ticket.session) else {
+                broken_off = false;
+                continue;
+            };
+            if matches!(ticket.expect, Expect::Nothing | Expect::Fence { .. }) {
+                continue;
+            }
+            if std::mem::take(&mut broken_off) {
+                // Part of the reply is with the client: no error can follow it.
+                self.close_client(ticket.session, Closed::BackendLost);
+                continue;
+            }
+            let text = if link.may_have_sent(ticket) {
+                self.tally.outcome_unknown += u64::from(ticket.count);
+                OUTCOME_UNKNOWN
+            } else {
+                self.tally.not_sent += u64::from(ticket.count);
+                NOT_SENT
+            };
+            let line = crate::resp::write::error(text);
+            for _ in 0..ticket.count {
+                if !session.slots.is_mute() {
+                    session.out.copy(&line);
+                }
+                session.settled(1);
+            }
+            if session.stall.is_some() {
+                self.ready.push(ticket.session);
+            }
+            self.wake_client(ticket.session);
+        }
+    }
+
+    /// A session's own link is gone: with state in it, so is the session.
+    fn lose_pinned(&mut self, owner: SessionId) {
+        let Some(session) = self.sessions.get_mut(owner) else { return };
+        let Some(pinned) = session.pinned.take() else { return };
+        if matches!(session.upload, Some(Upload::To(_))) {
+            session.upload = Some(Upload::Discard);
+        }
+        if pinned.is_bound() {
+            self.end_client(owner);
+        }
+    }
+
+    /// The client's socket is closed, or is about to be: its pinned link goes first,
+    /// so that what it waited for is nobody's.
+    pub fn client_gone(&mut self, id: SessionId, now: Instant) {
+        self.unpin(id);
+        let Some(session) = self.sessions.remove(id) else { return };
+        if let Some(private) = session.private {
+            let idle = self.links.get_mut(private).map(|link| {
+                link.draining = true;
+                link.paused = false;
+                link.pending.is_empty()
+            });
+            match idle {
+                Some(true) => {
+                    self.remove_link(private);
+                }
+                Some(false) => self.wake_link(private),
+                None => {}
+            }
+        }
+        self.lanes[session.lane].sessions -= 1;
+        self.release_lane(session.lane);
+        self.run_ready(now);
+    }
+
+    /// The client has sent all that it will. What it still awaits from shared links it
+    /// gets; a wait of its own ends, as it does in Redis.
+    pub fn client_eof(&mut self, id: SessionId, now: Instant) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let own = session.is_bound() || matches!(session.via, crate::session::Via::Pinned(_));
+        if own || session.upload.is_some() {
+            session.fate = Fate::Dead;
+            self.unpin(id);
+            self.wake_client(id);
+        } else if session.stall.is_none() || session.input.is_empty() {
+            self.end_client(id);
+        } else {
+            session.ends_after_input = true;
+        }
+        self.run_ready(now);
+    }
+
+    /// No further request is looked at; the client is closed when all its replies
+    /// have been written.
+    pub(super) fn end_client(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id)
+            && session.fate == Fate::Open
+        {
+            session.fate = Fate::Ending;
+            session.input.clear();
+            self.wake_client(id);
+        }
+    }
+
+    /// Closes a client at once.
+    pub(super) fn close_client(&mut self, id: SessionId, why: Closed) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.fate == Fate::Dead {
+            return;
+        }
+        session.fate = Fate::Dead;
+        session.out.clear();
+        session.input.clear();
+        let report = Report::ClientClosed {
+            client_id: session.client_id,
+            user: session.permit.user().name.clone(),
+            why,
+        };
+        self.steps.push(Step::Report(report));
+        self.unpin(id);
+        self.wake_client(id);
+    }
+
+    /// Ends a session whose requests have been answered; others end when they are.
+    pub(super) fn drain_client(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get(id) else { return };
+        if session.is_settled() && session.input.is_empty() && session.upload.is_none() {
+            self.end_client(id);
+        }
+    }
+}

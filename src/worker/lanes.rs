@@ -1,0 +1,284 @@
+//! Which link a request takes, and when another is opened.
+
+use std::time::Instant;
+
+use super::{Report, Step, Worker};
+use crate::command::Class;
+use crate::resp::Proto;
+use crate::session::{Pinned, Session, SessionId, Stall, Via};
+use crate::upstream::{Expect, Lane, LaneId, LaneKey, Link, LinkId, LinkRole, Phase};
+use crate::upstream::{fence, fence_reply};
+
+/// The session of tickets whose replies go to nobody.
+pub(super) const NOBODY: SessionId = SessionId { index: u32::MAX, generation: u32::MAX };
+
+/// Why a request cannot be placed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unplaced {
+    /// It waits.
+    Stall(Stall),
+    /// There are as many pinned links as may be.
+    TooManyPinned,
+}
+
+impl From<Stall> for Unplaced {
+    fn from(stall: Stall) -> Self {
+        Self::Stall(stall)
+    }
+}
+
+impl Worker {
+    /// The lane of this key, made if it is new.
+    pub(super) fn lane(&mut self, key: LaneKey) -> LaneId {
+        if let Some(&id) = self.lane_ids.get(&key) {
+            return id;
+        }
+        let id = self.lanes.insert(Lane::new(key.clone()));
+        self.lane_ids.insert(key, id);
+        id
+    }
+
+    /// Forgets a lane that no session and no link belongs to, so that a client
+    /// cannot fill the memory with database numbers.
+    pub(super) fn release_lane(&mut self, id: LaneId) {
+        let lane = &self.lanes[id];
+        if lane.sessions == 0 && lane.links == 0 {
+            let lane = self.lanes.remove(id);
+            self.lane_ids.remove(&lane.key);
+            if self.probe_lane == Some(id) {
+                self.probe_lane = None;
+            }
+        }
+    }
+
+    /// The lane of the session's user with another protocol version or database.
+    pub(super) fn sibling_lane(&mut self, id: SessionId, proto: Proto, db: u32) -> Option<LaneId> {
+        let session = self.sessions.get(id)?;
+        let credential = session.permit.user().credential.clone();
+        Some(self.lane(LaneKey { credential, proto, db }))
+    }
+
+    /// Moves a session to a lane, with the protocol version and database of it.
+    pub(super) fn move_session(&mut self, id: SessionId, lane: LaneId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let left = std::mem::replace(&mut session.lane, lane);
+        session.proto = self.lanes[lane].key.proto;
+        session.db = self.lanes[lane].key.db;
+        self.lanes[lane].sessions += 1;
+        self.lanes[left].sessions -= 1;
+        self.release_lane(left);
+    }
+
+    /// A session waits until a lane has been greeted for the first time, or has failed to.
+    pub(super) fn await_lane(&mut self, id: SessionId, lane: LaneId, now: Instant) -> Stall {
+        self.lanes[lane].waiters.push(id);
+        if self.lanes[lane].shared.is_empty() {
+            self.open_shared(lane, now);
+        }
+        Stall::Lane
+    }
+
+    /// The shared link for the session's next request.
+    pub(super) fn shared_link(&mut self, id: SessionId, now: Instant) -> Result<LinkId, Stall> {
+        let Some(session) = self.sessions.get(id) else { return Err(Stall::Barrier) };
+        let link = match session.via {
+            Via::Pinned(_) => return Err(Stall::Barrier),
+            Via::Shared(current) => match self.links.get(current) {
+                Some(link)
+                    if link.lane == session.lane && !link.draining && link.role != LinkRole::Control =>
+                {
+                    current
+                }
+                _ => return Err(Stall::Barrier),
+            },
+            Via::Nothing => self.pick_shared(id, now),
+        };
+        self.reserve_room(id, link)
+    }
+
+    /// A session without outstanding replies may begin on any link of its lane.
+    fn pick_shared(&mut self, id: SessionId, now: Instant) -> LinkId {
+        let (lane, private) = match self.sessions.get(id) {
+            Some(Session { lane, private, .. }) => (*lane, *private),
+            None => unreachable!("the caller has just looked the session up"),
+        };
+        if let Some(private) = private
+            && self.links.get(private).is_some_and(|link| link.lane == lane && !link.draining)
+        {
+            return private;
+        }
+        let links_max = self.limits.shared_links_max.max(1);
+        let wanted = id.index as usize % links_max;
+        match self.lanes[lane].shared.get(wanted) {
+            Some(&link) => link,
+            None => self.open_shared(lane, now),
+        }
+    }
+
+    /// The lane's link for what must not queue.
+    pub(super) fn control_link(&mut self, id: SessionId, now: Instant) -> Result<LinkId, Stall> {
+        let Some(session) = self.sessions.get(id) else { return Err(Stall::Barrier) };
+        if !session.is_settled() {
+            return Err(Stall::Barrier);
+        }
+        let lane = session.lane;
+        let link = match self.lanes[lane].control {
+            Some(link) => link,
+            None => {
+                let link = self.open_link(lane, LinkRole::Control, now);
+                self.lanes[lane].control = Some(link);
+                link
+            }
+        };
+        self.reserve_room(id, link)
+    }
+
+    /// The session's own link, which it keeps from one use to the next.
+    pub(super) fn pinned_link(&mut self, id: SessionId, now: Instant) -> Result<LinkId, Unplaced> {
+        let Some(session) = self.sessions.get(id) else { return Err(Stall::Barrier.into()) };
+        if matches!(session.via, Via::Shared(_)) {
+            return Err(Stall::Barrier.into());
+        }
+        let lane = session.lane;
+        if let Some(pinned) = &session.pinned {
+            let (current, bound) = (pinned.link, pinned.is_bound());
+            let fits =
+                self.links.get(current).is_some_and(|link| bound || (link.lane == lane && !link.strayed));
+            if fits {
+                return Ok(self.reserve_room(id, current)?);
+            }
+            if !session.is_settled() {
+                return Err(Stall::Barrier.into());
+            }
+            self.unpin(id);
+        }
+        let most = match self.limits.pinned_links_max {
+            0 => self.limits.clients_max,
+            most => most,
+        };
+        if self.pinned_links >= most {
+            return Err(Unplaced::TooManyPinned);
+        }
+        let link = self.open_link(lane, LinkRole::Pinned(id), now);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.pinned = Some(Pinned::new(link));
+        }
+        Ok(link)
+    }
+
+    /// Closes the session's own link, whose state ends with it.
+    pub(super) fn unpin(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id)
+            && let Some(pinned) = session.pinned.take()
+        {
+            self.remove_link(pinned.link);
+        }
+    }
+
+    /// A full link is used again when half of it is free.
+    fn reserve_room(&mut self, id: SessionId, on: LinkId) -> Result<LinkId, Stall> {
+        let Some(link) = self.links.get_mut(on) else { return Err(Stall::Barrier) };
+        let requests_max =
+            if link.is_ready() { self.limits.link_in_flight_max } else { self.limits.fail_fast_commands };
+        if link.in_flight < requests_max && link.backlog() < self.limits.link_queue_bytes_max {
+            return Ok(on);
+        }
+        if link.waiters.last() != Some(&id) {
+            link.waiters.push(id);
+        }
+        Err(Stall::LinkFull)
+    }
+
+    fn open_shared(&mut self, lane: LaneId, now: Instant) -> LinkId {
+        let link = self.open_link(lane, LinkRole::Shared, now);
+        self.lanes[lane].shared.push(link);
+        link
+    }
+
+    /// A new link. It is connected at once unless the backend has been failing: then
+    /// one link at a time tries it, when the backoff allows.
+    pub(super) fn open_link(&mut self, lane: LaneId, role: LinkRole, now: Instant) -> LinkId {
+        let id = self.links.insert(Link::new(lane, role, self.limits.reply_depth_max, now));
+        self.lanes[lane].links += 1;
+        if matches!(role, LinkRole::Pinned(_)) {
+            self.pinned_links += 1;
+        }
+        self.try_connect(id, now);
+        id
+    }
+
+    /// Connects a waiting link if that may be done now.
+    pub(super) fn try_connect(&mut self, id: LinkId, now: Instant) {
+        let failing = self.node.is_failing();
+        let Some(link) = self.links.get_mut(id) else { return };
+        if !matches!(link.phase, Phase::Waiting)
+            || !self.lanes[link.lane].backoff.allows(now)
+            || (failing && (self.attempt.is_some() || !self.node.allows(now)))
+        {
+            return;
+        }
+        if failing {
+            self.attempt = Some(id);
+        }
+        link.phase = Phase::Connecting;
+        link.opened_at = now;
+        self.tally.links_opened += 1;
+        self.steps.push(Step::Connect(id));
+    }
+
+    /// Tries the failing backend even where no client asks for it.
+    pub(super) fn probe_node(&mut self, now: Instant) {
+        if self.attempt.is_some() || !self.node.allows(now) {
+            return;
+        }
+        let waiting = self.links.iter().find(|(_, link)| matches!(link.phase, Phase::Waiting));
+        match (waiting.map(|(id, _)| id), self.probe_lane) {
+            (Some(id), _) => self.try_connect(id, now),
+            (None, Some(lane)) if self.lanes[lane].shared.is_empty() => {
+                self.open_shared(lane, now);
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// Connects what has waited for the backend to come back.
+    pub(super) fn connect_waiting(&mut self, now: Instant) {
+        for id in self.links.keys() {
+            self.try_connect(id, now);
+        }
+    }
+
+    /// Has a link prove that its replies are in step: the next reply must be this one.
+    pub(super) fn send_fence(&mut self, id: LinkId, strict: bool, now: Instant) {
+        let token = self.token();
+        let Some(link) = self.links.get_mut(id) else { return };
+        if !self.lanes[link.lane].fences {
+            return;
+        }
+        let used_at = link.used_at;
+        let reply = fence_reply(&token).into_boxed_slice();
+        link.claim(NOBODY, 1, Expect::Fence { reply, strict }, now);
+        link.append(&fence(&token));
+        link.used_at = used_at;
+        link.since_fence = 0;
+        link.fence_at = now;
+        self.tally.fences += 1;
+        self.wake_link(id);
+    }
+
+    /// Whether a script may run on a shared link: not where nothing can prove that
+    /// the link is in step afterwards.
+    pub(super) fn scripts_may_share(&self, class: Class, lane: LaneId) -> bool {
+        class != Class::Script || self.lanes[lane].fences
+    }
+
+    /// Notes what a lane's greeting has found out.
+    pub(super) fn note_fences(&mut self, lane: LaneId, fences: bool) {
+        let lane = &mut self.lanes[lane];
+        if lane.fences && !fences {
+            let redis_user = lane.key.credential.redis_user.clone();
+            self.steps.push(Step::Report(Report::NoFences { redis_user }));
+        }
+        lane.fences = fences;
+    }
+}

@@ -1,0 +1,218 @@
+//! Commands that the gateway answers: those about the session alone at once, and
+//! those that need a lane (HELLO, SELECT) when it has been greeted.
+
+use std::time::Instant;
+
+use super::Worker;
+use super::input::Input;
+use super::requests::{Flow, arguments};
+use crate::command::Answer;
+use crate::resp::{Proto, Request, write};
+use crate::session::answer::{self, WRONGPASS};
+use crate::session::{About, ReplyMode, SessionId, Stall, Via, hello};
+use crate::upstream::{Expect, LaneId};
+
+/// Redis' text for database numbers that it does not have.
+const DB_RANGE: &str = "ERR DB index is out of range";
+
+impl Worker {
+    /// Answers one request; in a session bound to its link only once all earlier
+    /// replies have arrived, since they may change what the answer is.
+    pub(super) fn answer_here<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        answer: Answer,
+        now: Instant,
+    ) -> Flow {
+        let Some(session) = self.sessions.get(id) else { return Flow::Done };
+        if !session.is_settled() && (session.is_bound() || matches!(session.via, Via::Pinned(_))) {
+            return Flow::Wait(Stall::Barrier);
+        }
+        let modal = session.proto == Proto::Resp2 && session.subscriptions().total() > 0;
+        let args = arguments(input, request);
+        if modal && !matches!(answer, Answer::Reset | Answer::Quit) {
+            let text = not_while_subscribed(&args);
+            self.answer_error(id, &text);
+            input.skip(request.len);
+            return Flow::Done;
+        }
+        let flow = match answer {
+            Answer::Hello => self.hello(id, &args, now),
+            Answer::Select => self.select(id, &args, now),
+            Answer::Reset => self.reset(id, args.len()),
+            Answer::Quit => {
+                self.answer_bytes(id, b"+OK\r\n".to_vec());
+                self.end_client(id);
+                Flow::Done
+            }
+            answer => {
+                self.answer_from_session(id, answer, &args, now);
+                Flow::Done
+            }
+        };
+        if flow == Flow::Done {
+            input.skip(request.len);
+        }
+        flow
+    }
+
+    fn answer_from_session(&mut self, id: SessionId, answer: Answer, args: &[&[u8]], now: Instant) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let bound = session.pinned.as_ref().is_some_and(|pinned| pinned.connection);
+        if bound && matches!(answer, Answer::ClientTrackingInfo | Answer::ClientGetRedir) {
+            // What is tracked is the link's to tell.
+            if let Some(link) = session.pinned.as_ref().map(|pinned| pinned.link) {
+                let request = write::command(args);
+                let mut input = request.as_slice();
+                self.send_pinned(id, link, &mut input, request.len(), Expect::Reply, now);
+            }
+            return;
+        }
+        if let Some(reply) = answer::answer(session, answer, args, now) {
+            self.answer_bytes(id, reply);
+        }
+    }
+
+    fn hello(&mut self, id: SessionId, args: &[&[u8]], now: Instant) -> Flow {
+        let hello = match hello::parse(args.iter().copied().skip(1)) {
+            Ok(hello) => hello,
+            Err(text) => {
+                self.answer_error(id, &text);
+                return Flow::Done;
+            }
+        };
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
+        if let Some((user, _)) = hello.auth
+            && !answer::is_same_user(session, user)
+        {
+            self.answer_error(id, WRONGPASS);
+            return Flow::Done;
+        }
+        let (proto, db) = (hello.proto.unwrap_or(session.proto), session.db);
+        let lane = match self.greeted_lane(id, proto, db, now) {
+            Ok(lane) => lane,
+            Err(flow) => return flow,
+        };
+        let Some(server) = &self.lanes[lane].server else { return Flow::Done };
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
+        if let Some(name) = hello.name {
+            session.about.name = name.to_vec();
+        }
+        let reply = hello::reply(server, proto, session.client_id);
+        let bound_to = match &session.pinned {
+            Some(pinned) if pinned.is_bound() && proto != session.proto => Some(pinned.link),
+            _ => None,
+        };
+        match bound_to {
+            None => self.answer_bytes(id, reply),
+            Some(link) => {
+                // The link that holds the session's state has to change over as well.
+                let request = write::command(&[b"HELLO", &[b'0' + proto.number()]]);
+                let mut input = request.as_slice();
+                let expect = Expect::Instead(reply.into());
+                self.send_pinned(id, link, &mut input, request.len(), expect, now);
+                if let Some(link) = self.links.get_mut(link) {
+                    link.strayed = true;
+                }
+            }
+        }
+        self.move_session(id, lane);
+        Flow::Done
+    }
+
+    fn select(&mut self, id: SessionId, args: &[&[u8]], now: Instant) -> Flow {
+        let db = match args {
+            [_, db] => database(db),
+            _ => Err(answer::wrong_arity("select")),
+        };
+        let db = match db {
+            Ok(db) => db,
+            Err(text) => {
+                self.answer_error(id, &text);
+                return Flow::Done;
+            }
+        };
+        let Some(session) = self.sessions.get(id) else { return Flow::Done };
+        if let Some(pinned) = &session.pinned
+            && pinned.is_bound()
+        {
+            let link = pinned.link;
+            let request = write::command(args);
+            let mut input = request.as_slice();
+            self.send_pinned(id, link, &mut input, request.len(), Expect::Select(db), now);
+            return Flow::Done;
+        }
+        if db != session.db {
+            let proto = session.proto;
+            match self.greeted_lane(id, proto, db, now) {
+                Ok(lane) => self.move_session(id, lane),
+                Err(flow) => return flow,
+            }
+        }
+        self.answer_bytes(id, b"+OK\r\n".to_vec());
+        Flow::Done
+    }
+
+    /// The session's lane of this protocol version and database, once the backend has
+    /// accepted a greeting for it. Otherwise the session waits, or has been given the
+    /// backend's refusal.
+    fn greeted_lane(&mut self, id: SessionId, proto: Proto, db: u32, now: Instant) -> Result<LaneId, Flow> {
+        if let Some(text) = self.sessions.get_mut(id).and_then(|session| session.lane_refusal.take()) {
+            self.answer_error(id, &text);
+            return Err(Flow::Done);
+        }
+        let Some(lane) = self.sibling_lane(id, proto, db) else { return Err(Flow::Done) };
+        if self.lanes[lane].server.is_some() {
+            return Ok(lane);
+        }
+        Err(Flow::Wait(self.await_lane(id, lane, now)))
+    }
+
+    /// Back to what the session was just after the handshake, and still its
+    /// certificate's user.
+    fn reset(&mut self, id: SessionId, argc: usize) -> Flow {
+        if argc != 1 {
+            self.answer_error(id, &answer::wrong_arity("reset"));
+            return Flow::Done;
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
+        if !session.is_settled() {
+            return Flow::Wait(Stall::Barrier);
+        }
+        session.reply_mode = ReplyMode::On;
+        let about = std::mem::take(&mut session.about);
+        // Redis keeps what the library said of itself (networking.c, `resetCommand`).
+        session.about = About { lib_name: about.lib_name, lib_ver: about.lib_ver, ..About::default() };
+        self.unpin(id);
+        if let Some(lane) = self.sibling_lane(id, Proto::Resp2, 0) {
+            self.move_session(id, lane);
+        }
+        self.answer_bytes(id, b"+RESET\r\n".to_vec());
+        Flow::Done
+    }
+}
+
+/// Redis' refusal of commands while a RESP2 client is subscribed.
+fn not_while_subscribed(args: &[&[u8]]) -> String {
+    let lower = |arg: &[u8]| String::from_utf8_lossy(arg).to_lowercase();
+    let name = match args {
+        [name, sub, ..] if name.eq_ignore_ascii_case(b"client") => format!("client|{}", lower(sub)),
+        [name, ..] => lower(name),
+        [] => String::new(),
+    };
+    format!(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed \
+         in this context"
+    )
+}
+
+/// Reads a database number as Redis' `selectCommand` does.
+pub(super) fn database(text: &[u8]) -> Result<u32, String> {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<i32>().ok());
+    match number {
+        None => Err("ERR value is not an integer or out of range".to_owned()),
+        Some(number) => u32::try_from(number).map_err(|_| DB_RANGE.to_owned()),
+    }
+}

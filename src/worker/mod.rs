@@ -1,0 +1,407 @@
+//! One thread's world: its sessions, its links, and the way between them.
+//!
+//! A state machine without I/O: bytes and the time go in, bytes and steps come
+//! out. Whoever drives it (`io`, a simulation, a benchmark) calls a method named
+//! by direction, then carries out [`Worker::steps`].
+//!
+//! ```text
+//! client_input  -> requests -> lanes -> link_output
+//! client_output <- replies           <- link_filled
+//! ```
+
+mod arena;
+mod clock;
+mod ends;
+mod input;
+mod lanes;
+mod local;
+mod replies;
+mod requests;
+mod transactions;
+mod uploads;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use slab::Slab;
+
+use crate::command::Commands;
+use crate::identity::{Permit, Refusal};
+use crate::limits::Limits;
+use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
+use crate::session::{Fate, Session, SessionId, Stall};
+use crate::upstream::{Backoff, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
+use arena::Arena;
+
+/// Input beyond this is not read from a client whose next request waits; less is
+/// read, so that its leaving is noticed.
+const READ_AHEAD: usize = 16 * 1024;
+
+/// The most that a buffer grows by at a time, ahead of the bytes that fill it.
+const GROW_MAX: usize = 256 * 1024;
+
+/// What the driver has to do.
+#[derive(Debug)]
+pub enum Step {
+    /// The client has output, may be read again, or is to be closed.
+    WakeClient(SessionId),
+    /// The link has output, may be read again, or is gone and to be closed.
+    WakeLink(LinkId),
+    /// Open a connection; then `link_connected` or `link_lost`.
+    Connect(LinkId),
+    /// Tell the operator.
+    Report(Report),
+}
+
+/// What an operator should hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// A link could not be opened or was lost.
+    LinkLost {
+        /// The Redis user that it spoke for.
+        redis_user: String,
+        /// Why.
+        loss: Loss,
+        /// Requests that it took with it.
+        in_flight: usize,
+    },
+    /// A client was closed by the gateway.
+    ClientClosed {
+        /// Its id.
+        client_id: u64,
+        /// The gateway's user.
+        user: String,
+        /// Why.
+        why: Closed,
+    },
+    /// A Redis user may not ECHO: nothing can prove its links in step, and its
+    /// scripts run on pinned links.
+    NoFences {
+        /// The Redis user.
+        redis_user: String,
+    },
+    /// The backend answers again.
+    BackendBack,
+}
+
+pub use ends::{Closed, Loss};
+
+/// Counts since the worker began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is described where it is exported, in observe")]
+pub struct Tally {
+    pub requests: u64,
+    pub answered_here: u64,
+    pub refused_commands: u64,
+    pub protocol_errors: u64,
+    pub not_sent: u64,
+    pub outcome_unknown: u64,
+    pub links_opened: u64,
+    pub links_lost: u64,
+    pub fences: u64,
+    pub pinned_requests: u64,
+    pub bytes_from_clients: u64,
+    pub bytes_to_clients: u64,
+}
+
+/// One thread's sessions and links.
+#[derive(Debug)]
+pub struct Worker {
+    limits: Arc<Limits>,
+    commands: Commands,
+    sessions: Arena<SessionId, Session>,
+    links: Arena<LinkId, Link>,
+    lanes: Slab<Lane>,
+    lane_ids: HashMap<LaneKey, LaneId>,
+    /// Fence tokens must not be guessed by a client that can inject replies.
+    random: ChaCha12Rng,
+    /// Failed connections of the backend node.
+    node: Backoff,
+    /// While the node fails, the one link that tries it.
+    attempt: Option<LinkId>,
+    /// The lane that found the node failing, for trying it without demand.
+    probe_lane: Option<LaneId>,
+    pinned_links: usize,
+    next_client_id: u64,
+    client_id_step: u64,
+    /// Sessions whose stall may have ended.
+    ready: Vec<SessionId>,
+    steps: Vec<Step>,
+    tally: Tally,
+    swept_at: Option<Instant>,
+    draining: bool,
+}
+
+/// What a worker is made with.
+#[derive(Debug, Clone)]
+pub struct Seed {
+    /// Random bytes of which nothing else is made.
+    pub random: [u8; 32],
+    /// This worker's number, from zero.
+    pub number: u64,
+    /// How many workers there are: client ids differ between them.
+    pub workers: u64,
+}
+
+impl Worker {
+    /// A worker without sessions or links.
+    #[must_use]
+    pub fn new(limits: Arc<Limits>, seed: &Seed) -> Self {
+        Self {
+            limits,
+            commands: Commands::new(),
+            sessions: Arena::default(),
+            links: Arena::default(),
+            lanes: Slab::new(),
+            lane_ids: HashMap::new(),
+            random: ChaCha12Rng::from_seed(seed.random),
+            node: Backoff::default(),
+            attempt: None,
+            probe_lane: None,
+            pinned_links: 0,
+            next_client_id: seed.number + 1,
+            client_id_step: seed.workers,
+            ready: Vec::new(),
+            steps: Vec::new(),
+            tally: Tally::default(),
+            swept_at: None,
+            draining: false,
+        }
+    }
+
+    /// Moves the steps to be carried out to the end of `into`.
+    pub fn steps(&mut self, into: &mut Vec<Step>) {
+        into.append(&mut self.steps);
+    }
+
+    /// Counts since the worker began.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Sessions and links at present.
+    #[must_use]
+    pub fn population(&self) -> (usize, usize) {
+        (self.sessions.len(), self.links.len())
+    }
+
+    /// Whether the last connection to the backend failed.
+    #[must_use]
+    pub fn is_backend_failing(&self) -> bool {
+        self.node.is_failing()
+    }
+
+    /// A client has completed its handshake. The addresses are its own and the one
+    /// that it connected to.
+    pub fn client_opened(&mut self, permit: Permit, addresses: (String, String), now: Instant) -> SessionId {
+        let key = LaneKey { credential: Arc::clone(&permit.user().credential), proto: Proto::Resp2, db: 0 };
+        let lane = self.lane(key);
+        self.lanes[lane].sessions += 1;
+        let client_id = self.next_client_id;
+        self.next_client_id += self.client_id_step;
+        self.sessions.insert(Session::new(permit, client_id, addresses, lane, now))
+    }
+
+    /// The client's id as CLIENT ID tells it.
+    #[must_use]
+    pub fn client_id(&self, id: SessionId) -> Option<u64> {
+        Some(self.sessions.get(id)?.client_id)
+    }
+
+    /// What becomes of the client's connection; `Dead` also for one unknown.
+    #[must_use]
+    pub fn client_fate(&self, id: SessionId) -> Fate {
+        match self.sessions.get(id) {
+            Some(session) if session.fate == Fate::Ending && !session.is_settled() => Fate::Open,
+            Some(session) => session.fate,
+            None => Fate::Dead,
+        }
+    }
+
+    /// Whether the client is to be read from.
+    #[must_use]
+    pub fn client_wants_read(&self, id: SessionId) -> bool {
+        self.sessions.get(id).is_some_and(|session| {
+            session.fate == Fate::Open
+                && match session.stall {
+                    None => true,
+                    Some(Stall::Output) => false,
+                    Some(_) => session.input.len() < READ_AHEAD,
+                }
+        })
+    }
+
+    /// Where the client's next bytes are best read to, when a large argument is
+    /// under way; then call [`Worker::client_filled`].
+    pub fn client_buffer(&mut self, id: SessionId) -> Option<&mut BytesMut> {
+        let session = self.sessions.get_mut(id)?;
+        let held = session.input.len();
+        let awaited = session.scan.awaited(held);
+        if awaited < SHARE_MIN || session.stall.is_some() {
+            return None;
+        }
+        // In step with what has arrived: an announcement alone allocates little.
+        session.input.reserve(awaited.min(held.clamp(4 * SHARE_MIN, GROW_MAX)));
+        Some(&mut session.input)
+    }
+
+    /// Bytes for the client. After writing some, call [`Worker::client_wrote`].
+    pub fn client_output(&mut self, id: SessionId) -> Option<&mut Outbox> {
+        let session = self.sessions.get_mut(id)?;
+        session.woken = false;
+        Some(&mut session.out)
+    }
+
+    /// The client's socket has taken so many bytes of its output.
+    pub fn client_wrote(&mut self, id: SessionId, count: usize, now: Instant) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.out.advance(count);
+        session.read_at = now;
+        self.tally.bytes_to_clients += count as u64;
+        if session.out.len() > self.limits.client_output_soft_bytes / 2 {
+            return;
+        }
+        let own = [session.pinned.as_ref().map(|pinned| pinned.link), session.private];
+        if session.stall == Some(Stall::Output) {
+            self.ready.push(id);
+        }
+        for link in own.into_iter().flatten() {
+            if self.links.get(link).is_some_and(|link| link.paused) {
+                self.links.get_mut(link).expect("found above").paused = false;
+                self.wake_link(link);
+            }
+        }
+        self.run_ready(now);
+    }
+
+    /// A link's bytes for the backend. After writing some, call [`Worker::link_wrote`].
+    pub fn link_output(&mut self, id: LinkId) -> Option<&mut Outbox> {
+        let link = self.links.get_mut(id)?;
+        link.woken = false;
+        Some(&mut link.out)
+    }
+
+    /// The link's socket has taken so many bytes of its output.
+    pub fn link_wrote(&mut self, id: LinkId, count: usize, now: Instant) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        link.wrote(count);
+        if link.backlog() <= self.limits.link_queue_bytes_max / 2 && !link.waiters.is_empty() {
+            self.ready.append(&mut link.waiters);
+            self.run_ready(now);
+        }
+    }
+
+    /// Whether the link is to be read from; `None` when it is gone.
+    #[must_use]
+    pub fn link_wants_read(&self, id: LinkId) -> Option<bool> {
+        self.links.get(id).map(|link| !link.paused)
+    }
+
+    /// Where the link's next bytes are read to; then call [`Worker::link_filled`].
+    pub fn link_buffer(&mut self, id: LinkId) -> Option<&mut BytesMut> {
+        let link = self.links.get_mut(id)?;
+        link.input.reserve(64 * 1024);
+        Some(&mut link.input)
+    }
+
+    /// Holds every session against changed users: a permit that no longer holds ends
+    /// its session, one whose Redis user or rights have changed is exchanged.
+    pub fn recheck(&mut self, permit: &dyn Fn(&Permit) -> Result<Permit, Refusal>) {
+        for id in self.sessions.keys() {
+            let Some(session) = self.sessions.get_mut(id) else { continue };
+            let Ok(renewed) = permit(&session.permit) else {
+                self.close_client(id, Closed::PermitEnded);
+                continue;
+            };
+            let (old, new) = (&session.permit.user().credential, &renewed.user().credential);
+            if session.is_bound() && old.redis_user != new.redis_user {
+                // Its state lives in a link that speaks for another Redis user.
+                self.close_client(id, Closed::UserChanged);
+                continue;
+            }
+            session.permit = renewed;
+            let (proto, db) = (session.proto, session.db);
+            if let Some(lane) = self.sibling_lane(id, proto, db) {
+                self.move_session(id, lane);
+            }
+        }
+    }
+
+    /// Replaces the limits; those of connections under way change as well.
+    pub fn set_limits(&mut self, limits: Arc<Limits>) {
+        self.limits = limits;
+    }
+
+    /// Begins to end every session, each when it has no reply outstanding.
+    pub fn drain(&mut self) {
+        self.draining = true;
+        for id in self.sessions.keys() {
+            self.drain_client(id);
+        }
+    }
+
+    fn request_limits(&self) -> RequestLimits {
+        RequestLimits { args_max: self.limits.request_args_max, bulk_bytes_max: self.limits.bulk_bytes_max }
+    }
+
+    fn token(&mut self) -> [u8; 32] {
+        let mut raw = [0; 16];
+        self.random.fill_bytes(&mut raw);
+        let mut token = [0; 32];
+        for (pair, byte) in token.chunks_exact_mut(2).zip(raw) {
+            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+        }
+        token
+    }
+
+    fn wake_client(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id)
+            && !session.woken
+        {
+            session.woken = true;
+            self.steps.push(Step::WakeClient(id));
+        }
+    }
+
+    fn wake_link(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(id)
+            && !link.woken
+        {
+            link.woken = true;
+            self.steps.push(Step::WakeLink(id));
+        }
+    }
+
+    /// Lets sessions go on whose reason to wait has gone.
+    fn run_ready(&mut self, now: Instant) {
+        while let Some(id) = self.ready.pop() {
+            let Some(session) = self.sessions.get_mut(id) else { continue };
+            let over = match session.stall {
+                None => false,
+                Some(Stall::Barrier) => session.is_settled(),
+                Some(Stall::InFlight) => session.slots.outstanding() <= self.limits.client_in_flight_max / 2,
+                Some(Stall::Output) => session.out.len() <= self.limits.client_output_soft_bytes / 2,
+                Some(Stall::LinkFull | Stall::Lane) => true,
+            };
+            if over {
+                session.stall = None;
+                self.run_held(id, now);
+                self.wake_client(id);
+            }
+        }
+    }
+
+    /// A shared link serves one session or many; a pinned one has an owner.
+    fn owner(link: &Link) -> Option<SessionId> {
+        match link.role {
+            LinkRole::Pinned(id) | LinkRole::Private(id) => Some(id),
+            LinkRole::Shared | LinkRole::Control => None,
+        }
+    }
+}

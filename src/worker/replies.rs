@@ -1,0 +1,493 @@
+//! From a link's bytes to the sessions that wait for them.
+//!
+//! Consecutive replies for one session are passed on as one run. A reply that does
+//! not end within what is held is passed on in pieces.
+
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+
+use super::{Loss, Report, Step, Worker};
+use crate::command::Topic;
+use crate::resp::SHARE_MIN;
+use crate::session::{Fate, SessionId, Stall};
+use crate::upstream::{Expect, LinkId, LinkRole, Next, Phase, REPLY_BYTES_MAX, Stream};
+
+/// Replies at the front of a link's input that are passed on together.
+#[derive(Default)]
+struct Run {
+    bytes: usize,
+    count: u32,
+    /// How many replies the run may have: those of one ticket, treated alike.
+    limit: u32,
+}
+
+/// What a frame on a pinned link is.
+enum Frame {
+    /// It belongs to nobody's request (a message, an invalidation).
+    Push,
+    /// It confirms a change of subscriptions.
+    Confirmation(Topic, u64),
+    /// It answers the front ticket.
+    Reply,
+}
+
+impl Worker {
+    /// So many bytes of the link have been read to the end of [`Worker::link_buffer`].
+    pub fn link_filled(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        link.progress_at = now;
+        let mut input = std::mem::take(&mut link.input);
+        let outcome = match link.phase {
+            Phase::Ready => self.replies(id, &mut input, now),
+            Phase::Greeting(_) => self.greeting(id, &mut input, now),
+            Phase::Waiting | Phase::Connecting => Err(Loss::Surplus),
+        };
+        match outcome {
+            Ok(()) => {
+                if let Some(link) = self.links.get_mut(id) {
+                    link.input = input;
+                    let done = link.draining && link.pending.is_empty();
+                    if link.in_flight <= self.limits.link_in_flight_max / 2 && !link.waiters.is_empty() {
+                        self.ready.append(&mut link.waiters);
+                    }
+                    if done {
+                        self.remove_link(id);
+                    }
+                }
+            }
+            Err(loss) => self.lose_link(id, loss, now),
+        }
+        if let Some(owner) = self.links.get(id).and_then(Self::owner) {
+            self.pause_if_behind(id, owner);
+        }
+        self.run_ready(now);
+    }
+
+    fn replies(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
+        if self.is_streaming(id) {
+            return self.pass_stream(id, input, now);
+        }
+        let mut run = Run::default();
+        let mut to = None;
+        loop {
+            let Some(link) = self.links.get_mut(id) else { return Ok(()) };
+            let unread = &input[run.bytes..];
+            if unread.is_empty() {
+                break;
+            }
+            let first = unread[0];
+            let Some(len) = link.scan.scan(unread).map_err(Loss::Unreadable)? else { break };
+            let fresh = link.stream.is_none();
+            let shared = !matches!(link.role, LinkRole::Pinned(_));
+            if fresh && shared && first == b'>' {
+                return Err(Loss::PushOnShared);
+            }
+            if run.count > 0 && run.count < run.limit {
+                run.bytes += len;
+                run.count += 1;
+                continue;
+            }
+            if let Some(session) = to.take() {
+                self.pass_run(id, session, input, &mut run, now);
+            }
+            let Some(link) = self.links.get(id) else { return Ok(()) };
+            let front = link.pending.front();
+            match front {
+                Some(ticket) if fresh && shared && ticket.expect == Expect::Reply => {
+                    let alike = self
+                        .sessions
+                        .get(ticket.session)
+                        .map_or(ticket.count, |session| session.slots.alike().min(ticket.count));
+                    to = Some(ticket.session);
+                    run = Run { bytes: len, count: 1, limit: alike };
+                }
+                _ => self.frame(id, input, len, now)?,
+            }
+        }
+        if let Some(session) = to {
+            self.pass_run(id, session, input, &mut run, now);
+        }
+        if !input.is_empty() {
+            self.pass_part(id, input, now)?;
+        }
+        Ok(())
+    }
+
+    /// Passes on a run of whole replies to plain requests of one session.
+    fn pass_run(&mut self, id: LinkId, to: SessionId, input: &mut BytesMut, run: &mut Run, now: Instant) {
+        let Run { bytes, count, .. } = std::mem::take(run);
+        if let Some(link) = self.links.get_mut(id) {
+            link.settle(count);
+        }
+        self.give(to, input, bytes, true, now);
+        self.settle_session(to, count);
+    }
+
+    /// Moves bytes from a link's input to a session, or drops them where it is gone or
+    /// does not want them. `reply`: they belong to the reply that comes next.
+    fn give(&mut self, to: SessionId, input: &mut BytesMut, bytes: usize, reply: bool, now: Instant) {
+        let Some(session) = self.sessions.get_mut(to).filter(|session| session.fate != Fate::Dead) else {
+            return input.advance(bytes);
+        };
+        if reply && session.slots.is_mute() {
+            return input.advance(bytes);
+        }
+        if session.out.is_empty() {
+            session.read_at = now;
+        }
+        if bytes < SHARE_MIN {
+            session.out.copy(&input[..bytes]);
+            input.advance(bytes);
+        } else {
+            session.out.share(input.split_to(bytes).freeze());
+        }
+        if session.out.len() > self.limits.client_output_hard_bytes {
+            self.close_client(to, super::Closed::OutputLimit);
+        } else {
+            self.wake_client(to);
+        }
+    }
+
+    /// Counts answered requests of a session and lets it go on.
+    pub(super) fn settle_session(&mut self, id: SessionId, count: u32) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.settled(count);
+        if session.stall.is_some() {
+            self.ready.push(id);
+        }
+        if session.fate == Fate::Ending {
+            self.wake_client(id);
+        }
+    }
+
+    /// One whole frame that is not a plain reply on a shared link, or the end of one
+    /// that is passed on in pieces.
+    fn frame(&mut self, id: LinkId, input: &mut BytesMut, len: usize, now: Instant) -> Result<(), Loss> {
+        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
+        if let Some(stream) = link.stream.take() {
+            return self.end_part(id, stream, input, len, now);
+        }
+        if let LinkRole::Pinned(owner) = link.role {
+            match self.kind(id, owner, &input[..len]) {
+                Frame::Push => {
+                    self.give(owner, input, len, false, now);
+                    return Ok(());
+                }
+                Frame::Confirmation(topic, number) => {
+                    if let Some(session) = self.sessions.get_mut(owner)
+                        && let Some(pinned) = session.pinned.as_mut()
+                    {
+                        pinned.subscriptions.confirmed(topic, number);
+                    }
+                    self.confirmation(id, owner, input, len, now);
+                    return Ok(());
+                }
+                Frame::Reply => {}
+            }
+        }
+        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
+        let Some(ticket) = link.pending.front_mut() else { return Err(Loss::Surplus) };
+        let session = ticket.session;
+        let frame = &input[..len];
+        let is_error = matches!(frame[0], b'-' | b'!');
+        match std::mem::replace(&mut ticket.expect, Expect::Reply) {
+            Expect::Fence { reply, strict } => {
+                let busy = || {
+                    [&b"-BUSY "[..], b"-LOADING ", b"-MASTERDOWN "].iter().any(|text| frame.starts_with(text))
+                };
+                if *frame != *reply && (strict || !busy()) {
+                    return Err(Loss::OutOfStep);
+                }
+                input.advance(len);
+                link.settle(1);
+                return Ok(());
+            }
+            Expect::Nothing => {
+                if is_error {
+                    return Err(Loss::Refused);
+                }
+                input.advance(len);
+                link.settle(1);
+                return Ok(());
+            }
+            Expect::Instead(bytes) => {
+                input.advance(len);
+                let mut bytes = BytesMut::from(&bytes[..]);
+                let len = bytes.len();
+                self.give(session, &mut bytes, len, true, now);
+            }
+            Expect::Select(db) => {
+                let selected = frame == b"+OK\r\n";
+                self.give(session, input, len, true, now);
+                if selected {
+                    self.stray(id, session, db);
+                }
+            }
+            Expect::Exec(db) => {
+                let executed = frame[0] == b'*' && !frame.starts_with(b"*-1");
+                self.give(session, input, len, true, now);
+                if let (true, Some(db)) = (executed, db) {
+                    self.stray(id, session, db);
+                }
+            }
+            // An error stands for all the confirmations of its request.
+            Expect::Reply | Expect::Confirmations(_) => self.give(session, input, len, true, now),
+        }
+        if let Some(link) = self.links.get_mut(id) {
+            link.settle(1);
+        }
+        self.settle_session(session, 1);
+        Ok(())
+    }
+
+    /// A pinned link has left its lane's database, and its session with it.
+    fn stray(&mut self, id: LinkId, session: SessionId, db: u32) {
+        if let Some(link) = self.links.get_mut(id) {
+            link.strayed = true;
+        }
+        let Some(proto) = self.sessions.get(session).map(|session| session.proto) else { return };
+        if let Some(lane) = self.sibling_lane(session, proto, db) {
+            self.move_session(session, lane);
+        }
+    }
+
+    fn kind(&self, id: LinkId, owner: SessionId, frame: &[u8]) -> Frame {
+        let confirms = self
+            .links
+            .get(id)
+            .and_then(|link| link.pending.front())
+            .is_some_and(|ticket| matches!(ticket.expect, Expect::Confirmations(_)));
+        let subscribed = self.sessions.get(owner).is_some_and(|session| session.subscriptions().total() > 0);
+        match frame[0] {
+            b'>' => {}
+            b'*' if confirms || subscribed => {}
+            _ => return Frame::Reply,
+        }
+        let topic = match first_bulk(frame) {
+            Some(b"subscribe" | b"unsubscribe") => Topic::Channel,
+            Some(b"psubscribe" | b"punsubscribe") => Topic::Pattern,
+            Some(b"ssubscribe" | b"sunsubscribe") => Topic::Shard,
+            Some(b"message" | b"pmessage" | b"smessage") => return Frame::Push,
+            _ if frame[0] == b'>' => return Frame::Push,
+            _ => return Frame::Reply,
+        };
+        match last_integer(frame) {
+            Some(number) => Frame::Confirmation(topic, number),
+            None => Frame::Reply,
+        }
+    }
+
+    /// Passes on a confirmation, the last of which completes its request.
+    fn confirmation(&mut self, id: LinkId, owner: SessionId, input: &mut BytesMut, len: usize, now: Instant) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        let last = match link.pending.front_mut().map(|ticket| &mut ticket.expect) {
+            Some(Expect::Confirmations(left)) => {
+                *left -= 1;
+                *left == 0
+            }
+            // The server ends subscriptions by itself when a slot moves away.
+            _ => return self.give(owner, input, len, false, now),
+        };
+        self.give(owner, input, len, true, now);
+        if last {
+            if let Some(link) = self.links.get_mut(id) {
+                link.settle(1);
+            }
+            self.settle_session(owner, 1);
+        }
+    }
+
+    /// Passes on the beginning of a frame that is too long to be held.
+    fn pass_part(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
+        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
+        let held = input.len();
+        if held < SHARE_MIN && link.stream.is_none() {
+            return Ok(());
+        }
+        let (to, stream) = match (link.stream, link.role) {
+            (Some(stream), _) => (self.stream_reader(id, stream), stream),
+            (None, role) => {
+                let push = match role {
+                    LinkRole::Pinned(owner) if !matches!(self.kind(id, owner, input), Frame::Reply) => {
+                        Some(owner)
+                    }
+                    _ => None,
+                };
+                let link = self.links.get(id).and_then(|link| link.pending.front());
+                match (push, link) {
+                    (Some(owner), _) => (owner, Stream { bytes: 0, completes: false }),
+                    (None, Some(ticket)) => match ticket.expect {
+                        Expect::Reply | Expect::Exec(_) => {
+                            (ticket.session, Stream { bytes: 0, completes: true })
+                        }
+                        _ if held < REPLY_BYTES_MAX => return Ok(()),
+                        _ => return Err(Loss::OutOfStep),
+                    },
+                    (None, None) => return Err(Loss::Surplus),
+                }
+            }
+        };
+        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
+        let awaited = link.scan.awaited(held);
+        let part = link.scan.take_examined(held);
+        let bytes = stream.bytes + part as u64;
+        link.stream = Some(Stream { bytes, ..stream });
+        if let Some(session) = self.sessions.get_mut(to) {
+            session.mid_frame = true;
+        }
+        self.give(to, input, part, stream.completes, now);
+        if bytes + awaited > self.limits.large_reply_bytes as u64 {
+            self.make_private(id, to);
+        }
+        self.pause_if_behind(id, to);
+        Ok(())
+    }
+
+    fn stream_reader(&self, id: LinkId, stream: Stream) -> SessionId {
+        let link = self.links.get(id);
+        match link.map(|link| link.role) {
+            Some(LinkRole::Pinned(owner)) if !stream.completes => owner,
+            _ => link
+                .and_then(|link| link.pending.front())
+                .map_or(super::lanes::NOBODY, |ticket| ticket.session),
+        }
+    }
+
+    /// Passes on the end of a frame whose beginning has gone before.
+    fn end_part(
+        &mut self,
+        id: LinkId,
+        stream: Stream,
+        input: &mut BytesMut,
+        len: usize,
+        now: Instant,
+    ) -> Result<(), Loss> {
+        let to = self.stream_reader(id, stream);
+        self.give(to, input, len, stream.completes, now);
+        if let Some(session) = self.sessions.get_mut(to) {
+            session.mid_frame = false;
+        }
+        if stream.completes {
+            let Some(link) = self.links.get_mut(id) else { return Ok(()) };
+            let selects = match link.pending.front().map(|ticket| &ticket.expect) {
+                Some(Expect::Exec(db)) => *db,
+                _ => None,
+            };
+            link.settle(1);
+            // Only an array is as long as to be passed on in pieces.
+            if let Some(db) = selects {
+                self.stray(id, to, db);
+            }
+            self.settle_session(to, 1);
+        } else if self.sessions.get(to).is_some_and(|session| session.stall == Some(Stall::Barrier)) {
+            self.ready.push(to);
+        }
+        Ok(())
+    }
+
+    /// A very large reply takes its shared link for itself: requests of others go on
+    /// over a fresh one.
+    fn make_private(&mut self, id: LinkId, reader: SessionId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        if link.role != LinkRole::Shared {
+            return;
+        }
+        link.role = LinkRole::Private(reader);
+        self.lanes[link.lane].shared.retain(|&shared| shared != id);
+        match self.sessions.get_mut(reader) {
+            Some(session) => session.private = Some(id),
+            // Nobody reads it: it goes once the rest has been dropped.
+            None => link.draining = true,
+        }
+    }
+
+    /// A link that serves one reader is not read while that one has enough to read.
+    fn pause_if_behind(&mut self, id: LinkId, reader: SessionId) {
+        let behind = self.sessions.get(reader).is_some_and(|session| {
+            session.fate != Fate::Dead && session.out.len() > self.limits.client_output_soft_bytes
+        });
+        if let Some(link) = self.links.get_mut(id)
+            && Self::owner(link) == Some(reader)
+        {
+            link.paused = behind;
+        }
+    }
+
+    fn is_streaming(&self, id: LinkId) -> bool {
+        match self.links.get(id).map(|link| link.role) {
+            Some(LinkRole::Pinned(owner)) => self
+                .sessions
+                .get(owner)
+                .and_then(|session| session.pinned.as_ref())
+                .is_some_and(|pinned| pinned.stream),
+            _ => false,
+        }
+    }
+
+    /// MONITOR and SYNC: whatever comes is the client's.
+    fn pass_stream(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
+        if let Some(LinkRole::Pinned(owner)) = self.links.get(id).map(|link| link.role) {
+            let all = input.len();
+            self.give(owner, input, all, false, now);
+            self.pause_if_behind(id, owner);
+        }
+        Ok(())
+    }
+
+    /// The socket of a link is connected: the greeting begins.
+    pub fn link_connected(&mut self, id: LinkId, now: Instant) {
+        let token = self.token();
+        let Some(link) = self.links.get_mut(id) else { return };
+        let (greeting, first) = crate::upstream::Greeting::begin(&self.lanes[link.lane].key, token);
+        link.phase = Phase::Greeting(greeting);
+        link.out.copy(&first);
+        link.progress_at = now;
+        self.wake_link(id);
+    }
+
+    fn greeting(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
+        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
+        let Phase::Greeting(greeting) = &mut link.phase else { return Ok(()) };
+        let Some(len) = link.scan.scan(input).map_err(Loss::Unreadable)? else {
+            return if input.len() > REPLY_BYTES_MAX { Err(Loss::OutOfStep) } else { Ok(()) };
+        };
+        if len < input.len() {
+            return Err(Loss::Surplus);
+        }
+        if self.node.is_failing() {
+            self.node.succeeded();
+            self.attempt = None;
+            self.steps.push(Step::Report(Report::BackendBack));
+        }
+        let next = greeting.reply(&input[..len]).map_err(Loss::Greeting)?;
+        input.advance(len);
+        match next {
+            Next::Send(bytes) => link.out.copy(&bytes),
+            Next::Done { server, fences } => {
+                link.become_ready(now);
+                let lane = link.lane;
+                self.note_fences(lane, fences);
+                let lane = &mut self.lanes[lane];
+                lane.server = Some(server);
+                lane.backoff.succeeded();
+                self.ready.append(&mut lane.waiters);
+                self.connect_waiting(now);
+            }
+        }
+        self.wake_link(id);
+        Ok(())
+    }
+}
+
+/// The first element of an aggregate, where it is a bulk string.
+fn first_bulk(frame: &[u8]) -> Option<&[u8]> {
+    crate::resp::args(frame).next()
+}
+
+/// The integer that a frame ends with.
+fn last_integer(frame: &[u8]) -> Option<u64> {
+    let line = frame.strip_suffix(b"\r\n")?;
+    let colon = memchr::memrchr(b':', line)?;
+    std::str::from_utf8(&line[colon + 1..]).ok()?.parse().ok()
+}

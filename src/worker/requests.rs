@@ -1,0 +1,455 @@
+//! From a client's bytes to requests on links.
+//!
+//! Consecutive requests that share a link join its output as one run of bytes and
+//! one ticket. Everything else goes one at a time, by class.
+
+use std::time::Instant;
+
+use super::input::Input;
+use super::lanes::Unplaced;
+use super::{Closed, Worker};
+use crate::command::{Class, Tx, Verdict, Why};
+use crate::resp::{Found, Request, RequestError, SHARE_MIN, args, write};
+use crate::session::{Fate, ReplyMode, SessionId, Stall, Via};
+use crate::upstream::{Expect, LinkId};
+
+/// Requests at the front of the input that go to one shared link together.
+struct Batch {
+    link: Option<LinkId>,
+    bytes: usize,
+    count: u32,
+}
+
+/// What became of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// It has been taken from the input.
+    Done,
+    /// It is still there, and waits.
+    Wait(Stall),
+}
+
+impl Worker {
+    /// The client sent these bytes.
+    pub fn client_input(&mut self, id: SessionId, bytes: &[u8], now: Instant) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.heard_at = now;
+        self.tally.bytes_from_clients += bytes.len() as u64;
+        if !session.input.is_empty() || session.stall.is_some() {
+            session.input.extend_from_slice(bytes);
+            self.run_held(id, now);
+        } else {
+            let mut rest = bytes;
+            self.run(id, &mut rest, now);
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.input.extend_from_slice(rest);
+            }
+        }
+        self.run_ready(now);
+    }
+
+    /// So many bytes of the client have been read to the end of [`Worker::client_buffer`].
+    pub fn client_filled(&mut self, id: SessionId, count: usize, now: Instant) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.heard_at = now;
+        self.tally.bytes_from_clients += count as u64;
+        self.run_held(id, now);
+        self.run_ready(now);
+    }
+
+    /// Looks at the input that the session holds.
+    pub(super) fn run_held(&mut self, id: SessionId, now: Instant) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.stall.is_some() {
+            return;
+        }
+        let mut input = std::mem::take(&mut session.input);
+        self.run(id, &mut input, now);
+        if let Some(session) = self.sessions.get_mut(id)
+            && !input.is_empty()
+        {
+            // A few bytes must not keep the large buffer that they arrived in.
+            session.input = if input.len() < SHARE_MIN / 4 && input.capacity() > SHARE_MIN {
+                input[..].into()
+            } else {
+                input
+            };
+        }
+        if self.sessions.get(id).is_some_and(|session| session.ends_after_input && session.stall.is_none()) {
+            self.end_client(id);
+        }
+    }
+
+    /// Takes as many requests from the input as can be placed.
+    fn run<I: Input>(&mut self, id: SessionId, input: &mut I, now: Instant) {
+        let limits = self.request_limits();
+        let mut batch = Batch { link: None, bytes: 0, count: 0 };
+        loop {
+            let Some(session) = self.sessions.get_mut(id) else { return };
+            if session.fate != Fate::Open {
+                let all = input.bytes().len();
+                return input.skip(all);
+            }
+            if session.upload.is_some() {
+                if self.upload(id, input, now) {
+                    continue;
+                }
+                return;
+            }
+            let waits =
+                if session.slots.outstanding() + batch.count as usize >= self.limits.client_in_flight_max {
+                    Some(Stall::InFlight)
+                } else if session.out.len() > self.limits.client_output_soft_bytes {
+                    Some(Stall::Output)
+                } else {
+                    None
+                };
+            let unread = &input.bytes()[batch.bytes..];
+            if let (Some(stall), false) = (waits, unread.is_empty()) {
+                self.send_batch(id, &mut batch, input, now);
+                return self.stall(id, stall);
+            }
+            match session.scan.scan(unread, limits) {
+                Ok(Found::Request(request)) => {
+                    let verdict = self.commands.classify(unread, &request, &session.permit.user().commands);
+                    let batches = verdict == Verdict::Pass(Class::Share)
+                        && request.len <= self.limits.shared_request_bytes_max
+                        && session.reply_mode == ReplyMode::On
+                        && !matches!(session.via, Via::Pinned(_))
+                        && !session.is_bound();
+                    if batches {
+                        if batch.link.is_none() {
+                            match self.shared_link(id, now) {
+                                Ok(link) => batch.link = Some(link),
+                                Err(stall) => return self.stall(id, stall),
+                            }
+                        }
+                        batch.count += 1;
+                        batch.bytes += request.len;
+                        if request.len >= SHARE_MIN {
+                            self.send_batch(id, &mut batch, input, now);
+                        }
+                        continue;
+                    }
+                    self.send_batch(id, &mut batch, input, now);
+                    if let Flow::Wait(stall) = self.request(id, input, &request, verdict, now) {
+                        return self.stall(id, stall);
+                    }
+                }
+                Ok(Found::Nothing { len }) => {
+                    self.send_batch(id, &mut batch, input, now);
+                    input.skip(len);
+                }
+                Ok(Found::Inline { len, strict }) => {
+                    self.send_batch(id, &mut batch, input, now);
+                    match self.inline(id, &strict, now) {
+                        Flow::Done => input.skip(len),
+                        Flow::Wait(stall) => return self.stall(id, stall),
+                    }
+                }
+                Ok(Found::More) => {
+                    self.send_batch(id, &mut batch, input, now);
+                    if input.bytes().len() <= self.limits.shared_request_bytes_max {
+                        return;
+                    }
+                    if let Flow::Wait(stall) = self.begin_upload(id, input, now) {
+                        return self.stall(id, stall);
+                    }
+                }
+                Err(error) => {
+                    self.send_batch(id, &mut batch, input, now);
+                    self.protocol_error(id, error);
+                }
+            }
+        }
+    }
+
+    /// Writes the batch to its link and claims its replies.
+    fn send_batch<I: Input>(&mut self, id: SessionId, batch: &mut Batch, input: &mut I, now: Instant) {
+        let Some(on) = batch.link.take() else { return };
+        let (bytes, count) = (std::mem::take(&mut batch.bytes), std::mem::take(&mut batch.count));
+        self.send_shared(id, on, input, bytes, count, now);
+    }
+
+    /// Writes whole requests to a shared or control link and claims their replies.
+    pub(super) fn send_shared<I: Input>(
+        &mut self,
+        id: SessionId,
+        on: LinkId,
+        input: &mut I,
+        bytes: usize,
+        count: u32,
+        now: Instant,
+    ) {
+        let (Some(session), Some(link)) = (self.sessions.get_mut(id), self.links.get_mut(on)) else { return };
+        let mute = session.take_mute();
+        link.claim(id, count, Expect::Reply, now);
+        input.forward(bytes, link);
+        session.slots.push_awaited(count, mute);
+        session.via = Via::Shared(on);
+        self.tally.requests += u64::from(count);
+        link.since_fence += u64::from(count);
+        if link.since_fence >= self.limits.fence_commands {
+            self.send_fence(on, false, now);
+        }
+        self.wake_link(on);
+    }
+
+    /// Writes one request to the session's own link and claims its reply.
+    pub(super) fn send_pinned<I: Input>(
+        &mut self,
+        id: SessionId,
+        on: LinkId,
+        input: &mut I,
+        bytes: usize,
+        expect: Expect,
+        now: Instant,
+    ) {
+        let (Some(session), Some(link)) = (self.sessions.get_mut(id), self.links.get_mut(on)) else { return };
+        let mute = session.take_mute();
+        link.claim(id, 1, expect, now);
+        input.forward(bytes, link);
+        session.slots.push_awaited(1, mute);
+        session.via = Via::Pinned(on);
+        self.tally.requests += 1;
+        self.tally.pinned_requests += 1;
+        self.wake_link(on);
+    }
+
+    fn inline(&mut self, id: SessionId, strict: &[u8], now: Instant) -> Flow {
+        let limits = self.request_limits();
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
+        match session.scan.scan(strict, limits) {
+            Ok(Found::Request(request)) => {
+                let verdict = self.commands.classify(strict, &request, &session.permit.user().commands);
+                let mut input = strict;
+                self.request(id, &mut input, &request, verdict, now)
+            }
+            other => unreachable!("the strict form of an inline request is a request: {other:?}"),
+        }
+    }
+
+    /// Handles one whole request at the front of the input.
+    fn request<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        verdict: Verdict,
+        now: Instant,
+    ) -> Flow {
+        let Some(session) = self.sessions.get(id) else { return Flow::Done };
+        if session.mid_frame && session.slots.is_empty() {
+            // A push is being passed on in pieces: no reply may come between.
+            return Flow::Wait(Stall::Barrier);
+        }
+        if session.pinned.as_ref().is_some_and(|pinned| pinned.stream) {
+            return self.request_while_streaming(id, input, request, verdict, now);
+        }
+        if session.pinned.as_ref().is_some_and(|pinned| pinned.transaction.is_some()) {
+            return self.request_in_transaction(id, input, request, verdict, now);
+        }
+        let on_pinned = session.is_bound() || matches!(session.via, Via::Pinned(_));
+        let class = match verdict {
+            Verdict::Refuse(name) => {
+                self.refuse_command(id, name);
+                input.skip(request.len);
+                return Flow::Done;
+            }
+            Verdict::Pass(class) => class,
+        };
+        match class {
+            Class::Answer(answer) => self.answer_here(id, input, request, answer, now),
+            Class::Abuse => {
+                self.close_client(id, Closed::CrossProtocol);
+                Flow::Done
+            }
+            Class::Control => self.place(id, input, request.len, |worker| worker.control_link(id, now), now),
+            Class::Transaction(Tx::Multi) if request.argc == 1 && !on_pinned => {
+                self.open_transaction(id, input, request, now)
+            }
+            Class::Transaction(Tx::Exec | Tx::Discard | Tx::Unwatch) if !on_pinned => {
+                // Outside of a transaction they change nothing.
+                self.place(id, input, request.len, |worker| worker.shared_link(id, now), now)
+            }
+            Class::Share | Class::Script
+                if !on_pinned
+                    && request.len <= self.limits.shared_request_bytes_max
+                    && self.scripts_may_share(class, session.lane) =>
+            {
+                let flow = self.place(id, input, request.len, |worker| worker.shared_link(id, now), now);
+                if class == Class::Script && flow == Flow::Done {
+                    self.fence_after(id, now);
+                }
+                flow
+            }
+            _ => self.request_pinned(id, input, request, class, now),
+        }
+    }
+
+    /// Sends one request over the link that is chosen for it.
+    pub(super) fn place<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        bytes: usize,
+        choose: impl FnOnce(&mut Self) -> Result<LinkId, Stall>,
+        now: Instant,
+    ) -> Flow {
+        match choose(self) {
+            Ok(link) => {
+                self.send_shared(id, link, input, bytes, 1, now);
+                Flow::Done
+            }
+            Err(stall) => Flow::Wait(stall),
+        }
+    }
+
+    /// A script can put bytes into the reply stream: nothing is believed after it
+    /// until a fence has come back.
+    pub(super) fn fence_after(&mut self, id: SessionId, now: Instant) {
+        if let Some(Via::Shared(link)) = self.sessions.get(id).map(|session| session.via) {
+            self.send_fence(link, true, now);
+        }
+    }
+
+    /// Sends one request over the session's own link, and notes the state that it
+    /// leaves there.
+    fn request_pinned<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        class: Class,
+        now: Instant,
+    ) -> Flow {
+        let settled = self.sessions.get(id).is_some_and(|session| session.is_settled());
+        if matches!(class, Class::Pin(Why::Stream)) && !settled {
+            return Flow::Wait(Stall::Barrier);
+        }
+        if matches!(class, Class::Unsubscribe(_)) && request.argc == 1 && !settled {
+            // Its replies are as many as there are subscriptions by then.
+            return Flow::Wait(Stall::Barrier);
+        }
+        let link = match self.pinned_link(id, now) {
+            Ok(link) => link,
+            Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
+            Err(Unplaced::TooManyPinned) => {
+                self.answer_error(id, "ERR respgate: too many pinned connections, command not sent");
+                input.skip(request.len);
+                return Flow::Done;
+            }
+        };
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
+        let Some(pinned) = session.pinned.as_mut() else { return Flow::Done };
+        let named = request.argc as u64 - 1;
+        let mut expect = Expect::Reply;
+        match class {
+            Class::Subscribe(_) if named > 0 => expect = Expect::Confirmations(named),
+            Class::Unsubscribe(topic) => {
+                let all = pinned.subscriptions.of(topic).max(1);
+                expect = Expect::Confirmations(if named > 0 { named } else { all });
+            }
+            Class::Transaction(Tx::Multi) if request.argc == 1 => {
+                pinned.transaction = Some(crate::session::Transaction::default());
+            }
+            Class::Transaction(Tx::Watch) if named > 0 => pinned.watching = true,
+            Class::Transaction(Tx::Unwatch | Tx::Exec | Tx::Discard) => pinned.watching = false,
+            Class::Pin(Why::Connection) => pinned.connection = true,
+            Class::Pin(Why::Stream) => {
+                pinned.stream = true;
+                let Some(link) = self.links.get_mut(link) else { return Flow::Done };
+                input.forward(request.len, link);
+                self.wake_pinned(id);
+                return Flow::Done;
+            }
+            Class::Wait => self.send_ping(id, link, now),
+            _ => {}
+        }
+        self.send_pinned(id, link, input, request.len, expect, now);
+        Flow::Done
+    }
+
+    /// WAIT asks about the writes of its own connection: a command that counts as the
+    /// last one gives the link an offset at or past the session's last write.
+    fn send_ping(&mut self, id: SessionId, on: LinkId, now: Instant) {
+        if let Some(link) = self.links.get_mut(on) {
+            link.claim(id, 1, Expect::Nothing, now);
+            link.append(&write::command(&[b"PING"]));
+        }
+    }
+
+    /// MONITOR and SYNC: the link's output goes to the client as it is, so nothing
+    /// of the gateway's own may come between.
+    fn request_while_streaming<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        verdict: Verdict,
+        now: Instant,
+    ) -> Flow {
+        match verdict {
+            Verdict::Pass(Class::Answer(answer)) => self.answer_here(id, input, request, answer, now),
+            Verdict::Pass(Class::Abuse) | Verdict::Refuse(_) => {
+                self.close_client(id, Closed::CrossProtocol);
+                Flow::Done
+            }
+            Verdict::Pass(_) => {
+                let link = self.sessions.get(id).and_then(|session| session.pinned.as_ref());
+                let link = link.map(|pinned| pinned.link);
+                if let Some(link) = link.and_then(|link| self.links.get_mut(link)) {
+                    input.forward(request.len, link);
+                }
+                self.wake_pinned(id);
+                Flow::Done
+            }
+        }
+    }
+
+    pub(super) fn wake_pinned(&mut self, id: SessionId) {
+        if let Some(pinned) = self.sessions.get(id).and_then(|session| session.pinned.as_ref()) {
+            self.wake_link(pinned.link);
+        }
+    }
+
+    /// Redis' own words for a command that the user may not send.
+    pub(super) fn refuse_command(&mut self, id: SessionId, name: &str) {
+        self.tally.refused_commands += 1;
+        let Some(session) = self.sessions.get(id) else { return };
+        let user = &session.permit.user().credential.redis_user;
+        let text = format!("NOPERM User {user} has no permissions to run the '{name}' command");
+        self.answer_error(id, &text);
+    }
+
+    pub(super) fn answer_error(&mut self, id: SessionId, text: &str) {
+        self.answer_bytes(id, write::error(text));
+    }
+
+    /// Gives the client a reply of the gateway's own, in its turn.
+    pub(super) fn answer_bytes(&mut self, id: SessionId, reply: Vec<u8>) {
+        self.tally.requests += 1;
+        self.tally.answered_here += 1;
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.answer(reply);
+            self.wake_client(id);
+        }
+    }
+
+    fn protocol_error(&mut self, id: SessionId, error: RequestError) {
+        self.tally.protocol_errors += 1;
+        self.answer_error(id, &format!("ERR {error}"));
+        self.end_client(id);
+    }
+
+    fn stall(&mut self, id: SessionId, stall: Stall) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.stall = Some(stall);
+        }
+    }
+}
+
+/// The arguments of the request at the front of the input.
+pub(super) fn arguments<'a, I: Input>(input: &'a I, request: &Request) -> Vec<&'a [u8]> {
+    args(&input.bytes()[..request.len]).collect()
+}

@@ -1,0 +1,189 @@
+//! MULTI to EXEC: as one run on a shared link where it has arrived whole and needs
+//! nothing of its own, on the session's link otherwise.
+
+use std::time::Instant;
+
+use super::input::Input;
+use super::lanes::Unplaced;
+use super::local::database;
+use super::requests::{Flow, arguments};
+use super::{Closed, Worker};
+use crate::command::{Answer, Class, Tx, Verdict, Why};
+use crate::resp::{Found, Request, RequestScanner, write};
+use crate::session::{ReplyMode, SessionId, Stall, Transaction};
+use crate::upstream::Expect;
+
+/// A transaction that is complete in the input.
+struct Whole {
+    bytes: usize,
+    count: u32,
+    has_script: bool,
+}
+
+impl Worker {
+    /// A MULTI outside of a transaction, in a session that nothing binds to its link.
+    pub(super) fn open_transaction<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        now: Instant,
+    ) -> Flow {
+        if let Some(whole) = self.whole_transaction(id, input.bytes()) {
+            let link = match self.shared_link(id, now) {
+                Ok(link) => link,
+                Err(stall) => return Flow::Wait(stall),
+            };
+            self.send_shared(id, link, input, whole.bytes, whole.count, now);
+            if whole.has_script {
+                self.fence_after(id, now);
+            }
+            return Flow::Done;
+        }
+        match self.pinned_link(id, now) {
+            Ok(link) => {
+                self.send_pinned(id, link, input, request.len, Expect::Reply, now);
+                if let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut()) {
+                    pinned.transaction = Some(Transaction::default());
+                }
+            }
+            Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
+            Err(Unplaced::TooManyPinned) => {
+                self.answer_error(id, "ERR respgate: too many pinned connections, command not sent");
+                input.skip(request.len);
+            }
+        }
+        Flow::Done
+    }
+
+    /// A transaction at the front of the input that can share a link: it ends with
+    /// EXEC, and everything inside is of class Share. One that ends with DISCARD cannot:
+    /// a Redis user without the right to DISCARD would leave the link inside of it.
+    fn whole_transaction(&self, id: SessionId, input: &[u8]) -> Option<Whole> {
+        let session = self.sessions.get(id)?;
+        if session.reply_mode != ReplyMode::On {
+            return None;
+        }
+        let limits = self.request_limits();
+        let profile = &session.permit.user().commands;
+        let mut whole = Whole { bytes: 0, count: 0, has_script: false };
+        loop {
+            let rest = &input[whole.bytes..];
+            let Ok(Found::Request(request)) = RequestScanner::default().scan(rest, limits) else {
+                return None;
+            };
+            let verdict = self.commands.classify(rest, &request, profile);
+            whole.bytes += request.len;
+            whole.count += 1;
+            if whole.bytes > self.limits.shared_request_bytes_max
+                || whole.count as usize > self.limits.client_in_flight_max
+            {
+                return None;
+            }
+            match verdict {
+                Verdict::Pass(Class::Transaction(Tx::Multi)) if whole.count == 1 => {}
+                Verdict::Pass(Class::Transaction(Tx::Exec)) if request.argc == 1 => return Some(whole),
+                Verdict::Pass(Class::Share) => {}
+                Verdict::Pass(Class::Script) if self.scripts_may_share(Class::Script, session.lane) => {
+                    whole.has_script = true;
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// One request while a transaction is open on the session's link.
+    pub(super) fn request_in_transaction<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        verdict: Verdict,
+        now: Instant,
+    ) -> Flow {
+        let class = match verdict {
+            Verdict::Refuse(name) => {
+                self.refuse_command(id, name);
+                self.abort_transaction(id);
+                input.skip(request.len);
+                return Flow::Done;
+            }
+            Verdict::Pass(Class::Abuse) => {
+                self.close_client(id, Closed::CrossProtocol);
+                return Flow::Done;
+            }
+            Verdict::Pass(Class::Answer(answer @ (Answer::Reset | Answer::Quit))) => {
+                return self.answer_here(id, input, request, answer, now);
+            }
+            Verdict::Pass(class) => class,
+        };
+        let selected = match class {
+            Class::Answer(Answer::Select) => match arguments(input, request)[..] {
+                [_, db] => database(db).ok(),
+                _ => None,
+            },
+            Class::Answer(_) | Class::Subscribe(_) | Class::Unsubscribe(_) | Class::Pin(Why::Stream) => {
+                self.answer_error(id, "ERR respgate: command not supported inside MULTI");
+                self.abort_transaction(id);
+                input.skip(request.len);
+                return Flow::Done;
+            }
+            _ => None,
+        };
+        let link = match self.pinned_link(id, now) {
+            Ok(link) => link,
+            Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
+            // A transaction has its link already.
+            Err(Unplaced::TooManyPinned) => return Flow::Wait(Stall::Barrier),
+        };
+        let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut()) else {
+            return Flow::Done;
+        };
+        let mut expect = Expect::Reply;
+        match class {
+            Class::Answer(Answer::Select) => {
+                if let Some(transaction) = &mut pinned.transaction
+                    && selected.is_some()
+                {
+                    transaction.select = selected;
+                }
+            }
+            Class::Transaction(Tx::Exec) => {
+                let transaction = pinned.transaction.take().unwrap_or_default();
+                pinned.watching = false;
+                if transaction.aborted {
+                    let discard = write::command(&[b"DISCARD"]);
+                    let abort = write::error("EXECABORT Transaction discarded because of previous errors.");
+                    let mut instead = discard.as_slice();
+                    self.send_pinned(
+                        id,
+                        link,
+                        &mut instead,
+                        discard.len(),
+                        Expect::Instead(abort.into()),
+                        now,
+                    );
+                    input.skip(request.len);
+                    return Flow::Done;
+                }
+                expect = Expect::Exec(transaction.select);
+            }
+            Class::Transaction(Tx::Discard) if request.argc == 1 => {
+                pinned.transaction = None;
+                pinned.watching = false;
+            }
+            Class::Pin(Why::Connection) => pinned.connection = true,
+            _ => {}
+        }
+        self.send_pinned(id, link, input, request.len, expect, now);
+        Flow::Done
+    }
+
+    fn abort_transaction(&mut self, id: SessionId) {
+        if let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut())
+            && let Some(transaction) = &mut pinned.transaction
+        {
+            transaction.aborted = true;
+        }
+    }
+}

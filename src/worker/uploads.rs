@@ -1,0 +1,115 @@
+//! Requests too large to wait for: they go to the session's own link as they
+//! arrive, and can be aborted there without harm to others.
+
+use std::time::Instant;
+
+use super::input::Input;
+use super::lanes::Unplaced;
+use super::requests::Flow;
+use super::{Closed, Worker};
+use crate::command::{Class, Verdict};
+use crate::resp::{Found, Request};
+use crate::session::{SessionId, Stall, Upload};
+use crate::upstream::{Expect, LinkId};
+
+impl Worker {
+    /// The request at the front of the input is incomplete, and already over the
+    /// limit of what is held for a shared link.
+    pub(super) fn begin_upload<I: Input>(&mut self, id: SessionId, input: &mut I, now: Instant) -> Flow {
+        let Some(session) = self.sessions.get(id) else { return Flow::Done };
+        let verdict = match session.scan.head() {
+            // Its name alone is over the limit.
+            None => Verdict::Pass(Class::Answer(crate::command::Answer::Quit)),
+            Some((name, second, argc)) => {
+                let held = input.bytes();
+                let second = if second.end <= held.len() { second } else { 0..0 };
+                let request = Request { len: held.len(), argc, name, second };
+                self.commands.classify(held, &request, &session.permit.user().commands)
+            }
+        };
+        let expect = match verdict {
+            Verdict::Refuse(name) => {
+                self.refuse_command(id, name);
+                self.end_client(id);
+                return Flow::Done;
+            }
+            Verdict::Pass(Class::Abuse) => {
+                self.close_client(id, Closed::CrossProtocol);
+                return Flow::Done;
+            }
+            Verdict::Pass(
+                Class::Answer(_)
+                | Class::Transaction(_)
+                | Class::Subscribe(_)
+                | Class::Unsubscribe(_)
+                | Class::Control,
+            ) => {
+                self.answer_error(id, "ERR respgate: request too large for its command");
+                self.end_client(id);
+                return Flow::Done;
+            }
+            Verdict::Pass(_) => Expect::Reply,
+        };
+        let link = match self.pinned_link(id, now) {
+            Ok(link) => link,
+            Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
+            Err(Unplaced::TooManyPinned) => {
+                self.answer_error(id, "ERR respgate: too many pinned connections, command not sent");
+                self.end_client(id);
+                return Flow::Done;
+            }
+        };
+        self.send_pinned(id, link, input, 0, expect, now);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.upload = Some(Upload::To(link));
+        }
+        Flow::Done
+    }
+
+    /// Passes on what has arrived of a large request. True when it was the rest.
+    pub(super) fn upload<I: Input>(&mut self, id: SessionId, input: &mut I, now: Instant) -> bool {
+        let limits = self.request_limits();
+        let Some(session) = self.sessions.get_mut(id) else { return false };
+        let to = match session.upload {
+            Some(Upload::To(link)) => Some(link),
+            _ => None,
+        };
+        if let Some(link) = to.and_then(|link| self.links.get_mut(link))
+            && link.backlog() >= self.limits.link_queue_bytes_max
+        {
+            link.waiters.push(id);
+            session.stall = Some(Stall::LinkFull);
+            return false;
+        }
+        let (bytes, done) = match session.scan.scan(input.bytes(), limits) {
+            Ok(Found::Request(request)) => (request.len, true),
+            Ok(_) => (session.scan.take_examined(input.bytes().len()), false),
+            Err(error) => {
+                session.upload = None;
+                if let Some(link) = to {
+                    self.lose_link(link, super::Loss::Aborted, now);
+                }
+                self.answer_error(id, &format!("ERR {error}"));
+                self.end_client(id);
+                return true;
+            }
+        };
+        if done {
+            session.upload = None;
+        }
+        self.pass_on(to, input, bytes);
+        done
+    }
+
+    fn pass_on<I: Input>(&mut self, to: Option<LinkId>, input: &mut I, bytes: usize) {
+        match to {
+            Some(id) => {
+                if let Some(link) = self.links.get_mut(id) {
+                    input.forward(bytes, link);
+                }
+                self.wake_link(id);
+            }
+            None => input.skip(bytes),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What a configuration without a problem becomes, and the example file that
+//! names every key.
+
+use std::os::unix::fs::PermissionsExt;
+
+use respgate::command::Profile;
+use respgate::config::{Address, Admin, Audit, Log, LogFormat, Settings, load, needs_restart};
+use respgate::io::tls::{ClientEku, TlsVersion};
+use respgate::limits::Limits;
+
+use crate::pki::{self, Ca};
+use crate::world::{FINE, World};
+
+const EXAMPLE: &str = include_str!("../../config/respgate.toml");
+
+/// The password of the first user.
+fn password(settings: &Settings) -> &[u8] {
+    settings.users.users()[0].credential.password.expose()
+}
+
+/// Every setting but certificates, for comparison.
+fn outline(settings: &Settings) -> String {
+    let Settings { listener, database, users, limits, admin, log, audit, workers, warnings } = settings;
+    let tls = (listener.tls.min_version, listener.tls.client_eku);
+    let (users, warnings) = (users.users(), &warnings.list);
+    format!("{tls:?} {database:?} {users:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {warnings:?}")
+}
+
+/// The example with every commented setting in force.
+fn uncommented() -> String {
+    let is_setting = |line: &str| {
+        line.strip_prefix('#')
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+    };
+    let line = |line: &str| if is_setting(line) { line[1..].to_owned() } else { line.to_owned() };
+    EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_smallest_configuration_runs_by_the_defaults() {
+    let settings = World::new().load(FINE).unwrap();
+    assert_eq!(settings.listener.address, "127.0.0.1:6380".parse().unwrap());
+    assert_eq!(settings.listener.tls.client_ca.len(), 1);
+    assert_eq!(settings.listener.tls.min_version, TlsVersion::V12);
+    assert_eq!(settings.listener.tls.client_eku, ClientEku::IfPresent);
+    assert_eq!(settings.database.address, Address::Tcp { host: "127.0.0.1".to_owned(), port: 6379 });
+    assert_eq!(settings.limits, Limits::default());
+    assert_eq!(settings.admin, None);
+    assert_eq!(settings.log, Log { format: LogFormat::Text, level: "info".to_owned() });
+    assert_eq!(settings.audit, Audit { file: None });
+    assert_eq!(settings.workers, 4, "one for each core");
+    assert_eq!(settings.warnings.list, []);
+    let [user] = settings.users.users() else { panic!("one user") };
+    assert_eq!((user.name.as_str(), user.credential.redis_user.as_str()), ("app", "app"));
+    assert_eq!(user.credential.password.expose(), b"s3cret");
+    assert_eq!(user.commands, Profile::Default);
+    assert_eq!(user.lines[0].to_string(), "CN=app,O=Acme");
+}
+
+#[test]
+fn the_example_equals_the_defaults_with_and_without_its_commented_settings() {
+    let world = World::new();
+    let smallest = world.load(FINE).unwrap();
+    let example = world.load(EXAMPLE).unwrap();
+    assert_eq!(outline(&example), outline(&smallest));
+
+    let all = world.load(&uncommented()).unwrap();
+    assert_eq!(all.admin, Some(Admin { address: "127.0.0.1:9121".parse().unwrap() }));
+    assert_eq!(all.audit.file, Some(world.path("audit.log")));
+    let optional = Settings { admin: None, audit: Audit { file: None }, ..all };
+    assert_eq!(outline(&optional), outline(&smallest));
+}
+
+#[test]
+fn the_example_has_every_key() {
+    let example: toml::Table = uncommented().parse().unwrap();
+    let keys = |section: &str| -> Vec<String> {
+        let table = match &example[section] {
+            toml::Value::Array(items) => items[0].as_table(),
+            other => other.as_table(),
+        };
+        table.unwrap().keys().cloned().collect()
+    };
+    let limits = Limits::default().entries();
+    let mut expected: Vec<_> = limits.iter().map(|(name, _)| (*name).to_owned()).collect();
+    expected.sort();
+    let mut found = keys("limits");
+    found.sort();
+    assert_eq!(found, expected);
+    for (name, value) in limits {
+        assert_eq!(example["limits"][name].as_integer(), i64::try_from(value).ok(), "{name}");
+    }
+
+    // An unknown key lists all known ones when none is like it.
+    let world = World::new();
+    for section in ["listener", "database", "user", "admin", "log", "audit"] {
+        let mut spoiled = example.clone();
+        let table = match spoiled.get_mut(section).unwrap() {
+            toml::Value::Array(items) => items[0].as_table_mut(),
+            other => other.as_table_mut(),
+        };
+        table.unwrap().insert("0".to_owned(), toml::Value::Boolean(true));
+        let text = world.load(&toml::to_string(&spoiled).unwrap()).unwrap_err().to_string();
+        let known = text.split("known here: ").nth(1).unwrap().lines().next().unwrap();
+        let mut known: Vec<_> = known.split(", ").collect();
+        // The example shows one of the three ways to give a password.
+        known.retain(|key| !matches!(*key, "redis_password" | "redis_password_env"));
+        known.sort_unstable();
+        let mut shown = keys(section);
+        shown.sort();
+        assert_eq!(shown, known, "[{section}]");
+    }
+}
+
+#[test]
+fn every_setting_can_be_given() {
+    let world = World::new();
+    world.write("second.crt", &Ca::new("Second CA").pem());
+    let text = r#"
+        workers = 3
+        [listener]
+        address = "[::1]:0"
+        certificate = "server.crt"
+        key = "server.key"
+        client_ca = ["ca.crt", "second.crt", "ca.crt"]
+        tls_min_version = "1.3"
+        client_eku = "required"
+        [database]
+        address = "unix:run/redis.sock"
+        [[user]]
+        name = "app"
+        auth_method = "certificate"
+        certificate_subject_line = ["CN=app,O=Acme", "CN=app2,O=Acme"]
+        ignore_case = true
+        redis_user = "app"
+        redis_password_env = "APP_PASSWORD"
+        commands = ["DEBUG", "config|set"]
+        [[user]]
+        name = "ops"
+        certificate_subject_line = "CN=ops,O=Acme"
+        redis_user = "ops"
+        redis_password_file = "app.password"
+        commands = "all"
+        [admin]
+        address = "[::1]:0"
+        [log]
+        format = "json"
+        level = "warn,respgate=debug"
+        [audit]
+        file = "audit.log"
+        [limits]
+        clients_max = 0x10
+        client_idle_timeout_ms = 60_000
+    "#;
+    let settings = world.load(text).unwrap();
+    assert_eq!(settings.workers, 3);
+    assert_eq!(settings.listener.tls.client_ca.len(), 2, "each CA once");
+    assert_eq!(settings.listener.tls.min_version, TlsVersion::V13);
+    assert_eq!(settings.listener.tls.client_eku, ClientEku::Required);
+    assert_eq!(settings.database.address, Address::Unix(world.path("run/redis.sock")));
+    assert_eq!(password(&settings), b"from the environment");
+    let [app, ops] = settings.users.users() else { panic!("two users") };
+    assert!(app.lines.len() == 2 && app.lines.iter().all(|line| line.ignores_case()));
+    let listed = ["debug", "config|set"].map(str::to_owned);
+    assert_eq!(app.commands, Profile::Listed(listed.into()));
+    assert_eq!(ops.commands, Profile::All);
+    assert_eq!(settings.log, Log { format: LogFormat::Json, level: "warn,respgate=debug".to_owned() });
+    assert_eq!(settings.audit.file, Some(world.path("audit.log")));
+    assert_eq!((settings.limits.clients_max, settings.limits.client_idle_timeout_ms), (16, 60_000));
+}
+
+#[test]
+fn one_newline_at_the_end_of_a_password_file_is_not_part_of_it() {
+    let world = World::new();
+    for (file, expected) in [("a", "a"), ("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), (" a ", " a ")] {
+        world.write("app.password", file);
+        assert_eq!(password(&world.load(FINE).unwrap()), expected.as_bytes(), "{file:?}");
+    }
+}
+
+#[test]
+fn backend_addresses_are_hosts_ips_or_sockets() {
+    let world = World::new();
+    for (text, expected) in [
+        ("redis.internal:6379", "redis.internal:6379"),
+        ("[::1]:6379", "[::1]:6379"),
+        ("unix:/run/redis.sock", "unix:/run/redis.sock"),
+    ] {
+        let settings = world.load(&FINE.replace("127.0.0.1:6379", text)).unwrap();
+        assert_eq!(settings.database.address.to_string(), expected);
+    }
+    for text in [
+        "",
+        ":6379",
+        "redis",
+        "redis:0",
+        "redis:65536",
+        "::1:6379",
+        "[::1:6379",
+        "[redis]:1",
+        "a b:1",
+        "unix:",
+    ] {
+        let problems = world.load(&FINE.replace("127.0.0.1:6379", text)).unwrap_err();
+        assert_eq!(problems.list.len(), 1, "{text:?}: {problems}");
+        assert_eq!(problems.list[0].cause.id(), "backend_address", "{text:?}");
+    }
+}
+
+#[test]
+fn a_key_may_stand_in_the_certificate_file() {
+    let world = World::new();
+    let leaf = world.ca.issue("server", pki::for_servers);
+    world.write("server.crt", &format!("{}{}", leaf.certificate, leaf.key));
+    let text = FINE.replace("server.key", "server.crt");
+    world.load(&text).unwrap();
+    world.mode("server.crt", 0o644);
+    let problems = world.load(&text).unwrap_err();
+    assert_eq!(problems.list[0].cause.id(), "readable_secret");
+}
+
+#[test]
+fn load_looks_at_the_real_clock_and_environment() {
+    let world = World::new();
+    let text = FINE.replace("redis_password_file = \"app.password\"", "redis_password_env = \"PATH\"");
+    std::fs::write(world.path("respgate.toml"), text).unwrap();
+    std::fs::set_permissions(world.path("respgate.toml"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let settings = load(&world.path("respgate.toml")).unwrap();
+    assert_eq!(Some(password(&settings)), std::env::var("PATH").ok().as_deref().map(str::as_bytes));
+    assert_eq!(settings.warnings.list, []);
+    world.serve(pki::expired);
+    let settings = load(&world.path("respgate.toml")).unwrap();
+    assert_eq!(settings.warnings.list[0].cause.id(), "certificate_expired");
+}
+
+#[test]
+fn a_restart_is_needed_for_what_is_set_up_once() {
+    let world = World::new();
+    let old = world.load(FINE).unwrap();
+    world.serve(pki::for_servers);
+    world.write("app.password", "changed");
+    let same = format!("{}[limits]\nop_timeout_ms = 1000\n", FINE.replace("CN=app", "CN=other"));
+    assert_eq!(needs_restart(&old, &world.load(&same).unwrap()), Vec::<String>::new());
+
+    let other = format!(
+        "workers = 1\n{}[admin]\naddress = \"127.0.0.1:1\"\n[log]\nformat = \"json\"\nlevel = \"warn\"\n\
+         [audit]\nfile = \"audit.log\"\n[limits]\nhandshakes_max = 1\nclients_max = 1\nlisten_backlog = 1\n",
+        FINE.replace("6380", "6381")
+    );
+    assert_eq!(
+        needs_restart(&old, &world.load(&other).unwrap()),
+        [
+            "listener.address",
+            "admin.address",
+            "log.format",
+            "log.level",
+            "audit.file",
+            "workers",
+            "limits.handshakes_max",
+            "limits.clients_max",
+            "limits.listen_backlog",
+        ]
+    );
+}
