@@ -4,6 +4,8 @@
 //! replies. Each other file is a theme. Run with `make test`, or, once that has
 //! installed what is needed, `cargo test --test it`.
 
+#![allow(clippy::disallowed_methods, reason = "tests of real programs measure and bound real time")]
+
 mod backend;
 mod bad;
 mod clients;
