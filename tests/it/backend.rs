@@ -96,7 +96,18 @@ impl Redis {
         let socket = self.socket();
         let _ = std::fs::remove_file(&socket);
         let child = leashed(self.version.program())
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--enable-debug-command", "local"])
+            .args([
+                "--port",
+                "0",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--enable-debug-command",
+                "local",
+                "--loglevel",
+                "verbose",
+            ])
             .args(["--maxclients", "4000", "--unixsocketperm", "700", "--proto-max-bulk-len", "512mb"])
             .arg("--unixsocket")
             .arg(&socket)

@@ -62,9 +62,8 @@ fn a_broken_configuration_leaves_the_old_one_in_force() {
         "not TOML at all [".to_owned(),
         String::new(),
     ];
-    // Without a word in common with a good one but "reload".
-    world.announce("reload");
-    world.announce("configuration");
+    world.announce("reload refused");
+    world.announce("nothing was reloaded");
     for text in broken {
         let before = world.gateway.stderr.all().len();
         std::fs::write(world.path("respgate.toml"), &text).expect("writable");
@@ -153,7 +152,7 @@ fn a_second_signal_ends_the_drain_at_once() {
     world.gateway.signal(Signal::TERM);
     std::thread::sleep(Duration::from_millis(300));
     assert!(world.gateway.is_running(), "it did not wait for the client");
-    world.announce("drain");
+    world.announce("stopped before all clients had ended");
     world.gateway.signal(Signal::TERM);
     let start = Instant::now();
     world.gateway.wait_end();

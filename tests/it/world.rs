@@ -37,6 +37,9 @@ pub(crate) const OPS: User = User::new("ops", "CN=ops,O=Acme");
 pub(crate) const ROOT: User = User { commands: "\"all\"", ..User::new("root", "CN=root,O=Acme") };
 pub(crate) const NARROW: User = User::new("narrow", "CN=narrow,O=Acme");
 
+/// What the gateway logs of a link that ends with requests in it, or cannot be made.
+pub(crate) const LOST: &str = "backend connection lost";
+
 /// What differs from an ordinary world.
 #[derive(Clone)]
 pub(crate) struct Setup {
@@ -46,7 +49,7 @@ pub(crate) struct Setup {
     pub(crate) limits: &'static str,
     /// Lines of `[listener]`.
     pub(crate) listener: &'static str,
-    /// Lines of `[audit]`.
+    /// The section `[audit]`.
     pub(crate) audit: &'static str,
     /// Another backend than the world's Redis.
     pub(crate) database: Option<String>,
@@ -61,7 +64,7 @@ impl Default for Setup {
             users: vec![APP, OPS, ROOT, NARROW],
             limits: "",
             listener: "",
-            audit: "file = \"audit.jsonl\"",
+            audit: "[audit]\nfile = \"audit.jsonl\"",
             database: None,
             files_max: None,
         }
@@ -160,6 +163,9 @@ impl Drop for World {
         if std::thread::panicking() {
             let from = lines.len().saturating_sub(40);
             eprintln!("the gateway's last words:\n{}", lines[from..].join("\n"));
+            let log = fs::read_to_string(self.path("redis.log")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("redis-server's last words:\n{}", lines[lines.len().saturating_sub(10)..].join("\n"));
             return;
         }
         let audit = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
@@ -228,6 +234,6 @@ fn write_files(directory: &Path, setup: &Setup) {
         ));
     }
     text.push_str("[admin]\naddress = \"127.0.0.1:0\"\n\n[log]\nformat = \"json\"\n\n");
-    text.push_str(&format!("[audit]\n{}\n\n[limits]\n{}\n", setup.audit, setup.limits));
+    text.push_str(&format!("{}\n\n[limits]\n{}\n", setup.audit, setup.limits));
     fs::write(directory.join("respgate.toml"), text).expect("writable");
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::resp::{self, Stop, Value};
-use crate::world::{Setup, World};
+use crate::world::{LOST, Setup, World};
 
 const NOT_SENT: &str = "-ERR respgate: backend unavailable, command not sent";
 const UNKNOWN: &str = "-ERR respgate: connection to the backend was lost, outcome unknown";
@@ -95,8 +95,7 @@ fn behind(behaviour: Rogue, limits: &'static str) -> World {
         limits,
         ..Setup::default()
     });
-    world.announce("backend");
-    world.announce("link");
+    world.announce(LOST);
     world
 }
 
@@ -199,8 +198,7 @@ fn a_backend_that_refuses_the_password_gets_no_command() {
 #[test]
 fn a_backend_that_is_down_is_said_to_be_and_comes_back() {
     let mut world = World::start();
-    world.announce("backend");
-    world.announce("link");
+    world.announce(LOST);
     let mut client = world.client("app");
     let mut other = world.client("ops");
     client.talk(&[("SET k v", "+OK")]);
@@ -239,8 +237,7 @@ fn a_backend_that_is_down_is_said_to_be_and_comes_back() {
 #[test]
 fn a_command_whose_reply_was_lost_is_not_sent_again() {
     let mut world = World::start();
-    world.announce("backend");
-    world.announce("link");
+    world.announce(LOST);
     let mut client = world.client("app");
     client.talk(&[("SET n 0", "+OK")]);
     // Redis is busy with a script of another connection while INCR waits in its socket.
@@ -266,8 +263,7 @@ fn a_command_whose_reply_was_lost_is_not_sent_again() {
 #[test]
 fn a_session_whose_state_was_lost_is_closed() {
     let mut world = World::start();
-    world.announce("backend");
-    world.announce("link");
+    world.announce(LOST);
     let mut subscriber = world.client("app");
     subscriber.talk(&[("SUBSCRIBE news", "[$subscribe, $news, :1]")]);
     let mut inside = world.client("app");
@@ -293,9 +289,7 @@ fn a_script_cannot_slip_another_session_a_reply() {
     // CVE-2025-67733: on an unfixed server a script's error may contain line ends.
     for version in crate::backend::Version::ALL {
         let world = World::with(Setup { version, ..Setup::default() });
-        world.announce("backend");
-        world.announce("link");
-        world.announce("fence");
+        world.announce(LOST);
         let mut neighbour = world.client("app");
         for round in 0..20 {
             let mut attacker = world.client("app");

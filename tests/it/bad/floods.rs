@@ -54,8 +54,6 @@ fn one_client_too_many_is_told_so_in_redis_words() {
     let answer = refused("ops");
     assert!(["", "-ERR max number of clients reached\r\n"].contains(&answer.as_str()), "{answer:?}");
     world.wait_audit("of too many", |record| record["reason"] == "too_many_clients");
-    world.announce("clients_max");
-    world.announce("max number of clients");
     apps.iter_mut().chain(&mut ops).for_each(|client| client.talk(&[("PING", "+PONG")]));
     drop(apps);
     let deadline = Instant::now() + Duration::from_secs(5);
@@ -75,9 +73,8 @@ fn one_client_too_many_is_told_so_in_redis_words() {
 fn too_few_files_lose_no_one_who_is_in_and_it_recovers() {
     let world = World::with(Setup { files_max: Some(128), ..Setup::default() });
     // That the limit on clients was lowered, and that accepting is paused, is said.
-    world.announce("clients_max");
-    world.announce("accept");
-    world.announce("open files");
+    world.announce("fewer clients than configured");
+    world.announce("cannot accept clients");
     let mut inside = world.client("app");
     inside.talk(&[("SET k v", "+OK")]);
     for _ in 0..2 {

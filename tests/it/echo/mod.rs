@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use self::client::Plan;
 use self::totals::{Phase, Totals};
-use crate::world::{APP, OPS, Setup, User, World};
+use crate::world::{APP, LOST, OPS, Setup, User, World};
 
 const CLIENTS: u32 = 64;
 const USERS: [User; 4] = [
@@ -32,10 +32,7 @@ fn echo_a_million_replies_and_a_minute_of_faults_and_none_goes_astray() {
     let replies = from_env("RESPGATE_ECHO_REPLIES", 1_000_000);
     let fault_time = Duration::from_secs(from_env("RESPGATE_ECHO_FAULT_SECONDS", 60));
     let mut world = World::with(Setup { users: USERS.to_vec(), ..Setup::default() });
-    // What the gateway says of a backend that is killed.
-    for part in ["backend", "link"] {
-        world.announce(part);
-    }
+    world.announce(LOST);
     let totals = Arc::new(Totals::default());
     let clients = spawn_clients(&world, &totals);
     let start = Instant::now();
