@@ -37,8 +37,8 @@ lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 	scripts/banned-crates
-	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; \
-	else echo 'lint: cargo-deny is not installed: advisories and licences were not checked'; fi
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check bans licenses sources; \
+	else echo 'lint: cargo-deny is not installed: licences were not checked'; fi
 
 bench:
 	$(CARGO) bench --locked

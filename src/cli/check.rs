@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::config::{self, Problems, Settings, Severity};
+use crate::config::{self, Loaded, Problems, Severity};
 
 /// Check a configuration file and everything it names.
 ///
@@ -33,23 +33,23 @@ pub fn run(args: &Args) -> ExitCode {
     if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn problems(result: &Result<Settings, Problems>) -> &Problems {
+fn problems(result: &Result<Loaded, Problems>) -> &Problems {
     match result {
-        Ok(settings) => &settings.warnings,
+        Ok(loaded) => &loaded.warnings,
         Err(problems) => problems,
     }
 }
 
 /// The result for a person: each problem, then a summary.
 #[must_use]
-pub fn as_text(result: &Result<Settings, Problems>) -> String {
+pub fn as_text(result: &Result<Loaded, Problems>) -> String {
     let problems = problems(result);
     let mut lines: Vec<_> = problems.list.iter().map(|problem| problems.describe(problem)).collect();
     let file = problems.file.display();
     let (errors, warnings) = (count(problems, Severity::Error), count(problems, Severity::Warning));
     lines.push(match result {
         Err(_) => format!("{file}: cannot run, {errors}, {warnings}"),
-        Ok(settings) => {
+        Ok(Loaded { settings, .. }) => {
             let users = plural(settings.users.users().len(), "user");
             format!(
                 "{file}: can run, {warnings}: {users}, {} to {}",
@@ -62,7 +62,7 @@ pub fn as_text(result: &Result<Settings, Problems>) -> String {
 
 /// The result for a program.
 #[must_use]
-pub fn as_json(result: &Result<Settings, Problems>) -> String {
+pub fn as_json(result: &Result<Loaded, Problems>) -> String {
     let problems = problems(result);
     let list: Vec<_> = problems
         .list

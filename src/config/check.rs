@@ -10,10 +10,10 @@ use tracing_subscriber::EnvFilter;
 use super::cause::Cause;
 use super::file::{File, ListenerFile};
 use super::material::{self, Files};
-use super::problem::{At, Notes, Problems};
-use super::settings::{Address, Admin, Audit, Database, Listener, Log, Settings, WORKERS_MAX};
+use super::problem::{At, Notes};
 use super::source::{Source, Written};
 use super::{Surroundings, certificates, users};
+use crate::io::{Address, Admin, Audit, Database, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
 /// smaller batches, and Redis' one thread is busy long before these are.
@@ -22,7 +22,7 @@ const WORKERS_DEFAULT_MAX: usize = 8;
 /// Bytes of a Unix socket's path in `sockaddr_un`, without the final NUL.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
-/// Reads and checks everything. The settings carry no warnings yet.
+/// Reads and checks everything.
 pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut Notes) -> Option<Settings> {
     let whole = At::default();
     let content = notes.ok(&whole, material::read(path))?;
@@ -47,7 +47,6 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         log: log?,
         audit: Audit { file: audit.map_or(Some(None), |file| file.map(Some))? },
         workers: workers?,
-        warnings: Problems::default(),
     })
 }
 

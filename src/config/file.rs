@@ -3,8 +3,8 @@
 
 use super::limits;
 use super::problem::{At, Notes};
-use super::settings::LogFormat;
 use super::source::{Section, Source, Written};
+use crate::io::LogFormat;
 use crate::io::tls::{ClientEku, TlsVersion};
 use crate::limits::Limits;
 

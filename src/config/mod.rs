@@ -18,7 +18,6 @@ mod file;
 mod limits;
 mod material;
 mod problem;
-mod settings;
 mod source;
 mod users;
 
@@ -26,11 +25,18 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::io::Settings;
 pub use cause::Cause;
 pub use problem::{At, Problem, Problems, Severity};
-pub use settings::{
-    Address, Admin, Audit, Database, Listener, Log, LogFormat, Settings, WORKERS_MAX, needs_restart,
-};
+
+/// A configuration that can run.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What runs.
+    pub settings: Settings,
+    /// What somebody should look at; only warnings.
+    pub warnings: Problems,
+}
 
 /// What a configuration depends on besides files, so that tests can say it.
 pub struct Surroundings<'a> {
@@ -46,7 +52,8 @@ pub struct Surroundings<'a> {
 ///
 /// # Errors
 /// All problems that were found, warnings among them, if one of them is an error.
-pub fn load(path: &Path) -> Result<Settings, Problems> {
+#[allow(clippy::disallowed_methods, reason = "whether a certificate has expired is asked of the present")]
+pub fn load(path: &Path) -> Result<Loaded, Problems> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     load_in(
         path,
@@ -62,12 +69,12 @@ pub fn load(path: &Path) -> Result<Settings, Problems> {
 ///
 /// # Errors
 /// As `load`.
-pub fn load_in(path: &Path, surroundings: &Surroundings<'_>) -> Result<Settings, Problems> {
+pub fn load_in(path: &Path, surroundings: &Surroundings<'_>) -> Result<Loaded, Problems> {
     let mut notes = problem::Notes::default();
     let settings = check::settings(path, surroundings, &mut notes);
     let problems = notes.into_problems(path);
     match settings {
-        Some(settings) if !problems.has_errors() => Ok(Settings { warnings: problems, ..settings }),
+        Some(settings) if !problems.has_errors() => Ok(Loaded { settings, warnings: problems }),
         _ => Err(problems),
     }
 }

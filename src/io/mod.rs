@@ -1,3 +1,26 @@
-//! The shell: moves bytes and arms timers.
+//! The shell: tokio and rustls. Moves bytes between sockets and the workers'
+//! machines, and arms timers; decides nothing.
+//!
+//! ```text
+//! listen (accepts) -> thread (one worker's runtime) -> client   (one task a client)
+//!                                   |                  backend  (one task a link)
+//!                                   +-> hub: the machine, and who is to be woken
+//! ```
 
+mod backend;
+mod census;
+mod client;
+mod clock;
+mod control;
+mod hub;
+mod linger;
+mod listen;
+mod settings;
+mod tally;
+mod thread;
 pub mod tls;
+
+pub use control::{Control, Handles, StartError, start};
+pub use settings::{
+    Address, Admin, Audit, Database, Listener, Log, LogFormat, Settings, WORKERS_MAX, needs_restart,
+};

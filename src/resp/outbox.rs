@@ -2,7 +2,6 @@
 //! large ones are shared.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
@@ -76,16 +75,6 @@ impl Outbox {
         self.parts.front().map_or(&[], Part::bytes)
     }
 
-    /// The bytes to write next, for one vectored write.
-    #[must_use]
-    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let count = slices.len().min(self.parts.len());
-        for (slice, part) in slices.iter_mut().zip(&self.parts) {
-            *slice = IoSlice::new(part.bytes());
-        }
-        count
-    }
-
     /// Removes bytes that have been written.
     pub fn advance(&mut self, mut count: usize) {
         debug_assert!(count <= self.len);
@@ -136,20 +125,5 @@ mod tests {
             assert_eq!(written, expected);
             assert!(outbox.front().is_empty());
         }
-    }
-
-    #[test]
-    fn a_vectored_write_sees_the_parts_in_order() {
-        let mut outbox = Outbox::default();
-        outbox.copy(b"abc");
-        outbox.share(Bytes::from(vec![b'x'; SHARE_MIN]));
-        outbox.copy(b"def");
-        outbox.advance(1);
-        let mut slices = [IoSlice::new(&[]); 8];
-        let count = outbox.slices(&mut slices);
-        let seen: Vec<usize> = slices[..count].iter().map(|slice| slice.len()).collect();
-        assert_eq!(seen, [2, SHARE_MIN, 3]);
-        outbox.advance(2 + SHARE_MIN + 3);
-        assert!(outbox.is_empty());
     }
 }

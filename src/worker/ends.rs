@@ -21,6 +21,8 @@ const OUTCOME_UNKNOWN: &str = "ERR respgate: connection to the backend was lost,
 pub enum Loss {
     #[error("cannot connect: {0}")]
     Connect(String),
+    #[error("cannot connect, for want of {0}")]
+    NoResources(String),
     #[error("not connected and greeted in time")]
     ConnectTimeout,
     #[error("not connected while the backend fails")]
@@ -47,6 +49,22 @@ pub enum Loss {
     Aborted,
 }
 
+impl Loss {
+    /// Whether it can only mean that replies and requests were out of step, or that
+    /// the credential is wrong: somebody has to look.
+    #[must_use]
+    pub fn is_alarm(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreadable(_)
+                | Self::Surplus
+                | Self::PushOnShared
+                | Self::OutOfStep
+                | Self::Greeting(GreetError::Auth(_) | GreetError::Hello(_) | GreetError::Unexpected(_))
+        )
+    }
+}
+
 /// Why the gateway closed a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "as_str says what each is")]
@@ -64,6 +82,20 @@ pub enum Closed {
 }
 
 impl Closed {
+    /// Every reason, for registering a metric for each.
+    pub const ALL: [Self; 10] = [
+        Self::CrossProtocol,
+        Self::OutputLimit,
+        Self::OutputStalled,
+        Self::RequestStalled,
+        Self::Idle,
+        Self::Age,
+        Self::CertificateExpired,
+        Self::PermitEnded,
+        Self::UserChanged,
+        Self::BackendLost,
+    ];
+
     /// The word in logs and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

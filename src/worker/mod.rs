@@ -332,6 +332,12 @@ impl Worker {
         }
     }
 
+    /// Keepalive and user timeout of the backend's sockets, in milliseconds.
+    #[must_use]
+    pub fn tcp_timeouts(&self) -> (u64, u64) {
+        (self.limits.keepalive_ms, self.limits.tcp_user_timeout_ms)
+    }
+
     /// Replaces the limits; those of connections under way change as well.
     pub fn set_limits(&mut self, limits: Arc<Limits>) {
         self.limits = limits;

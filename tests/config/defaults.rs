@@ -4,8 +4,9 @@
 use std::os::unix::fs::PermissionsExt;
 
 use respgate::command::Profile;
-use respgate::config::{Address, Admin, Audit, Log, LogFormat, Settings, load, needs_restart};
+use respgate::config::{Loaded, load};
 use respgate::io::tls::{ClientEku, TlsVersion};
+use respgate::io::{Address, Admin, Audit, Log, LogFormat, Settings, needs_restart};
 use respgate::limits::Limits;
 
 use crate::pki::{self, Ca};
@@ -14,13 +15,14 @@ use crate::world::{FINE, World};
 const EXAMPLE: &str = include_str!("../../config/respgate.toml");
 
 /// The password of the first user.
-fn password(settings: &Settings) -> &[u8] {
-    settings.users.users()[0].credential.password.expose()
+fn password(loaded: &Loaded) -> &[u8] {
+    loaded.settings.users.users()[0].credential.password.expose()
 }
 
 /// Every setting but certificates, for comparison.
-fn outline(settings: &Settings) -> String {
-    let Settings { listener, database, users, limits, admin, log, audit, workers, warnings } = settings;
+fn outline(loaded: &Loaded) -> String {
+    let Settings { listener, database, users, limits, admin, log, audit, workers } = &loaded.settings;
+    let warnings = &loaded.warnings;
     let tls = (listener.tls.min_version, listener.tls.client_eku);
     let (users, warnings) = (users.users(), &warnings.list);
     format!("{tls:?} {database:?} {users:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {warnings:?}")
@@ -38,7 +40,7 @@ fn uncommented() -> String {
 
 #[test]
 fn the_smallest_configuration_runs_by_the_defaults() {
-    let settings = World::new().load(FINE).unwrap();
+    let Loaded { settings, warnings } = World::new().load(FINE).unwrap();
     assert_eq!(settings.listener.address, "127.0.0.1:6380".parse().unwrap());
     assert_eq!(settings.listener.tls.client_ca.len(), 1);
     assert_eq!(settings.listener.tls.min_version, TlsVersion::V12);
@@ -49,7 +51,7 @@ fn the_smallest_configuration_runs_by_the_defaults() {
     assert_eq!(settings.log, Log { format: LogFormat::Text, level: "info".to_owned() });
     assert_eq!(settings.audit, Audit { file: None });
     assert_eq!(settings.workers, 4, "one for each core");
-    assert_eq!(settings.warnings.list, []);
+    assert_eq!(warnings.list, []);
     let [user] = settings.users.users() else { panic!("one user") };
     assert_eq!((user.name.as_str(), user.credential.redis_user.as_str()), ("app", "app"));
     assert_eq!(user.credential.password.expose(), b"s3cret");
@@ -65,9 +67,10 @@ fn the_example_equals_the_defaults_with_and_without_its_commented_settings() {
     assert_eq!(outline(&example), outline(&smallest));
 
     let all = world.load(&uncommented()).unwrap();
-    assert_eq!(all.admin, Some(Admin { address: "127.0.0.1:9121".parse().unwrap() }));
-    assert_eq!(all.audit.file, Some(world.path("audit.log")));
-    let optional = Settings { admin: None, audit: Audit { file: None }, ..all };
+    assert_eq!(all.settings.admin, Some(Admin { address: "127.0.0.1:9121".parse().unwrap() }));
+    assert_eq!(all.settings.audit.file, Some(world.path("audit.log")));
+    let settings = Settings { admin: None, audit: Audit { file: None }, ..all.settings };
+    let optional = Loaded { settings, warnings: all.warnings };
     assert_eq!(outline(&optional), outline(&smallest));
 }
 
@@ -152,13 +155,14 @@ fn every_setting_can_be_given() {
         clients_max = 0x10
         client_idle_timeout_ms = 60_000
     "#;
-    let settings = world.load(text).unwrap();
+    let loaded = world.load(text).unwrap();
+    assert_eq!(password(&loaded), b"from the environment");
+    let settings = loaded.settings;
     assert_eq!(settings.workers, 3);
     assert_eq!(settings.listener.tls.client_ca.len(), 2, "each CA once");
     assert_eq!(settings.listener.tls.min_version, TlsVersion::V13);
     assert_eq!(settings.listener.tls.client_eku, ClientEku::Required);
     assert_eq!(settings.database.address, Address::Unix(world.path("run/redis.sock")));
-    assert_eq!(password(&settings), b"from the environment");
     let [app, ops] = settings.users.users() else { panic!("two users") };
     assert!(app.lines.len() == 2 && app.lines.iter().all(|line| line.ignores_case()));
     let listed = ["debug", "config|set"].map(str::to_owned);
@@ -186,7 +190,7 @@ fn backend_addresses_are_hosts_ips_or_sockets() {
         ("[::1]:6379", "[::1]:6379"),
         ("unix:/run/redis.sock", "unix:/run/redis.sock"),
     ] {
-        let settings = world.load(&FINE.replace("127.0.0.1:6379", text)).unwrap();
+        let settings = world.load(&FINE.replace("127.0.0.1:6379", text)).unwrap().settings;
         assert_eq!(settings.database.address.to_string(), expected);
     }
     for text in [
@@ -225,22 +229,22 @@ fn load_looks_at_the_real_clock_and_environment() {
     let text = FINE.replace("redis_password_file = \"app.password\"", "redis_password_env = \"PATH\"");
     std::fs::write(world.path("respgate.toml"), text).unwrap();
     std::fs::set_permissions(world.path("respgate.toml"), std::fs::Permissions::from_mode(0o644)).unwrap();
-    let settings = load(&world.path("respgate.toml")).unwrap();
-    assert_eq!(Some(password(&settings)), std::env::var("PATH").ok().as_deref().map(str::as_bytes));
-    assert_eq!(settings.warnings.list, []);
+    let loaded = load(&world.path("respgate.toml")).unwrap();
+    assert_eq!(Some(password(&loaded)), std::env::var("PATH").ok().as_deref().map(str::as_bytes));
+    assert_eq!(loaded.warnings.list, []);
     world.serve(pki::expired);
-    let settings = load(&world.path("respgate.toml")).unwrap();
-    assert_eq!(settings.warnings.list[0].cause.id(), "certificate_expired");
+    let loaded = load(&world.path("respgate.toml")).unwrap();
+    assert_eq!(loaded.warnings.list[0].cause.id(), "certificate_expired");
 }
 
 #[test]
 fn a_restart_is_needed_for_what_is_set_up_once() {
     let world = World::new();
-    let old = world.load(FINE).unwrap();
+    let old = world.load(FINE).unwrap().settings;
     world.serve(pki::for_servers);
     world.write("app.password", "changed");
     let same = format!("{}[limits]\nop_timeout_ms = 1000\n", FINE.replace("CN=app", "CN=other"));
-    assert_eq!(needs_restart(&old, &world.load(&same).unwrap()), Vec::<String>::new());
+    assert_eq!(needs_restart(&old, &world.load(&same).unwrap().settings), Vec::<String>::new());
 
     let other = format!(
         "workers = 1\n{}[admin]\naddress = \"127.0.0.1:1\"\n[log]\nformat = \"json\"\nlevel = \"warn\"\n\
@@ -248,7 +252,7 @@ fn a_restart_is_needed_for_what_is_set_up_once() {
         FINE.replace("6380", "6381")
     );
     assert_eq!(
-        needs_restart(&old, &world.load(&other).unwrap()),
+        needs_restart(&old, &world.load(&other).unwrap().settings),
         [
             "listener.address",
             "admin.address",

@@ -320,7 +320,7 @@ impl Case {
         format!("{edited}{}\n", self.more)
     }
 
-    fn check(&self) -> (World, Result<respgate::config::Settings, respgate::config::Problems>) {
+    fn check(&self) -> (World, Result<respgate::config::Loaded, respgate::config::Problems>) {
         let world = World::new();
         (self.spoil)(&world);
         let result = world.load(&self.text());

@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use respgate::config::{Problems, Settings, Surroundings, load_in};
+use respgate::config::{Loaded, Problems, Surroundings, load_in};
 
 use crate::pki::{self, Ca, Change};
 
@@ -65,7 +65,7 @@ impl World {
     }
 
     /// Loads a configuration of this text, at a known time in a known environment.
-    pub(crate) fn load(&self, text: &str) -> Result<Settings, Problems> {
+    pub(crate) fn load(&self, text: &str) -> Result<Loaded, Problems> {
         self.write("respgate.toml", text);
         let variable = |name: &str| match name {
             "APP_PASSWORD" => Some(OsString::from("from the environment")),

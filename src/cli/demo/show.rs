@@ -128,7 +128,6 @@ fn record_of(path: &Path, reference: &str) -> Option<String> {
 fn benchmark(stage: &Stage, gateway: &Gateway, stop: &Stop) -> Result<(), ShowError> {
     let mut benchmark = program("redis-benchmark", stage, gateway, "app").args(&[
         "-q",
-        "-e",
         "-P",
         "16",
         "-t",
@@ -143,10 +142,9 @@ fn benchmark(stage: &Stage, gateway: &Gateway, stop: &Stop) -> Result<(), ShowEr
         |line: &str| line.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or("").trim().to_owned();
     let results: Vec<String> =
         out.lines().map(last).filter(|line| line.contains("requests per second")).collect();
+    // An error reply ends redis-benchmark with an error, and so does a lost connection.
     let problem = if !success {
         Some("it ended with an error")
-    } else if out.contains("Error from server") || errors.contains("Error from server") {
-        Some("the server answered with errors")
     } else if !["SET: ", "GET: "].iter().all(|kind| results.iter().any(|line| line.starts_with(kind))) {
         Some("a result is missing")
     } else {

@@ -257,6 +257,16 @@ mod tests {
     }
 
     #[test]
+    fn the_gateway_takes_its_configuration_without_a_warning() {
+        let parent = tempfile::tempdir().unwrap();
+        let stage = Stage::at(&parent.path().join("a \"demo\" \\ dir"), 0).unwrap();
+        let loaded = crate::config::load(&stage.path("respgate.toml")).unwrap_or_else(|all| panic!("{all}"));
+        assert!(loaded.warnings.list.is_empty(), "{}", loaded.warnings);
+        assert_eq!(loaded.settings.database.address, crate::io::Address::Unix(stage.socket().to_owned()));
+        assert_eq!(loaded.settings.users.users().len(), 2);
+    }
+
+    #[test]
     fn a_directory_of_somebody_else_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("ca.key"), "precious").unwrap();

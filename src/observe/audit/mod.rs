@@ -42,6 +42,12 @@ pub enum Target {
     File(PathBuf),
 }
 
+impl From<&crate::io::Audit> for Target {
+    fn from(audit: &crate::io::Audit) -> Self {
+        audit.file.clone().map_or(Self::Stdout, Self::File)
+    }
+}
+
 /// The queue was full: this record will not be written, only counted.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("the audit record could not be queued: the writer is {QUEUE_LINES_MAX} lines behind")]

@@ -4,9 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::problem::Problems;
+use super::tls::TlsSettings;
 use crate::identity::UserMap;
-use crate::io::tls::TlsSettings;
 use crate::limits::Limits;
 
 /// The most workers that may be configured.
@@ -31,8 +30,6 @@ pub struct Settings {
     pub audit: Audit,
     /// Worker threads; at least 1.
     pub workers: usize,
-    /// What somebody should look at; only warnings.
-    pub warnings: Problems,
 }
 
 /// Where clients come in.

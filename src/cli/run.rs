@@ -1,0 +1,210 @@
+//! `respgate run`: the gateway, from its configuration to its last client. Owns the
+//! signals: SIGHUP reloads, SIGTERM and SIGINT drain, a second one stops at once.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::admin::{self, Admin, Health, NotReady};
+use crate::config::{self, Loaded, Problems};
+use crate::io::{Control, Handles, StartError, start};
+use crate::observe::audit::{self, AuditError};
+use crate::observe::log::{self, LogError};
+use crate::observe::metrics::{Flow, Registry};
+
+/// How often health and slow metrics are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Run the gateway
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Why the gateway could not run.
+#[derive(Debug, Error)]
+enum RunError {
+    #[error("{0}")]
+    Config(String),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    #[error("admin.address {address}: cannot listen: {cause}")]
+    Admin { address: std::net::SocketAddr, cause: io::Error },
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs until a signal ends it.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    match gateway(&args.config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("respgate: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn gateway(path: &Path) -> Result<(), RunError> {
+    let Loaded { settings, warnings } = config::load(path).map_err(|problems| refusal(&problems))?;
+    log::start(&settings.log)?;
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug: one task has ended")));
+    warn_of(&warnings);
+    harden();
+    let (audit, writer) = audit::start((&settings.audit).into())?;
+    let registry = Arc::new(Registry::new()?);
+    let admin = settings.admin;
+    let database = settings.database.address.to_string();
+    let handles = Handles { audit: audit.clone(), registry: Arc::clone(&registry) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let control = start(settings, handles)?;
+    tracing::info!(address = %control.address(), %database, version = env!("CARGO_PKG_VERSION"), "listening");
+    let result = runtime.block_on(async {
+        let health = Health::starting();
+        let (stop, stopped) = watch::channel(false);
+        if let Some(admin) = admin {
+            serve_admin(admin.address, &health, &registry, stopped).await?;
+        }
+        health.clear(NotReady::Starting);
+        let lost = registry.counter("respgate_audit_lost_total", "Audit records lost.", &[]);
+        let watch = Watch { path, control: &control, audit: &audit, health: &health, registry: &registry };
+        watch.until_stopped(Flow::new(lost)).await?;
+        let _ = stop.send(true);
+        Ok(())
+    });
+    control.stop();
+    writer.finish();
+    tracing::info!("stopped");
+    result
+}
+
+/// Opens the admin listener and serves it beside everything else.
+async fn serve_admin(
+    address: std::net::SocketAddr,
+    health: &Health,
+    registry: &Arc<Registry>,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), RunError> {
+    let cannot = |cause| RunError::Admin { address, cause };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(cannot)?;
+    tracing::info!(address = %listener.local_addr().map_err(cannot)?, "admin listening");
+    let admin = Admin { health: health.clone(), metrics: Arc::clone(registry) };
+    tokio::spawn(admin::serve(listener, admin, async move {
+        // An error means that the gateway is being dropped.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }));
+    Ok(())
+}
+
+/// What is looked after while the gateway runs.
+struct Watch<'a> {
+    path: &'a Path,
+    control: &'a Control,
+    audit: &'a audit::Audit,
+    health: &'a Health,
+    registry: &'a Registry,
+}
+
+impl Watch<'_> {
+    async fn until_stopped(&self, mut lost: Flow) -> io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => self.reload(),
+                () = either(&mut terminate, &mut interrupt) => break,
+                _ = look.tick() => {
+                    if self.control.is_backend_failing() {
+                        self.health.raise(NotReady::BackendUnavailable);
+                    } else {
+                        self.health.clear(NotReady::BackendUnavailable);
+                    }
+                    self.registry.upkeep();
+                    lost.flush(self.audit.lost_total());
+                }
+            }
+        }
+        self.health.raise(NotReady::Draining);
+        tracing::info!(clients = self.control.clients(), "draining; a second signal stops at once");
+        tokio::select! {
+            () = self.control.drain() => {}
+            () = either(&mut terminate, &mut interrupt) => tracing::warn!("stopped before all clients had ended"),
+        }
+        Ok(())
+    }
+
+    /// Reads and checks everything, then swaps it; if any of it is wrong, nothing changes.
+    fn reload(&self) {
+        self.audit.reopen();
+        let Loaded { settings, warnings } = match config::load(self.path) {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                for problem in &problems.list {
+                    tracing::error!(problem = problems.describe(problem), "reload refused");
+                }
+                tracing::error!("nothing was reloaded: the configuration in force stays");
+                return;
+            }
+        };
+        warn_of(&warnings);
+        let users = settings.users.users().len();
+        match self.control.reload(settings) {
+            Ok(unchanged) => {
+                for key in unchanged {
+                    tracing::warn!(key, "this change needs a restart");
+                }
+                tracing::info!(users, "reloaded");
+            }
+            Err(error) => tracing::error!(%error, "nothing was reloaded: the configuration in force stays"),
+        }
+    }
+}
+
+async fn either(first: &mut Signal, second: &mut Signal) {
+    tokio::select! {
+        _ = first.recv() => {}
+        _ = second.recv() => {}
+    }
+}
+
+fn refusal(problems: &Problems) -> RunError {
+    let lines: Vec<String> = problems.list.iter().map(|problem| problems.describe(problem)).collect();
+    RunError::Config(format!("the configuration cannot be used\n{}", lines.join("\n")))
+}
+
+fn warn_of(warnings: &Problems) {
+    for problem in &warnings.list {
+        tracing::warn!(problem = warnings.describe(problem), "configuration");
+    }
+}
+
+/// Keys and passwords are in this process: no core dumps, no tracing by others of the
+/// same user, no new privileges.
+fn harden() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let done = setrlimit(Resource::Core, none)
+        .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable))
+        .and_then(|()| rustix::thread::set_no_new_privs(true));
+    if let Err(error) = done {
+        tracing::warn!(%error, "the process could not be hardened");
+    }
+}

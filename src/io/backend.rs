@@ -1,0 +1,173 @@
+//! One task a link: connects, then moves bytes between the socket and the machine.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::hub::Hub;
+use super::{Address, listen};
+use crate::upstream::LinkId;
+use crate::worker::Loss;
+
+/// A connection to the backend.
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Serves one link from its connection to its end.
+pub(super) async fn serve(hub: Rc<Hub>, id: LinkId) {
+    // A link that is given up while it connects is noticed, and its socket closed.
+    let connected = tokio::select! {
+        connected = connect(&hub) => connected,
+        () = gone(&hub, id) => Err(Loss::Closed),
+    };
+    match connected {
+        Ok(mut socket) => {
+            hub.with(|machine, now| machine.link_connected(id, now));
+            if let Err(loss) = poll_fn(|cx| transfer(&hub, id, &mut socket, cx)).await {
+                hub.with(|machine, now| machine.link_lost(id, loss, now));
+            }
+        }
+        Err(loss) => hub.with(|machine, now| machine.link_lost(id, loss, now)),
+    }
+    hub.link_ended(id);
+}
+
+async fn gone(hub: &Rc<Hub>, id: LinkId) {
+    poll_fn(|cx| {
+        hub.link_waits(id, cx);
+        match hub.peek(|machine| machine.link_wants_read(id)) {
+            None => Poll::Ready(()),
+            Some(_) => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+async fn connect(hub: &Rc<Hub>) -> Result<Socket, Loss> {
+    let (keepalive, user_timeout) = hub.peek(|machine| machine.tcp_timeouts());
+    let socket = match &hub.backend {
+        Address::Tcp { host, port } => TcpStream::connect((host.as_str(), *port)).await.and_then(|socket| {
+            listen::tune(&socket, keepalive, user_timeout)?;
+            Ok(Socket::Tcp(socket))
+        }),
+        Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+    };
+    socket.map_err(|error| {
+        if listen::is_out_of_resources(&error) {
+            Loss::NoResources(error.to_string())
+        } else {
+            Loss::Connect(format!("{}: {error}", hub.backend))
+        }
+    })
+}
+
+/// Moves bytes both ways until neither can be moved. Ready when the link has ended:
+/// by the machine's will (`Ok`) or by the socket's.
+fn transfer(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
+    hub.link_waits(id, cx);
+    loop {
+        let wrote = write(hub, id, socket, cx)?;
+        let read = match hub.peek(|machine| machine.link_wants_read(id)) {
+            None => return Poll::Ready(Ok(())),
+            Some(false) => Poll::Pending,
+            Some(true) => read(hub, id, socket, cx)?,
+        };
+        if wrote.is_pending() && read.is_pending() {
+            return Poll::Pending;
+        }
+    }
+}
+
+/// Writes what there is. Pending when there is nothing, or the socket is full.
+fn write(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>) -> Result<Poll<()>, Loss> {
+    let mut any = false;
+    loop {
+        let written = hub.peek(|machine| {
+            let Some(out) = machine.link_output(id) else { return Poll::Pending };
+            if out.is_empty() {
+                return Poll::Pending;
+            }
+            Pin::new(&mut *socket).poll_write(cx, out.front())
+        });
+        match written {
+            Poll::Pending => return Ok(if any { Poll::Ready(()) } else { Poll::Pending }),
+            Poll::Ready(Ok(0)) => return Err(Loss::Closed),
+            Poll::Ready(Ok(count)) => {
+                any = true;
+                hub.with(|machine, now| machine.link_wrote(id, count, now));
+            }
+            Poll::Ready(Err(error)) => return Err(Loss::Io(error.to_string())),
+        }
+    }
+}
+
+fn read(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>) -> Result<Poll<()>, Loss> {
+    let filled = hub.peek(|machine| match machine.link_buffer(id) {
+        Some(buffer) => read_into(socket, buffer, cx),
+        None => Poll::Pending,
+    });
+    match filled {
+        Poll::Pending => Ok(Poll::Pending),
+        Poll::Ready(Ok(0)) => Err(Loss::Closed),
+        Poll::Ready(Ok(_)) => {
+            hub.with(|machine, now| machine.link_filled(id, now));
+            Ok(Poll::Ready(()))
+        }
+        Poll::Ready(Err(error)) => Err(Loss::Io(error.to_string())),
+    }
+}
+
+/// Reads once to the end of a buffer.
+pub(super) fn read_into(
+    socket: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    // Nothing is kept in this future between two polls.
+    let read = pin!(socket.read_buf(buffer));
+    let count = ready!(Future::poll(read, cx))?;
+    Poll::Ready(Ok(count))
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+        }
+    }
+}
+
+/// How long TCP waits, as the limits have it.
+pub(super) fn milliseconds(ms: u64) -> Option<Duration> {
+    (ms > 0).then(|| Duration::from_millis(ms))
+}

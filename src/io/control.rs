@@ -1,0 +1,256 @@
+//! The one handle by which the surfaces reach the gateway: start, reload, drain.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use thiserror::Error;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::census::Census;
+use super::listen::{self, Accepted};
+use super::tally::Meters;
+use super::thread::{self, Post};
+use super::tls::{self, TlsError};
+use super::{Settings, WORKERS_MAX, needs_restart};
+use crate::fault::Reference;
+use crate::observe::audit::Audit;
+use crate::observe::metrics::Registry;
+use crate::worker::Seed;
+
+/// Accepted clients that may wait for a worker to take them.
+const HAND_OVER_MAX: usize = 1024;
+
+/// Descriptors kept for what is not a client: links, files, the runtime.
+const RESERVE_FILES: u64 = 64;
+
+/// What is in force, swapped whole by a reload.
+pub(super) struct Live {
+    pub(super) settings: Settings,
+    pub(super) tls: Arc<ServerConfig>,
+}
+
+/// What all threads share.
+pub(super) struct Shared {
+    pub(super) live: ArcSwap<Live>,
+    pub(super) address: SocketAddr,
+    pub(super) census: Arc<Census>,
+    pub(super) handshakes: Semaphore,
+    pub(super) clients_max: usize,
+    /// Whether each worker's last connection to the backend failed.
+    pub(super) failing: Vec<AtomicBool>,
+    pub(super) audit: Audit,
+}
+
+/// How far the gateway's life has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Running,
+    Draining,
+    Stopped,
+}
+
+/// What the gateway is started with, besides its settings.
+pub struct Handles {
+    /// Where audit records go.
+    pub audit: Audit,
+    /// Where metrics are registered.
+    pub registry: Arc<Registry>,
+}
+
+/// Why the gateway could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The listening socket.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The TLS settings.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+    /// A thread or its runtime, or random bytes.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A running gateway.
+pub struct Control {
+    shared: Arc<Shared>,
+    stage: watch::Sender<Stage>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Listens and starts the threads.
+///
+/// # Errors
+/// If the address is taken or the system has no threads to give.
+pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError> {
+    let tls = tls::server_config(&settings.listener.tls)?;
+    let listener = listen::bind(settings.listener.address, settings.limits.listen_backlog)
+        .map_err(|cause| StartError::Listen { address: settings.listener.address, cause })?;
+    let address = listener.local_addr()?;
+    let workers = settings.workers.clamp(1, WORKERS_MAX);
+    let clients_max = clients_max(&settings);
+    let limits = Arc::new(settings.limits.clone());
+    let shared = Arc::new(Shared {
+        address,
+        census: Census::new(workers),
+        handshakes: Semaphore::new(settings.limits.handshakes_max.max(1)),
+        clients_max,
+        failing: (0..workers).map(|_| AtomicBool::new(false)).collect(),
+        live: ArcSwap::from_pointee(Live { settings, tls }),
+        audit: handles.audit,
+    });
+    let (stage, stages) = watch::channel(Stage::Running);
+    let mut threads = Vec::new();
+    let mut queues = Vec::new();
+    for number in 0..workers {
+        let (queue, clients) = mpsc::channel::<Accepted>(HAND_OVER_MAX);
+        queues.push(queue);
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        // A name for the lifetime of the process: there are few workers.
+        let name: &'static str = Box::leak(number.to_string().into_boxed_str());
+        let post = Post {
+            number,
+            seed: Seed { random, number: number as u64, workers: workers as u64 },
+            shared: Arc::clone(&shared),
+            clients,
+            stage: stages.clone(),
+            meters: Meters::new(&handles.registry, name),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || thread::run(&runtime, post))?;
+        threads.push(thread);
+    }
+    threads.push(start_acceptor(listener, limits, &shared, queues, stages)?);
+    Ok(Control { shared, stage, threads: Mutex::new(threads) })
+}
+
+fn start_acceptor(
+    listener: std::net::TcpListener,
+    limits: Arc<crate::limits::Limits>,
+    shared: &Arc<Shared>,
+    queues: Vec<mpsc::Sender<Accepted>>,
+    mut stages: watch::Receiver<Stage>,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (census, clients_max) = (Arc::clone(&shared.census), shared.clients_max);
+    std::thread::Builder::new().name("acceptor".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            let stop = async move {
+                // An error means that the gateway is being dropped.
+                let _ = stages.wait_for(|stage| *stage != Stage::Running).await;
+            };
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    listen::accept(listener, limits, clients_max, census, queues.clone(), stop).await;
+                }
+                Err(error) => tracing::error!(%error, "the listening socket cannot be used"),
+            }
+        });
+        // Workers go on with the clients that they have.
+        drop(queues);
+    })
+}
+
+impl Control {
+    /// The address that clients come to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// Whether every worker's last connection to the backend failed.
+    #[must_use]
+    pub fn is_backend_failing(&self) -> bool {
+        self.shared.failing.iter().any(|failing| failing.load(Ordering::Relaxed))
+    }
+
+    /// Clients connected, those in their handshake included.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.shared.census.total()
+    }
+
+    /// Puts other settings in force: new clients meet them at once, sessions are held
+    /// against them within a tenth of a second. Returns the keys whose change needs a
+    /// restart.
+    ///
+    /// # Errors
+    /// If the TLS settings cannot be used; nothing has changed then.
+    pub fn reload(&self, settings: Settings) -> Result<Vec<String>, TlsError> {
+        let tls = tls::server_config(&settings.listener.tls)?;
+        let unchanged = needs_restart(&self.shared.live.load().settings, &settings);
+        self.shared.live.store(Arc::new(Live { settings, tls }));
+        Ok(unchanged)
+    }
+
+    /// Stops accepting and ends each session as soon as it awaits no reply; returns
+    /// when all have ended or the drain timeout is over.
+    pub async fn drain(&self) {
+        self.stage.send_replace(Stage::Draining);
+        let limit = self.shared.live.load().settings.limits.drain_timeout_ms;
+        let ended = async {
+            while self.clients() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_millis(limit), ended).await.is_err() {
+            tracing::warn!(clients = self.clients(), "drain timeout: the remaining clients are closed");
+        }
+    }
+
+    /// Ends every thread, and whatever session there still is.
+    pub fn stop(&self) {
+        self.stage.send_replace(Stage::Stopped);
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread panicked");
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// A new reference for an error line and the records about it.
+    pub(super) fn reference(&self) -> Reference {
+        // Without randomness references repeat, and nothing else depends on them.
+        Reference::from_random(getrandom::u32().unwrap_or(0))
+    }
+}
+
+/// As many clients as the settings allow and open files permit; the file limit is
+/// raised as far as the process may.
+fn clients_max(settings: &Settings) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = settings.limits.clients_max;
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let Some(files) = files else { return wanted };
+    let room = usize::try_from(files.saturating_sub(RESERVE_FILES)).unwrap_or(usize::MAX);
+    if room < wanted {
+        tracing::warn!(
+            open_files = files,
+            clients_max = room,
+            "fewer clients than configured: too few open files"
+        );
+    }
+    wanted.min(room)
+}

@@ -1,0 +1,150 @@
+//! One thread's machine and the wakers of the tasks that serve it. Whoever calls
+//! the machine does so through [`Hub::with`], which then carries out its steps.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use super::{Address, backend, clock};
+use crate::session::SessionId;
+use crate::upstream::LinkId;
+use crate::worker::{Report, Step, Worker};
+
+/// Bytes read from a socket at a time. One buffer serves all clients of a thread,
+/// so that an idle client has none.
+pub(super) const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// What the tasks of one thread share.
+pub(super) struct Hub {
+    machine: RefCell<Worker>,
+    steps: RefCell<Vec<Step>>,
+    clients: RefCell<Wakers>,
+    links: RefCell<Wakers>,
+    /// Read into, then handed to the machine, without a task switch in between.
+    pub(super) scratch: RefCell<Box<[u8]>>,
+    pub(super) backend: Address,
+    /// Clients that the gateway has closed, for the metric.
+    pub(super) closed: RefCell<std::collections::HashMap<&'static str, u64>>,
+    pub(super) panics: Cell<u64>,
+}
+
+/// The waker of each slot's present tenant.
+#[derive(Default)]
+struct Wakers(Vec<Option<(u32, Waker)>>);
+
+impl Wakers {
+    fn set(&mut self, index: u32, generation: u32, cx: &Context<'_>) {
+        let index = index as usize;
+        if self.0.len() <= index {
+            self.0.resize(index + 1, None);
+        }
+        match &mut self.0[index] {
+            Some((tenant, waker)) if *tenant == generation => waker.clone_from(cx.waker()),
+            slot => *slot = Some((generation, cx.waker().clone())),
+        }
+    }
+
+    fn wake(&self, index: u32, generation: u32) {
+        if let Some(Some((tenant, waker))) = self.0.get(index as usize)
+            && *tenant == generation
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn remove(&mut self, index: u32, generation: u32) {
+        if let Some(slot) = self.0.get_mut(index as usize)
+            && slot.as_ref().is_some_and(|(tenant, _)| *tenant == generation)
+        {
+            *slot = None;
+        }
+    }
+}
+
+impl Hub {
+    pub(super) fn new(machine: Worker, backend: Address) -> Rc<Self> {
+        Rc::new(Self {
+            machine: RefCell::new(machine),
+            steps: RefCell::default(),
+            clients: RefCell::default(),
+            links: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            backend,
+            closed: RefCell::default(),
+            panics: Cell::new(0),
+        })
+    }
+
+    /// Calls the machine with the present time and carries out what it asks for.
+    pub(super) fn with<T>(self: &Rc<Self>, call: impl FnOnce(&mut Worker, Instant) -> T) -> T {
+        let mut steps = self.steps.take();
+        let result = {
+            let mut machine = self.machine.borrow_mut();
+            let result = call(&mut machine, clock::now());
+            machine.steps(&mut steps);
+            result
+        };
+        for step in steps.drain(..) {
+            self.carry_out(step);
+        }
+        self.steps.replace(steps);
+        result
+    }
+
+    /// Calls the machine where it can ask for nothing and needs no time.
+    pub(super) fn peek<T>(&self, call: impl FnOnce(&mut Worker) -> T) -> T {
+        call(&mut self.machine.borrow_mut())
+    }
+
+    pub(super) fn client_waits(&self, id: SessionId, cx: &Context<'_>) {
+        self.clients.borrow_mut().set(id.index, id.generation, cx);
+    }
+
+    pub(super) fn link_waits(&self, id: LinkId, cx: &Context<'_>) {
+        self.links.borrow_mut().set(id.index, id.generation, cx);
+    }
+
+    pub(super) fn client_ended(&self, id: SessionId) {
+        self.clients.borrow_mut().remove(id.index, id.generation);
+    }
+
+    pub(super) fn link_ended(&self, id: LinkId) {
+        self.links.borrow_mut().remove(id.index, id.generation);
+    }
+
+    fn carry_out(self: &Rc<Self>, step: Step) {
+        match step {
+            Step::WakeClient(id) => self.clients.borrow().wake(id.index, id.generation),
+            Step::WakeLink(id) => self.links.borrow().wake(id.index, id.generation),
+            Step::Connect(id) => {
+                tokio::task::spawn_local(backend::serve(Rc::clone(self), id));
+            }
+            Step::Report(report) => self.report(report),
+        }
+    }
+
+    fn report(&self, report: Report) {
+        match report {
+            Report::LinkLost { redis_user, loss, in_flight } => {
+                if loss.is_alarm() {
+                    tracing::error!(redis_user, in_flight, %loss, "backend connection lost");
+                } else {
+                    tracing::warn!(redis_user, in_flight, %loss, "backend connection lost");
+                }
+            }
+            Report::ClientClosed { client_id, user, why } => {
+                *self.closed.borrow_mut().entry(why.as_str()).or_default() += 1;
+                tracing::info!(client = client_id, user, why = why.as_str(), "client closed");
+            }
+            Report::NoFences { redis_user } => {
+                tracing::info!(
+                    redis_user,
+                    "this Redis user may not ECHO: its connections cannot be proved in step, and its scripts run \
+                     on connections of their own"
+                );
+            }
+            Report::BackendBack => tracing::info!("the backend answers again"),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! A polite end: what was written last is to be read by the client. Closing a
+//! socket with unread input makes TCP reset it, and the reset eats the last line.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use crate::limits::Limits;
+
+/// Sends close_notify, shuts down our side, and discards input until the client
+/// closes too, or the limits are reached.
+pub(super) async fn close(mut tls: TlsStream<TcpStream>, limits: &Limits) {
+    let time = Duration::from_millis(limits.linger_timeout_ms);
+    let polite = async {
+        tls.shutdown().await?;
+        let (tcp, _) = tls.get_mut();
+        let mut discarded = 0;
+        let mut buffer = [0; 4096];
+        while discarded < limits.linger_bytes_max {
+            match tcp.read(&mut buffer).await? {
+                0 => break,
+                count => discarded += count,
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // A client that is gone, or does not close in time, has had its chance.
+    let _ = tokio::time::timeout(time, polite).await;
+}

@@ -1,0 +1,95 @@
+//! The metrics of the data path: what each is called, and the running totals that
+//! a thread hands on once a second.
+
+use std::collections::HashMap;
+
+use metrics::{Counter, Gauge};
+
+use super::hub::Hub;
+use crate::identity::Reason;
+use crate::observe::metrics::{Flow, Registry};
+use crate::worker::{Closed, Tally};
+
+type Field = fn(&Tally) -> u64;
+
+/// Name, description, and where the total is.
+const TOTALS: [(&str, &str, Field); 12] = [
+    ("respgate_requests_total", "Requests taken from clients.", |tally| tally.requests),
+    ("respgate_requests_answered_here_total", "Requests that no backend saw.", |tally| tally.answered_here),
+    ("respgate_requests_pinned_total", "Requests on a client's own link.", |tally| tally.pinned_requests),
+    ("respgate_requests_refused_total", "Guarded commands refused by profile.", |tally| {
+        tally.refused_commands
+    }),
+    ("respgate_requests_not_sent_total", "Requests failed before any byte was written.", |tally| {
+        tally.not_sent
+    }),
+    ("respgate_requests_unknown_total", "Requests whose outcome was lost with a link.", |tally| {
+        tally.outcome_unknown
+    }),
+    ("respgate_protocol_errors_total", "Clients closed for unreadable input.", |tally| tally.protocol_errors),
+    ("respgate_links_opened_total", "Connections to the backend attempted.", |tally| tally.links_opened),
+    ("respgate_links_lost_total", "Connections to the backend failed or lost.", |tally| tally.links_lost),
+    ("respgate_fences_total", "Proofs sent that a shared link is in step.", |tally| tally.fences),
+    ("respgate_client_received_bytes_total", "Bytes of requests.", |tally| tally.bytes_from_clients),
+    ("respgate_client_sent_bytes_total", "Bytes of replies.", |tally| tally.bytes_to_clients),
+];
+
+/// One thread's handles.
+pub(super) struct Meters {
+    totals: Vec<Flow>,
+    refusals: HashMap<&'static str, Counter>,
+    closures: HashMap<&'static str, Counter>,
+    panics: Flow,
+    clients: Gauge,
+    links: Gauge,
+}
+
+impl Meters {
+    /// Registers what the thread of this number counts. Totals are shared between
+    /// threads; gauges carry the thread's number, which is one of `WORKER_NAMES`.
+    pub(super) fn new(registry: &Registry, worker: &'static str) -> Self {
+        let totals =
+            TOTALS.iter().map(|(name, about, _)| Flow::new(registry.counter(name, about, &[]))).collect();
+        let refusals = Reason::ALL
+            .iter()
+            .map(|reason| reason.as_str())
+            .map(|word| {
+                let about = "Clients not let in, by reason.";
+                (word, registry.counter("respgate_clients_refused_total", about, &[("reason", word)]))
+            })
+            .collect();
+        let closures = Closed::ALL
+            .iter()
+            .map(|why| why.as_str())
+            .map(|word| {
+                let about = "Clients closed by the gateway, by reason.";
+                (word, registry.counter("respgate_clients_closed_total", about, &[("reason", word)]))
+            })
+            .collect();
+        let panics = registry.counter("respgate_panics_total", "Client tasks that panicked: bugs.", &[]);
+        Self {
+            totals,
+            refusals,
+            closures,
+            panics: Flow::new(panics),
+            clients: registry.gauge("respgate_clients", "Clients connected.", &[("worker", worker)]),
+            links: registry.gauge("respgate_links", "Connections to the backend.", &[("worker", worker)]),
+        }
+    }
+
+    /// Hands on what has been counted since the last call.
+    pub(super) fn flush(&mut self, hub: &Hub) {
+        let (tally, (clients, links)) = hub.peek(|machine| (machine.tally(), machine.population()));
+        for (flow, (_, _, field)) in self.totals.iter_mut().zip(&TOTALS) {
+            flow.flush(field(&tally));
+        }
+        for (word, count) in hub.closed.borrow_mut().drain() {
+            if let Some(counter) = self.refusals.get(word).or_else(|| self.closures.get(word)) {
+                counter.increment(count);
+            }
+        }
+        self.panics.flush(hub.panics.get());
+        self.clients.set(clients as f64);
+        self.links.set(links as f64);
+    }
+}

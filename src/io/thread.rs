@@ -1,0 +1,92 @@
+//! One worker's thread: its runtime, its clients and links, its clock.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+use tokio::time::MissedTickBehavior;
+
+use super::control::{Live, Shared, Stage};
+use super::hub::Hub;
+use super::listen::Accepted;
+use super::tally::Meters;
+use super::{client, clock};
+use crate::worker::{Seed, Worker};
+
+/// How often the machine looks at its deadlines.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How often totals are handed on.
+const TICKS_A_FLUSH: u32 = 20;
+
+/// What a worker's thread is given.
+pub(super) struct Post {
+    pub(super) number: usize,
+    pub(super) seed: Seed,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clients: mpsc::Receiver<Accepted>,
+    pub(super) stage: watch::Receiver<Stage>,
+    pub(super) meters: Meters,
+}
+
+/// Runs a worker until the gateway stops.
+pub(super) fn run(runtime: &tokio::runtime::Runtime, post: Post) {
+    let local = LocalSet::new();
+    local.block_on(runtime, work(post));
+}
+
+async fn work(post: Post) {
+    let Post { number, seed, shared, mut clients, mut stage, mut meters } = post;
+    let mut live = shared.live.load_full();
+    let machine = Worker::new(Arc::new(live.settings.limits.clone()), &seed);
+    let hub = Hub::new(machine, live.settings.database.address.clone());
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count = 0;
+    loop {
+        tokio::select! {
+            accepted = clients.recv() => match accepted {
+                Some(accepted) => {
+                    tokio::task::spawn_local(client::serve(Rc::clone(&hub), Arc::clone(&shared), accepted));
+                }
+                None => break,
+            },
+            changed = stage.changed() => {
+                let stage = *stage.borrow_and_update();
+                if changed.is_err() || stage == Stage::Stopped {
+                    break;
+                }
+                if stage == Stage::Draining {
+                    hub.with(|machine, _| machine.drain());
+                }
+            },
+            _ = ticks.tick() => {
+                reload(&hub, &shared, &mut live);
+                hub.with(|machine, now| machine.tick(now, clock::unix_now()));
+                count += 1;
+                if count % TICKS_A_FLUSH == 0 {
+                    meters.flush(&hub);
+                }
+                let failing = hub.peek(|machine| machine.is_backend_failing());
+                shared.failing[number].store(failing, Ordering::Relaxed);
+            },
+        }
+    }
+    meters.flush(&hub);
+}
+
+/// Takes over what a reload has put in force.
+fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
+    let now = shared.live.load();
+    if Arc::ptr_eq(&now, live) {
+        return;
+    }
+    *live = Arc::clone(&now);
+    hub.with(|machine, _| {
+        machine.set_limits(Arc::new(live.settings.limits.clone()));
+        machine.recheck(&|permit| live.settings.users.permit(Arc::clone(permit.certificate())));
+    });
+}
