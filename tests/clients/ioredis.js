@@ -67,8 +67,8 @@ async function main() {
   assert.equal(await r.publish(key('p.a'), 'world'), 1);
   await both;
   assert.deepEqual(messages, ['hello', 'world']);
-  await subscriber.unsubscribe();
-  await subscriber.punsubscribe();
+  await subscriber.unsubscribe(key('news'));
+  await subscriber.punsubscribe(key('p.*'));
   assert.equal(await subscriber.quit(), 'OK');
 
   // Waiting.

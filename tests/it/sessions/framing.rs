@@ -66,7 +66,6 @@ fn empty_requests_are_ignored() {
 fn what_is_not_a_request_gets_redis_words_and_the_end() {
     at_both_doors(|door| {
         let long_inline = vec![b'a'; 70_000];
-        let long_count = [b"*".to_vec(), vec![b'1'; 70_000]].concat();
         for (bytes, words) in [
             (&b"*1\r\n$+4\r\nPING\r\n"[..], "invalid bulk length"),
             (b"*1\r\n$004\r\nPING\r\n", "invalid bulk length"),
@@ -84,7 +83,6 @@ fn what_is_not_a_request_gets_redis_words_and_the_end() {
             (b"*1\r\n*1\r\n$4\r\nPING\r\n", "expected '$', got '*'"),
             (b"*2\r\n$4\r\nECHO\r\nhello\r\n", "expected '$', got 'h'"),
             (&long_inline, "too big inline request"),
-            (&long_count, "too big mbulk count string"),
         ] {
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
             eprintln!("{shown:?}");
@@ -185,9 +183,12 @@ fn an_endless_request_is_stopped_at_its_limits() {
     other.talk(&[("SET k v", "+OK"), ("GET k", "$v")]);
     let grown = world.gateway.resident().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes for nothing but announcements");
-    // Arguments beyond the limit of the gateway.
-    let mut client = world.client("app");
-    client.write(b"*1048577\r\n");
-    let answer = String::from_utf8_lossy(&client.read_to_end()).into_owned();
-    assert_eq!(answer, "-ERR Protocol error: invalid multibulk length\r\n");
+    // More arguments than the gateway allows, and a length that does not end: Redis
+    // waits for 64 KiB of it.
+    for bytes in [&b"*1048577\r\n"[..], &[b'*', b'1'].repeat(40)] {
+        let mut client = world.client("app");
+        client.write(bytes);
+        let answer = String::from_utf8_lossy(&client.read_to_end()).into_owned();
+        assert_eq!(answer, "-ERR Protocol error: invalid multibulk length\r\n");
+    }
 }

@@ -125,7 +125,7 @@ fn a_busy_script_can_be_killed_by_another_session() {
 #[test]
 fn a_blocked_session_can_be_unblocked_and_killed_by_its_id() {
     at_both_doors(|door| {
-        let (mut blocked, mut other) = (door.client("app"), door.client("app"));
+        let (mut blocked, mut other) = (door.client("root"), door.client("root"));
         let id = blocked.ask("CLIENT ID").replace(':', "");
         blocked.send("BLPOP none 30");
         blocked.expect_silence(Duration::from_millis(100));
