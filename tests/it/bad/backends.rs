@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::resp::{self, Stop, Value};
+use crate::wire::Client;
 use crate::world::{LOST, Setup, World};
 
 const NOT_SENT: &str = "-ERR respgate: backend unavailable, command not sent";
@@ -283,6 +284,53 @@ fn a_session_whose_state_was_lost_is_closed() {
     while client.ask("EXISTS k") != ":0" {
         assert!(Instant::now() < deadline, "no way back");
     }
+}
+
+/// A backend that takes no further connection, while the link that there is goes on.
+fn full_backend() -> (World, Client, Client) {
+    let world = World::start();
+    world.announce(LOST);
+    let mut client = world.client("app");
+    client.talk(&[("SET k before", "+OK")]);
+    let mut root = world.redis.client("root");
+    root.talk(&[("CONFIG SET maxclients 1", "+OK")]);
+    (world, client, root)
+}
+
+/// Everything that comes back for these, up to an end; and then the value of `k`.
+fn what_became(root: &mut Client, mut client: Client, commands: &[&str]) -> (Vec<String>, String) {
+    client.write(&commands.iter().flat_map(|command| resp::typed(command)).collect::<Vec<u8>>());
+    let replies: Vec<String> =
+        commands.iter().map_while(|_| client.try_read().ok()).map(|value| value.to_string()).collect();
+    drop(client);
+    (replies, root.ask("GET k"))
+}
+
+#[test]
+fn a_select_that_fails_takes_what_was_written_behind_it_along() {
+    let (_world, client, mut root) = full_backend();
+    let commands = ["SELECT 3", "SET k wrong-database", "PING"];
+    let (replies, value) = what_became(&mut root, client, &commands);
+    assert_eq!(value, "$before", "it was written into database 0: {replies:?}");
+}
+
+#[test]
+fn a_transaction_that_cannot_begin_takes_its_commands_along() {
+    for commands in [
+        // One that needs a link of its own, for what is in it.
+        ["MULTI", "SET k outside", "BLPOP none 1", "EXEC"],
+        ["WATCH k", "MULTI", "SET k outside", "EXEC"],
+    ] {
+        let (_world, client, mut root) = full_backend();
+        let (replies, value) = what_became(&mut root, client, &commands);
+        assert_eq!(value, "$before", "it ran without its guard: {replies:?}");
+    }
+    // Begun in one write, and gone on with in another.
+    let (_world, mut client, mut root) = full_backend();
+    client.send("MULTI");
+    let begun = client.try_read().map(|value| value.to_string());
+    let (replies, value) = what_became(&mut root, client, &["SET k outside", "EXEC"]);
+    assert_eq!(value, "$before", "MULTI was answered {begun:?}, and then {replies:?}");
 }
 
 #[test]

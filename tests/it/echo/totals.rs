@@ -24,7 +24,7 @@ pub(super) enum Outcome {
     Unknown,
     /// The gateway said that it was not sent.
     NotSent,
-    /// The backend has lost its data, or a transaction its beginning.
+    /// The backend has lost its data.
     Emptied,
     /// The connection closed first, or this client reset it.
     Closed,
