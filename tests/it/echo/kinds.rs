@@ -1,0 +1,323 @@
+//! The kinds of request in the echo: the bytes, and exactly what must come back.
+//! Knows no connection.
+
+use super::totals::Outcome;
+use crate::resp::{Value, request};
+
+/// A small generator of the tests' own (xorshift64*), so that a run is its seed.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(super) fn roll(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// From nought to one less than `sides`.
+    pub(super) fn below(&mut self, sides: u64) -> u64 {
+        (self.roll() >> 16) % sides
+    }
+
+    /// One to `most`, each magnitude as likely as the next.
+    pub(super) fn magnitude(&mut self, most: u64) -> u64 {
+        let bits = u64::from(most.ilog2()) + 1;
+        let top = 1 << self.below(bits);
+        (top + self.below(top)).min(most)
+    }
+}
+
+/// What must come back for one request.
+#[derive(Debug, Clone)]
+pub(super) enum Want {
+    /// Exactly this.
+    Is(Value),
+    /// A number, whichever.
+    Number,
+    /// An error that contains this token.
+    ErrorWith(String),
+    /// `+QUEUED`. Never the answer itself: a command must not run outside the
+    /// transaction that it was written in, whatever became of its MULTI.
+    Queued,
+    /// The name of the Redis user.
+    User(&'static str),
+}
+
+/// Marks a token: letters that no command or error contains.
+const MARK: &[u8] = b"TKN";
+
+/// Makes tokens and keys for one client: its number, a sequence number and chance, 128 bits.
+pub(super) struct Maker {
+    pub(super) id: u32,
+    pub(super) user: &'static str,
+    pub(super) is_resp3: bool,
+    sequence: u64,
+    pub(super) dice: Dice,
+}
+
+/// Requests that belong together, and a `Want` for each.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) wants: Vec<Want>,
+}
+
+impl Batch {
+    pub(super) fn ask(&mut self, args: &[&[u8]], want: Want) {
+        self.bytes.extend_from_slice(&request(args));
+        self.wants.push(want);
+    }
+}
+
+fn bulk(bytes: &[u8]) -> Value {
+    Value::Bulk(bytes.to_vec())
+}
+
+fn ok() -> Want {
+    Want::Is(Value::Simple("OK".to_owned()))
+}
+
+impl Maker {
+    pub(super) fn new(id: u32, user: &'static str, is_resp3: bool) -> Self {
+        Self { id, user, is_resp3, sequence: 0, dice: Dice::new(u64::from(id) + 1) }
+    }
+
+    pub(super) fn token(&mut self) -> String {
+        self.sequence += 1;
+        format!("TKN{:08x}{:016x}{:08x}", self.id, self.sequence, self.dice.roll() as u32)
+    }
+
+    /// A token with padding: mostly small, up to 256 KiB, rarely 2 MiB.
+    fn payload(&mut self) -> Vec<u8> {
+        let most = match self.dice.below(100_000) {
+            0..2 => 2 << 20,
+            2..200 => 256 << 10,
+            200..2_000 => 16 << 10,
+            _ => 512,
+        };
+        let mut payload = self.token().into_bytes();
+        let padding = self.dice.magnitude(most) as usize;
+        payload.resize(payload.len() + padding, b'a' + (self.sequence % 26) as u8);
+        payload
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        self.sequence += 1;
+        format!("{}:{}:{}", self.user, self.id, self.sequence).into_bytes()
+    }
+
+    /// Adds one request, or a few that belong together. Each key is used once:
+    /// after a fault there is no older value to be taken for a stray reply.
+    pub(super) fn add(&mut self, batch: &mut Batch) {
+        match self.dice.below(100) {
+            0..38 => self.echo(batch),
+            38..58 => self.string(batch),
+            58..64 => self.hash(batch),
+            64..70 => self.list(batch),
+            70..74 => self.script(batch),
+            74..82 => self.transaction(batch),
+            82..87 => self.stream(batch),
+            87..92 => self.error(batch),
+            92..94 => self.database(batch),
+            94..96 => self.pinned(batch),
+            _ => batch.ask(&[b"ACL", b"WHOAMI"], Want::User(self.user)),
+        }
+    }
+
+    pub(super) fn echo(&mut self, batch: &mut Batch) {
+        let payload = self.payload();
+        batch.ask(&[b"ECHO", &payload], Want::Is(bulk(&payload)));
+    }
+
+    fn string(&mut self, batch: &mut Batch) {
+        let (key, first, second) = (self.key(), self.payload(), self.payload());
+        batch.ask(&[b"SET", &key, &first], ok());
+        batch.ask(&[b"GET", &key], Want::Is(bulk(&first)));
+        batch.ask(&[b"GETSET", &key, &second], Want::Is(bulk(&first)));
+        batch.ask(&[b"GETDEL", &key], Want::Is(bulk(&second)));
+    }
+
+    fn hash(&mut self, batch: &mut Batch) {
+        let (key, payload) = (self.key(), self.payload());
+        let (field, value) = (bulk(b"f"), bulk(&payload));
+        let all =
+            if self.is_resp3 { Value::Map(vec![(field, value)]) } else { Value::Array(vec![field, value]) };
+        batch.ask(&[b"HSET", &key, b"f", &payload], Want::Number);
+        batch.ask(&[b"HGETALL", &key], Want::Is(all));
+        batch.ask(&[b"DEL", &key], Want::Number);
+    }
+
+    fn list(&mut self, batch: &mut Batch) {
+        let (key, payload) = (self.key(), self.payload());
+        batch.ask(&[b"LPUSH", &key, &payload], Want::Number);
+        batch.ask(&[b"LRANGE", &key, b"0", b"-1"], Want::Is(Value::Array(vec![bulk(&payload)])));
+        batch.ask(&[b"DEL", &key], Want::Number);
+    }
+
+    fn script(&mut self, batch: &mut Batch) {
+        let (key, payload) = (self.key(), self.payload());
+        let both = Value::Array(vec![bulk(&key), bulk(&payload)]);
+        batch.ask(&[b"EVAL", b"return {KEYS[1], ARGV[1]}", b"1", &key, &payload], Want::Is(both));
+    }
+
+    fn transaction(&mut self, batch: &mut Batch) {
+        let (key, payload, token) = (self.key(), self.payload(), self.token());
+        let is_watched = self.dice.below(3) == 0;
+        if is_watched {
+            batch.ask(&[b"WATCH", &key], ok());
+        }
+        let done = Value::Simple("OK".to_owned());
+        batch.ask(&[b"MULTI"], ok());
+        batch.ask(&[b"SET", &key, &payload], Want::Queued);
+        batch.ask(&[b"ECHO", token.as_bytes()], Want::Queued);
+        batch.ask(&[b"GETDEL", &key], Want::Queued);
+        let all = Value::Array(vec![done, bulk(token.as_bytes()), bulk(&payload)]);
+        batch.ask(&[b"EXEC"], Want::Is(all));
+    }
+
+    fn stream(&mut self, batch: &mut Batch) {
+        let (key, payload) = (self.key(), self.payload());
+        let id = format!("{}-1", self.sequence);
+        let fields = Value::Array(vec![bulk(b"f"), bulk(&payload)]);
+        let entry = Value::Array(vec![bulk(id.as_bytes()), fields]);
+        batch.ask(&[b"XADD", &key, id.as_bytes(), b"f", &payload], Want::Is(bulk(id.as_bytes())));
+        batch.ask(&[b"XRANGE", &key, b"-", b"+"], Want::Is(Value::Array(vec![entry])));
+        batch.ask(&[b"DEL", &key], Want::Number);
+    }
+
+    fn error(&mut self, batch: &mut Batch) {
+        let token = self.token();
+        let want = Want::ErrorWith(token.clone());
+        match self.dice.below(3) {
+            0 => batch.ask(&[b"OBJECT", token.as_bytes()], want),
+            1 => batch.ask(&[b"CLIENT", token.as_bytes()], want),
+            _ => batch.ask(&[b"EVAL", b"return redis.error_reply(ARGV[1])", b"0", token.as_bytes()], want),
+        }
+    }
+
+    fn database(&mut self, batch: &mut Batch) {
+        let (key, payload) = (self.key(), self.payload());
+        let number = self.dice.below(3) + 1;
+        batch.ask(&[b"SELECT", number.to_string().as_bytes()], ok());
+        batch.ask(&[b"SET", &key, &payload], ok());
+        batch.ask(&[b"SELECT", b"0"], ok());
+        batch.ask(&[b"EXISTS", &key], Want::Is(Value::Int(0)));
+        batch.ask(&[b"SELECT", number.to_string().as_bytes()], ok());
+        batch.ask(&[b"GETDEL", &key], Want::Is(bulk(&payload)));
+        batch.ask(&[b"SELECT", b"0"], ok());
+    }
+
+    /// What moves a session to a link of its own and back.
+    fn pinned(&mut self, batch: &mut Batch) {
+        let (key, token) = (self.key(), self.token());
+        match self.dice.below(3) {
+            0 => batch.ask(&[b"BLPOP", &key, b"0.01"], Want::Is(Value::Nil)),
+            1 => batch.ask(&[b"NOSUCHCOMMAND", token.as_bytes()], Want::ErrorWith(token.clone())),
+            _ => {
+                batch.ask(&[b"SUBSCRIBE", &key], Want::Is(self.confirmation("subscribe", &key, 1)));
+                batch.ask(&[b"UNSUBSCRIBE", &key], Want::Is(self.confirmation("unsubscribe", &key, 0)));
+            }
+        }
+    }
+
+    pub(super) fn confirmation(&self, word: &str, channel: &[u8], count: i64) -> Value {
+        self.pushed(vec![bulk(word.as_bytes()), bulk(channel), Value::Int(count)])
+    }
+
+    pub(super) fn message(&self, channel: &[u8], text: &[u8]) -> Value {
+        self.pushed(vec![bulk(b"message"), bulk(channel), bulk(text)])
+    }
+
+    fn pushed(&self, items: Vec<Value>) -> Value {
+        if self.is_resp3 { Value::Push(items) } else { Value::Array(items) }
+    }
+
+    /// A pipeline of 1 to 512 requests.
+    pub(super) fn batch(&mut self) -> Batch {
+        let length = self.dice.magnitude(512) as usize;
+        let mut batch = Batch::default();
+        while batch.wants.len() < length && batch.bytes.len() < 4 << 20 {
+            self.add(&mut batch);
+        }
+        batch
+    }
+}
+
+/// Holds a reply against what was wanted.
+pub(super) fn judge(id: u32, want: &Want, got: &Value, are_faults_allowed: bool) -> Outcome {
+    if is_right(want, got) {
+        return Outcome::Right;
+    }
+    if let Some(outcome) = stray(id, want, got) {
+        return outcome;
+    }
+    if !are_faults_allowed {
+        return if matches!(want, Want::User(_)) { Outcome::WrongUser } else { Outcome::Wrong };
+    }
+    match (want, got) {
+        (_, Value::Error(text)) => match text.as_str() {
+            "ERR respgate: connection to the backend was lost, outcome unknown" => Outcome::Unknown,
+            "ERR respgate: backend unavailable, command not sent" => Outcome::NotSent,
+            text if text.starts_with("EXECABORT ") => Outcome::NotSent,
+            _ => Outcome::Wrong,
+        },
+        (Want::User(_), _) => Outcome::WrongUser,
+        (Want::Is(wanted), Value::Nil) if !matches!(wanted, Value::Simple(_)) => Outcome::Emptied,
+        (Want::Is(Value::Array(_)), Value::Array(items)) if items.is_empty() => Outcome::Emptied,
+        (Want::Is(Value::Map(_)), Value::Map(items)) if items.is_empty() => Outcome::Emptied,
+        _ => Outcome::Wrong,
+    }
+}
+
+fn is_right(want: &Want, got: &Value) -> bool {
+    match (want, got) {
+        (Want::Is(wanted), got) => wanted == got,
+        (Want::Number, Value::Int(_)) => true,
+        (Want::ErrorWith(token), Value::Error(text)) => text.contains(token.as_str()),
+        (Want::Queued, Value::Simple(text)) => text == "QUEUED",
+        (Want::User(user), Value::Bulk(name)) => name == user.as_bytes(),
+        _ => false,
+    }
+}
+
+/// Whether a reply holds a token that was not asked for, and whose it is.
+fn stray(id: u32, want: &Want, got: &Value) -> Option<Outcome> {
+    let wanted = match want {
+        Want::Is(value) => value.to_bytes(),
+        Want::ErrorWith(token) => token.clone().into_bytes(),
+        Want::Number | Want::Queued | Want::User(_) => Vec::new(),
+    };
+    let wanted: Vec<&[u8]> = tokens(&wanted).collect();
+    let got = got.to_bytes();
+    let stray = tokens(&got).find(|token| !wanted.contains(token))?;
+    let is_ours = stray.get(3..11) == Some(format!("{id:08x}").as_bytes());
+    Some(if is_ours { Outcome::Inverted } else { Outcome::Foreign })
+}
+
+fn tokens(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let starts = memchr::memmem::find_iter(bytes, MARK).collect::<Vec<_>>();
+    starts.into_iter().map(|start| &bytes[start..bytes.len().min(start + 35)])
+}
+
+#[test]
+fn a_stray_token_an_inversion_and_a_wrong_user_are_found() {
+    let mut maker = Maker::new(7, "app", false);
+    let (mine, later) = (maker.token(), maker.token());
+    let theirs = Maker::new(8, "app", false).token();
+    let want = Want::Is(bulk(mine.as_bytes()));
+    let judge_both = |got: Value| [false, true].map(|faults| judge(7, &want, &got, faults));
+    assert_eq!(judge_both(bulk(mine.as_bytes())), [Outcome::Right; 2]);
+    assert_eq!(judge_both(bulk(later.as_bytes())), [Outcome::Inverted; 2]);
+    assert_eq!(judge_both(Value::Array(vec![bulk(theirs.as_bytes())])), [Outcome::Foreign; 2]);
+    assert_eq!(judge_both(Value::Simple("OK".to_owned())), [Outcome::Wrong; 2]);
+    assert_eq!(judge_both(Value::Nil), [Outcome::Wrong, Outcome::Emptied]);
+    let unknown =
+        Value::Error("ERR respgate: connection to the backend was lost, outcome unknown".to_owned());
+    assert_eq!(judge_both(unknown), [Outcome::Wrong, Outcome::Unknown]);
+    assert_eq!(judge(7, &Want::User("app"), &bulk(b"ops"), true), Outcome::WrongUser);
+}

@@ -1,0 +1,146 @@
+//! What all clients of the echo have seen, and in which phase they are.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+/// What may happen at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing but the right reply.
+    Peace,
+    /// Errors that say what was lost, and connections that close.
+    Faults,
+    /// Clients finish what they are at and leave.
+    End,
+}
+
+/// What became of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The reply that was asked for.
+    Right,
+    /// The gateway said that the outcome is unknown.
+    Unknown,
+    /// The gateway said that it was not sent.
+    NotSent,
+    /// The backend has lost its data.
+    Emptied,
+    /// The connection closed first, or this client reset it.
+    Closed,
+    /// A token of another client. Must never happen, as all below.
+    Foreign,
+    /// A token of another request of this client.
+    Inverted,
+    /// No token, and not what was asked for.
+    Wrong,
+    /// Another Redis user answered `ACL WHOAMI`.
+    WrongUser,
+    /// No reply, no error and no close.
+    Silent,
+}
+
+const OUTCOMES: [Outcome; 10] = [
+    Outcome::Right,
+    Outcome::Unknown,
+    Outcome::NotSent,
+    Outcome::Emptied,
+    Outcome::Closed,
+    Outcome::Foreign,
+    Outcome::Inverted,
+    Outcome::Wrong,
+    Outcome::WrongUser,
+    Outcome::Silent,
+];
+
+/// Counters of all clients together.
+#[derive(Default)]
+pub(super) struct Totals {
+    phase: AtomicU8,
+    counts: [AtomicU64; OUTCOMES.len()],
+    whoami: AtomicU64,
+    resets: AtomicU64,
+    findings: Mutex<Vec<String>>,
+}
+
+impl Totals {
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            0 => Phase::Peace,
+            1 => Phase::Faults,
+            _ => Phase::End,
+        }
+    }
+
+    pub(super) fn count(&self, outcome: Outcome, number: u64) {
+        self.counts[outcome as usize].fetch_add(number, Relaxed);
+    }
+
+    /// Counts something that must never happen, and keeps what was seen.
+    pub(super) fn find(&self, outcome: Outcome, what: impl FnOnce() -> String) {
+        self.count(outcome, 1);
+        let mut findings = self.findings.lock().expect("not poisoned");
+        if findings.len() < 20 {
+            findings.push(format!("{outcome:?}: {}", what()));
+        }
+    }
+
+    pub(super) fn saw_whoami(&self) {
+        self.whoami.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn saw_reset(&self) {
+        self.resets.fetch_add(1, Relaxed);
+    }
+
+    /// Replies read, whatever they said.
+    pub(super) fn replies(&self) -> u64 {
+        OUTCOMES.iter().filter(|o| !matches!(o, Outcome::Closed | Outcome::Silent)).map(|o| self.of(*o)).sum()
+    }
+
+    pub(super) fn whoami(&self) -> u64 {
+        self.whoami.load(Relaxed)
+    }
+
+    pub(super) fn is_flawless(&self) -> bool {
+        OUTCOMES
+            .iter()
+            .skip_while(|outcome| **outcome != Outcome::Foreign)
+            .all(|outcome| self.of(*outcome) == 0)
+    }
+
+    pub(super) fn findings(&self) -> String {
+        self.findings.lock().expect("not poisoned").join("\n")
+    }
+
+    fn of(&self, outcome: Outcome) -> u64 {
+        self.counts[outcome as usize].load(Relaxed)
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} replies, {} at the wrong client, {} inversions, {} otherwise wrong, {} of a wrong user, {} never \
+             answered; {} outcome unknown, {} not sent, {} without their data, {} unanswered at a close; {} WHOAMI, \
+             {} client resets",
+            self.replies(),
+            self.of(Outcome::Foreign),
+            self.of(Outcome::Inverted),
+            self.of(Outcome::Wrong),
+            self.of(Outcome::WrongUser),
+            self.of(Outcome::Silent),
+            self.of(Outcome::Unknown),
+            self.of(Outcome::NotSent),
+            self.of(Outcome::Emptied),
+            self.of(Outcome::Closed),
+            self.whoami(),
+            self.resets.load(Relaxed),
+        )
+    }
+}

@@ -1,0 +1,22 @@
+//! The real gateway between real clients and a real redis-server.
+//!
+//! `world` is what a test stands in, `wire` its client, `resp` its own reader of
+//! replies. Each other file is a theme. Run with `make test`, or, once that has
+//! installed what is needed, `cargo test --test it`.
+
+#![allow(clippy::disallowed_methods, reason = "tests of real programs measure and bound real time")]
+
+mod backend;
+mod bad;
+mod clients;
+mod echo;
+mod gateway;
+mod log;
+mod pki;
+mod resp;
+mod wire;
+mod world;
+
+mod operate;
+mod sessions;
+mod tools;

@@ -1,0 +1,104 @@
+//! Commands that wait, and what happens around them meanwhile.
+
+use std::time::{Duration, Instant};
+
+use crate::resp::typed;
+use crate::world::at_both_doors;
+
+#[test]
+fn a_blocked_client_is_woken_by_another() {
+    at_both_doors(|door| {
+        let (mut waiter, mut other) = (door.client("app"), door.client("app"));
+        for round in 0..5 {
+            waiter.send("BLPOP queue 10");
+            waiter.expect_silence(Duration::from_millis(30));
+            other.talk(&[(&format!("RPUSH queue item{round}"), ":1")]);
+            assert_eq!(waiter.read().to_string(), format!("[$queue, $item{round}]"));
+        }
+    });
+}
+
+#[test]
+fn waiting_ends_at_its_timeout() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        let start = Instant::now();
+        client.pipeline(&[
+            ("BLPOP none 0.1", "nil"),
+            ("BRPOP none 0.1", "nil"),
+            ("BLMOVE none other LEFT RIGHT 0.1", "nil"),
+            ("BZPOPMIN none 0.1", "nil"),
+            ("XREAD BLOCK 100 STREAMS none $", "nil"),
+            ("PING", "+PONG"),
+        ]);
+        assert!(start.elapsed() >= Duration::from_millis(500), "{:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn commands_behind_a_blocked_one_wait_for_it() {
+    at_both_doors(|door| {
+        let (mut client, mut other) = (door.client("app"), door.client("app"));
+        let commands = ["SET k before", "BLPOP queue 10", "SET k after", "GET k", "SELECT 1", "GET k"];
+        client.write(&commands.map(typed).concat());
+        assert_eq!(client.read().to_string(), "+OK");
+        client.expect_silence(Duration::from_millis(100));
+        other.talk(&[("GET k", "$before"), ("RPUSH queue item", ":1")]);
+        let replies: Vec<String> = (0..5).map(|_| client.read().to_string()).collect();
+        assert_eq!(replies, ["[$queue, $item]", "+OK", "$after", "+OK", "nil"]);
+    });
+}
+
+#[test]
+fn others_of_the_same_user_go_on_while_one_waits() {
+    at_both_doors(|door| {
+        let mut waiters: Vec<_> = (0..8).map(|_| door.client("app")).collect();
+        waiters.iter_mut().for_each(|waiter| waiter.send("BLPOP queue 10"));
+        let mut other = door.client("app");
+        for n in 0..100 {
+            assert_eq!(other.ask("INCR n"), format!(":{}", n + 1));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        for n in 0..8 {
+            assert!(other.ask(&format!("RPUSH queue {n}")).starts_with(':'));
+        }
+        let mut got: Vec<String> = waiters.iter_mut().map(|waiter| waiter.read().to_string()).collect();
+        got.sort();
+        assert_eq!(got, (0..8).map(|n| format!("[$queue, ${n}]")).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn an_element_is_not_lost_to_a_client_that_left() {
+    at_both_doors(|door| {
+        let mut gone = door.client("app");
+        gone.send("BLPOP queue 30");
+        gone.expect_silence(Duration::from_millis(100));
+        drop(gone);
+        std::thread::sleep(Duration::from_millis(200));
+        door.client("app").talk(&[("RPUSH queue item", ":1"), ("LPOP queue", "$item")]);
+    });
+}
+
+#[test]
+fn a_stream_reader_gets_what_is_added_while_it_waits() {
+    at_both_doors(|door| {
+        let (mut reader, mut other) = (door.client("app"), door.client("app"));
+        reader.send("XREAD BLOCK 10000 STREAMS s $");
+        reader.expect_silence(Duration::from_millis(50));
+        other.talk(&[("XADD s 1-1 f v", "$1-1")]);
+        assert_eq!(reader.read().to_string(), "[[$s, [[$1-1, [$f, $v]]]]]");
+        other.talk(&[
+            ("XGROUP CREATE s g 0", "+OK"),
+            ("XREADGROUP GROUP g c BLOCK 10 STREAMS s >", "[[$s, [[$1-1, [$f, $v]]]]]"),
+        ]);
+    });
+}
+
+#[test]
+fn wait_answers_how_many_replicas_have_the_writes() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        client.pipeline(&[("SET k v", "+OK"), ("WAIT 0 100", ":0"), ("WAIT 1 50", ":0"), ("GET k", "$v")]);
+    });
+}

@@ -1,0 +1,259 @@
+//! MULTI, EXEC, DISCARD and WATCH, whether they arrive whole or in pieces.
+
+use crate::wire::Client;
+use crate::world::at_both_doors;
+
+#[test]
+fn a_transaction_runs_whole_in_one_write_and_step_by_step() {
+    at_both_doors(|door| {
+        let turns = [
+            ("MULTI", "+OK"),
+            ("SET k v", "+QUEUED"),
+            ("GET k", "+QUEUED"),
+            ("INCR n", "+QUEUED"),
+            ("EXEC", "[+OK, $v, :1]"),
+        ];
+        let mut client = door.client("app");
+        client.pipeline(&turns);
+        client.talk(&[("DEL n", ":1")]);
+        client.talk(&turns);
+        client.talk(&[("GET n", "$1")]);
+    });
+}
+
+#[test]
+fn an_empty_transaction_and_one_among_other_commands_keep_their_place() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        client.talk(&[("MULTI", "+OK"), ("EXEC", "[]")]);
+        client.pipeline(&[
+            ("SET k before", "+OK"),
+            ("MULTI", "+OK"),
+            ("GET k", "+QUEUED"),
+            ("SET k inside", "+QUEUED"),
+            ("EXEC", "[$before, +OK]"),
+            ("GET k", "$inside"),
+            ("MULTI", "+OK"),
+            ("EXEC", "[]"),
+            ("PING", "+PONG"),
+        ]);
+    });
+}
+
+#[test]
+fn a_transaction_cut_anywhere_between_two_writes_is_the_same() {
+    at_both_doors(|door| {
+        let turns = [("MULTI", "+OK"), ("INCR n", "+QUEUED"), ("INCR n", "+QUEUED"), ("EXEC", "")];
+        let bytes: Vec<u8> = turns.iter().flat_map(|(command, _)| crate::resp::typed(command)).collect();
+        for cut in (1..bytes.len()).step_by(5) {
+            let mut client = door.client("app");
+            client.talk(&[("SET n 0", "+OK")]);
+            client.write(&bytes[..cut]);
+            std::thread::sleep(std::time::Duration::from_millis(3));
+            client.write(&bytes[cut..]);
+            let replies: Vec<String> = (0..4).map(|_| client.read().to_string()).collect();
+            assert_eq!(replies, ["+OK", "+QUEUED", "+QUEUED", "[:1, :2]"], "cut at {cut}");
+        }
+    });
+}
+
+#[test]
+fn errors_inside_a_transaction_are_those_of_redis() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+        let arity = "-ERR wrong number of arguments for 'get' command";
+        let wrong_type = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+        let both_ways = |client: &mut Client, turns: &[(&str, &str)]| {
+            client.talk(turns);
+            client.pipeline(turns);
+        };
+        both_ways(
+            &mut client,
+            &[("MULTI", "+OK"), ("GET", arity), ("SET k v", "+QUEUED"), ("EXEC", aborted)],
+        );
+        both_ways(&mut client, &[("GET k", "nil"), ("EXEC", "-ERR EXEC without MULTI")]);
+        both_ways(&mut client, &[("DISCARD", "-ERR DISCARD without MULTI")]);
+        both_ways(
+            &mut client,
+            &[
+                ("MULTI", "+OK"),
+                ("MULTI", "-ERR MULTI calls can not be nested"),
+                ("SET k v", "+QUEUED"),
+                ("DISCARD", "+OK"),
+                ("GET k", "nil"),
+            ],
+        );
+        both_ways(
+            &mut client,
+            &[
+                ("MULTI", "+OK"),
+                ("WATCH k", "-ERR WATCH inside MULTI is not allowed"),
+                ("PING", "+QUEUED"),
+                ("DISCARD", "+OK"),
+            ],
+        );
+        client.talk(&[("RPUSH list a", ":1")]);
+        let replies = format!("[{wrong_type}, +PONG]");
+        both_ways(
+            &mut client,
+            &[("MULTI", "+OK"), ("GET list", "+QUEUED"), ("PING", "+QUEUED"), ("EXEC", &replies)],
+        );
+        client.talk(&[("MULTI", "+OK")]);
+        assert!(client.ask("NOSUCHCOMMAND a b").starts_with("-ERR unknown command 'NOSUCHCOMMAND'"));
+        client.talk(&[("EXEC", aborted), ("PING", "+PONG")]);
+    });
+}
+
+#[test]
+fn watch_sees_what_another_session_writes() {
+    at_both_doors(|door| {
+        let (mut watcher, mut other) = (door.client("app"), door.client("app"));
+        watcher.talk(&[("SET k 1", "+OK"), ("WATCH k", "+OK"), ("GET k", "$1")]);
+        other.talk(&[("SET k 2", "+OK")]);
+        watcher.talk(&[("MULTI", "+OK"), ("SET k 3", "+QUEUED"), ("EXEC", "nil"), ("GET k", "$2")]);
+
+        // In one write, conflict and no conflict.
+        watcher.talk(&[("WATCH k", "+OK")]);
+        other.talk(&[("SET k 4", "+OK")]);
+        watcher.pipeline(&[("MULTI", "+OK"), ("SET k 5", "+QUEUED"), ("EXEC", "nil"), ("GET k", "$4")]);
+        watcher.pipeline(&[
+            ("WATCH k", "+OK"),
+            ("MULTI", "+OK"),
+            ("SET k 6", "+QUEUED"),
+            ("EXEC", "[+OK]"),
+            ("GET k", "$6"),
+        ]);
+
+        // Unwatched, discarded, and executed transactions forget what was watched.
+        for forget in ["UNWATCH", "DISCARD", "EXEC"] {
+            watcher.talk(&[("WATCH k", "+OK")]);
+            if forget != "UNWATCH" {
+                watcher.talk(&[("MULTI", "+OK")]);
+            }
+            watcher.ask(forget);
+            other.talk(&[("SET k x", "+OK")]);
+            watcher.talk(&[("MULTI", "+OK"), ("SET k y", "+QUEUED"), ("EXEC", "[+OK]")]);
+        }
+    });
+}
+
+#[test]
+fn watch_sees_the_sessions_own_writes_as_redis_does() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        client.pipeline(&[
+            ("SET k 1", "+OK"),
+            ("WATCH k", "+OK"),
+            ("SET k 2", "+OK"),
+            ("MULTI", "+OK"),
+            ("GET k", "+QUEUED"),
+            ("EXEC", "nil"),
+        ]);
+    });
+}
+
+#[test]
+fn counters_under_optimistic_locking_lose_nothing() {
+    at_both_doors(|door| {
+        let workers: Vec<Client> = (0..4).map(|_| door.client("app")).collect();
+        let committed: u32 = std::thread::scope(|scope| {
+            let run = |mut client: Client| {
+                let mut committed = 0;
+                while committed < 25 {
+                    client.talk(&[("WATCH n", "+OK")]);
+                    let n: u64 = client.ask("GET n").trim_start_matches('$').parse().unwrap_or(0);
+                    client.talk(&[("MULTI", "+OK"), (&format!("SET n {}", n + 1), "+QUEUED")]);
+                    if client.ask("EXEC") == "[+OK]" {
+                        committed += 1;
+                    }
+                }
+                committed
+            };
+            let running: Vec<_> =
+                workers.into_iter().map(|client| scope.spawn(move || run(client))).collect();
+            running.into_iter().map(|one| one.join().expect("no worker failed")).sum()
+        });
+        assert_eq!(door.client("app").ask("GET n"), format!("${committed}"));
+    });
+}
+
+#[test]
+fn nothing_comes_between_the_commands_of_a_transaction() {
+    at_both_doors(|door| {
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let mut noise = door.client("app");
+        let mut client = door.client("app");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    noise.ask("INCR n");
+                }
+            });
+            for _ in 0..200 {
+                let turns = ["MULTI", "GET n", "PING", "GET n", "EXEC"];
+                client.write(&turns.iter().flat_map(|turn| crate::resp::typed(turn)).collect::<Vec<u8>>());
+                let replies: Vec<_> = (0..5).map(|_| client.read()).collect();
+                let items = replies[4].items();
+                assert_eq!(items[0], items[2], "{replies:?}");
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    });
+}
+
+#[test]
+fn a_select_inside_a_transaction_is_real() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        let turns = [
+            ("MULTI", "+OK"),
+            ("SELECT 2", "+QUEUED"),
+            ("SET k two", "+QUEUED"),
+            ("EXEC", "[+OK, +OK]"),
+            ("GET k", "$two"),
+            ("SELECT 0", "+OK"),
+            ("GET k", "nil"),
+        ];
+        client.talk(&turns);
+        client.pipeline(&turns);
+        client.talk(&[
+            ("MULTI", "+OK"),
+            ("SELECT 2", "+QUEUED"),
+            ("DISCARD", "+OK"),
+            ("GET k", "nil"),
+            ("SELECT 2", "+OK"),
+            ("MULTI", "+OK"),
+            ("GET k", "+QUEUED"),
+            ("EXEC", "[$two]"),
+        ]);
+    });
+}
+
+#[test]
+fn commands_that_the_gateway_answers_are_queued_inside_a_transaction() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        let turns = [
+            ("MULTI", "+OK"),
+            ("CLIENT SETNAME inside", "+QUEUED"),
+            ("ECHO token", "+QUEUED"),
+            ("EXEC", "[+OK, $token]"),
+            ("CLIENT GETNAME", "$inside"),
+        ];
+        client.talk(&turns);
+        client.talk(&[("CLIENT SETNAME outside", "+OK")]);
+        client.pipeline(&turns);
+    });
+}
+
+#[test]
+fn blocking_commands_do_not_block_inside_a_transaction() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        let turns =
+            [("MULTI", "+OK"), ("BLPOP none 0", "+QUEUED"), ("PING", "+QUEUED"), ("EXEC", "[nil, +PONG]")];
+        client.pipeline(&turns);
+        client.talk(&turns);
+    });
+}

@@ -1,0 +1,239 @@
+//! A whole world for one test: certificates, a real redis-server, and a gateway
+//! between a client and it. Owns the directory with everything in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rustls::ClientConfig;
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+use crate::backend::{Redis, Version, password};
+use crate::gateway::Gateway;
+use crate::log::complaint;
+use crate::pki::{Identity, Leaf, client_config, pki, write_secret};
+use crate::wire::{Client, PATIENCE};
+
+/// One `[[user]]` of the configuration.
+#[derive(Clone)]
+pub(crate) struct User {
+    pub(crate) name: &'static str,
+    pub(crate) subject: &'static str,
+    pub(crate) redis_user: &'static str,
+    pub(crate) commands: &'static str,
+}
+
+impl User {
+    const fn new(name: &'static str, subject: &'static str) -> Self {
+        Self { name, subject, redis_user: name, commands: "\"default\"" }
+    }
+}
+
+/// The users of an ordinary world.
+pub(crate) const APP: User = User::new("app", "CN=app,O=Acme");
+pub(crate) const OPS: User = User::new("ops", "CN=ops,O=Acme");
+pub(crate) const ROOT: User = User { commands: "\"all\"", ..User::new("root", "CN=root,O=Acme") };
+pub(crate) const NARROW: User = User::new("narrow", "CN=narrow,O=Acme");
+
+/// What the gateway logs of a link that ends with requests in it, or cannot be made.
+pub(crate) const LOST: &str = "backend connection lost";
+
+/// What differs from an ordinary world.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) version: Version,
+    pub(crate) users: Vec<User>,
+    /// Lines of `[limits]`.
+    pub(crate) limits: &'static str,
+    /// Lines of `[listener]`.
+    pub(crate) listener: &'static str,
+    /// The section `[audit]`.
+    pub(crate) audit: &'static str,
+    /// Another backend than the world's Redis.
+    pub(crate) database: Option<String>,
+    /// The gateway's limit on open files.
+    pub(crate) files_max: Option<u64>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            version: Version::default(),
+            users: vec![APP, OPS, ROOT, NARROW],
+            limits: "",
+            listener: "",
+            audit: "[audit]\nfile = \"audit.jsonl\"",
+            database: None,
+            files_max: None,
+        }
+    }
+}
+
+/// Everything that a test talks to. When it goes, its programs are killed and
+/// its gateway's log is held against what the test announced.
+pub(crate) struct World {
+    pub(crate) gateway: Gateway,
+    pub(crate) redis: Redis,
+    setup: Setup,
+    announced: Mutex<Vec<String>>,
+    directory: TempDir,
+}
+
+impl World {
+    /// An ordinary world.
+    pub(crate) fn start() -> Self {
+        Self::with(Setup::default())
+    }
+
+    /// A world that differs in this.
+    pub(crate) fn with(setup: Setup) -> Self {
+        Self::build(setup, Gateway::start)
+    }
+
+    /// The same, without waiting for a backend to be reachable.
+    pub(crate) fn with_unready(setup: Setup) -> Self {
+        Self::build(setup, Gateway::start_unready)
+    }
+
+    fn build(setup: Setup, start: fn(&Path, Option<u64>) -> Gateway) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let redis = Redis::start(setup.version, directory.path());
+        write_files(directory.path(), &setup);
+        let gateway = start(&directory.path().join("respgate.toml"), setup.files_max);
+        Self { gateway, redis, setup, announced: Mutex::default(), directory }
+    }
+
+    /// A file of this world.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Says that a warning or error whose line contains this is no surprise.
+    pub(crate) fn announce(&self, part: &str) {
+        self.announced.lock().expect("not poisoned").push(part.to_owned());
+    }
+
+    /// A TLS configuration with this user's certificate.
+    pub(crate) fn tls(&self, user: &str) -> Arc<ClientConfig> {
+        let read =
+            |end: &str| fs::read_to_string(self.path(&format!("{user}.{end}"))).expect("written at start");
+        client_config(Some(&Identity { certificate: read("crt"), key: read("key") }))
+    }
+
+    /// A client of the gateway, with this user's certificate.
+    pub(crate) fn client(&self, user: &str) -> Client {
+        Client::tls(self.gateway.address, self.tls(user)).expect("the gateway lets it in")
+    }
+
+    /// A client of the gateway with a certificate made on the spot.
+    pub(crate) fn client_as(&self, identity: &Identity) -> std::io::Result<Client> {
+        Client::tls(self.gateway.address, client_config(Some(identity)))
+    }
+
+    /// The configuration of the gateway, with other users.
+    pub(crate) fn write_users(&self, users: &[User]) {
+        write_files(self.directory.path(), &Setup { users: users.to_vec(), ..self.setup.clone() });
+    }
+
+    /// The audit records so far.
+    pub(crate) fn audit(&self) -> Vec<Json> {
+        let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The first audit record that fits, waiting for it.
+    pub(crate) fn wait_audit(&self, what: &str, fits: impl Fn(&Json) -> bool) -> Json {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let records = self.audit();
+            if let Some(found) = records.iter().find(|record| fits(record)) {
+                return found.clone();
+            }
+            assert!(Instant::now() < deadline, "no audit record {what} among {records:#?}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let lines = self.gateway.stderr.all();
+        if std::thread::panicking() {
+            let from = lines.len().saturating_sub(40);
+            eprintln!("the gateway's last words:\n{}", lines[from..].join("\n"));
+            let log = fs::read_to_string(self.path("redis.log")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("redis-server's last words:\n{}", lines[lines.len().saturating_sub(10)..].join("\n"));
+            return;
+        }
+        let audit = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
+        assert!(!audit.contains("canary-"), "a password in the audit");
+        let announced = self.announced.lock().expect("not poisoned");
+        if let Some(complaint) = complaint(&lines, &announced) {
+            panic!("{complaint}");
+        }
+    }
+}
+
+/// A client's way in: through the gateway, or straight to Redis.
+pub(crate) enum Door<'a> {
+    Gateway(&'a World),
+    Redis(&'a World),
+}
+
+impl Door<'_> {
+    /// A client behind this door, speaking as this user.
+    pub(crate) fn client(&self, user: &str) -> Client {
+        match self {
+            Self::Gateway(world) => world.client(user),
+            Self::Redis(world) => world.redis.client(user),
+        }
+    }
+
+    /// Whether the gateway stands between.
+    pub(crate) fn is_gateway(&self) -> bool {
+        matches!(self, Self::Gateway(_))
+    }
+}
+
+/// Plays the same scene with Redis itself and through the gateway, for each
+/// version of Redis. What holds for both is what a client cannot tell apart.
+pub(crate) fn at_both_doors(scene: impl Fn(&Door<'_>)) {
+    for version in Version::ALL {
+        let world = World::with(Setup { version, ..Setup::default() });
+        for door in [Door::Redis(&world), Door::Gateway(&world)] {
+            let name = if door.is_gateway() { "gateway" } else { "redis itself" };
+            eprintln!("-- {version:?}, {name}");
+            world.redis.client("root").talk(&[("FLUSHALL", "+OK"), ("SCRIPT FLUSH", "+OK")]);
+            scene(&door);
+        }
+    }
+}
+
+fn write_files(directory: &Path, setup: &Setup) {
+    fs::write(directory.join("ca.crt"), &pki().trusted.certificate).expect("writable");
+    pki().server.write(directory, "server");
+    let mut text = format!(
+        "[listener]\naddress = \"127.0.0.1:0\"\ncertificate = \"server.crt\"\nkey = \"server.key\"\n\
+         client_ca = \"ca.crt\"\n{}\n\n[database]\naddress = \"{}\"\n\n",
+        setup.listener,
+        setup.database.clone().unwrap_or_else(|| format!("unix:{}/redis.sock", directory.display())),
+    );
+    for user in &setup.users {
+        if !directory.join(format!("{}.crt", user.name)).exists() {
+            pki().trusted.issue(Leaf::client(user.subject)).write(directory, user.name);
+        }
+        let secret = format!("{}.password", user.redis_user);
+        write_secret(&directory.join(&secret), &format!("{}\n", password(user.redis_user)));
+        text.push_str(&format!(
+            "[[user]]\nname = \"{}\"\nauth_method = \"certificate\"\ncertificate_subject_line = \"{}\"\n\
+             redis_user = \"{}\"\nredis_password_file = \"{secret}\"\ncommands = {}\n\n",
+            user.name, user.subject, user.redis_user, user.commands
+        ));
+    }
+    text.push_str("[admin]\naddress = \"127.0.0.1:0\"\n\n[log]\nformat = \"json\"\n\n");
+    text.push_str(&format!("{}\n\n[limits]\n{}\n", setup.audit, setup.limits));
+    fs::write(directory.join("respgate.toml"), text).expect("writable");
+}
