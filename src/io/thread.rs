@@ -48,12 +48,9 @@ async fn work(post: Post) {
     let mut count = 0;
     loop {
         tokio::select! {
-            accepted = clients.recv() => match accepted {
-                Some(accepted) => {
-                    tokio::task::spawn_local(client::serve(Rc::clone(&hub), Arc::clone(&shared), accepted));
-                }
-                None => break,
-            },
+            Some(accepted) = clients.recv() => {
+                tokio::task::spawn_local(client::serve(Rc::clone(&hub), Arc::clone(&shared), accepted));
+            }
             changed = stage.changed() => {
                 let stage = *stage.borrow_and_update();
                 if changed.is_err() || stage == Stage::Stopped {

@@ -49,6 +49,9 @@ impl Outbox {
 
     /// Appends a copy of these bytes.
     pub fn copy(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         self.len += bytes.len();
         if let Some(Part::Copied { bytes: last, .. }) = self.parts.back_mut()
             && last.len() < PART_BYTES

@@ -136,9 +136,12 @@ impl Worker {
                 self.ready.push(id);
             }
         }
-        let redis_user = self.lanes[link.lane].key.credential.redis_user.clone();
-        self.steps.push(Step::Report(Report::LinkLost { redis_user, loss, in_flight: link.in_flight }));
-        self.tally.links_lost += 1;
+        if !matches!(loss, Loss::Greeting(GreetError::Select(_))) {
+            // A database that the backend does not have is its client's mistake.
+            let redis_user = self.lanes[link.lane].key.credential.redis_user.clone();
+            self.steps.push(Step::Report(Report::LinkLost { redis_user, loss, in_flight: link.in_flight }));
+            self.tally.links_lost += 1;
+        }
         self.fail_requests(&link);
         match link.role {
             LinkRole::Pinned(owner) => self.lose_pinned(owner),

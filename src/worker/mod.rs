@@ -12,6 +12,7 @@
 mod arena;
 mod clock;
 mod ends;
+mod greetings;
 mod input;
 mod lanes;
 mod local;

@@ -7,19 +7,26 @@ use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 
-use super::{Loss, Report, Step, Worker};
+use super::lanes::NOBODY;
+use super::{Loss, Worker};
 use crate::command::Topic;
 use crate::resp::SHARE_MIN;
 use crate::session::{Fate, SessionId, Stall};
-use crate::upstream::{Expect, LinkId, LinkRole, Next, Phase, REPLY_BYTES_MAX, Stream};
+use crate::upstream::{Expect, LinkId, LinkRole, Phase, REPLY_BYTES_MAX, Stream};
 
 /// Replies at the front of a link's input that are passed on together.
-#[derive(Default)]
 struct Run {
+    to: SessionId,
     bytes: usize,
     count: u32,
     /// How many replies the run may have: those of one ticket, treated alike.
     limit: u32,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self { to: NOBODY, bytes: 0, count: 0, limit: 0 }
+    }
 }
 
 /// What a frame on a pinned link is.
@@ -69,15 +76,26 @@ impl Worker {
             return self.pass_stream(id, input, now);
         }
         let mut run = Run::default();
-        let mut to = None;
+        let read = self.read_replies(id, input, &mut run, now);
+        // What came whole before something unreadable was in order.
+        self.pass_run(id, input, &mut run, now);
+        read?;
+        if input.is_empty() { Ok(()) } else { self.pass_part(id, input, now) }
+    }
+
+    /// Reads whole replies; the last run is left to the caller to pass on.
+    fn read_replies(
+        &mut self,
+        id: LinkId,
+        input: &mut BytesMut,
+        run: &mut Run,
+        now: Instant,
+    ) -> Result<(), Loss> {
         loop {
             let Some(link) = self.links.get_mut(id) else { return Ok(()) };
             let unread = &input[run.bytes..];
-            if unread.is_empty() {
-                break;
-            }
-            let first = unread[0];
-            let Some(len) = link.scan.scan(unread).map_err(Loss::Unreadable)? else { break };
+            let Some(&first) = unread.first() else { return Ok(()) };
+            let Some(len) = link.scan.scan(unread).map_err(Loss::Unreadable)? else { return Ok(()) };
             let fresh = link.stream.is_none();
             let shared = !matches!(link.role, LinkRole::Pinned(_));
             if fresh && shared && first == b'>' {
@@ -88,35 +106,26 @@ impl Worker {
                 run.count += 1;
                 continue;
             }
-            if let Some(session) = to.take() {
-                self.pass_run(id, session, input, &mut run, now);
-            }
-            let Some(link) = self.links.get(id) else { return Ok(()) };
-            let front = link.pending.front();
+            self.pass_run(id, input, run, now);
+            let front = self.links.get(id).and_then(|link| link.pending.front());
             match front {
                 Some(ticket) if fresh && shared && ticket.expect == Expect::Reply => {
-                    let alike = self
-                        .sessions
-                        .get(ticket.session)
-                        .map_or(ticket.count, |session| session.slots.alike().min(ticket.count));
-                    to = Some(ticket.session);
-                    run = Run { bytes: len, count: 1, limit: alike };
+                    let session = self.sessions.get(ticket.session);
+                    let alike =
+                        session.map_or(ticket.count, |session| session.slots.alike().min(ticket.count));
+                    *run = Run { to: ticket.session, bytes: len, count: 1, limit: alike };
                 }
                 _ => self.frame(id, input, len, now)?,
             }
         }
-        if let Some(session) = to {
-            self.pass_run(id, session, input, &mut run, now);
-        }
-        if !input.is_empty() {
-            self.pass_part(id, input, now)?;
-        }
-        Ok(())
     }
 
     /// Passes on a run of whole replies to plain requests of one session.
-    fn pass_run(&mut self, id: LinkId, to: SessionId, input: &mut BytesMut, run: &mut Run, now: Instant) {
-        let Run { bytes, count, .. } = std::mem::take(run);
+    fn pass_run(&mut self, id: LinkId, input: &mut BytesMut, run: &mut Run, now: Instant) {
+        let Run { to, bytes, count, .. } = std::mem::take(run);
+        if count == 0 {
+            return;
+        }
         if let Some(link) = self.links.get_mut(id) {
             link.settle(count);
         }
@@ -350,9 +359,7 @@ impl Worker {
         let link = self.links.get(id);
         match link.map(|link| link.role) {
             Some(LinkRole::Pinned(owner)) if !stream.completes => owner,
-            _ => link
-                .and_then(|link| link.pending.front())
-                .map_or(super::lanes::NOBODY, |ticket| ticket.session),
+            _ => link.and_then(|link| link.pending.front()).map_or(NOBODY, |ticket| ticket.session),
         }
     }
 
@@ -434,50 +441,6 @@ impl Worker {
             self.give(owner, input, all, false, now);
             self.pause_if_behind(id, owner);
         }
-        Ok(())
-    }
-
-    /// The socket of a link is connected: the greeting begins.
-    pub fn link_connected(&mut self, id: LinkId, now: Instant) {
-        let token = self.token();
-        let Some(link) = self.links.get_mut(id) else { return };
-        let (greeting, first) = crate::upstream::Greeting::begin(&self.lanes[link.lane].key, token);
-        link.phase = Phase::Greeting(greeting);
-        link.out.copy(&first);
-        link.progress_at = now;
-        self.wake_link(id);
-    }
-
-    fn greeting(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
-        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
-        let Phase::Greeting(greeting) = &mut link.phase else { return Ok(()) };
-        let Some(len) = link.scan.scan(input).map_err(Loss::Unreadable)? else {
-            return if input.len() > REPLY_BYTES_MAX { Err(Loss::OutOfStep) } else { Ok(()) };
-        };
-        if len < input.len() {
-            return Err(Loss::Surplus);
-        }
-        if self.node.is_failing() {
-            self.node.succeeded();
-            self.attempt = None;
-            self.steps.push(Step::Report(Report::BackendBack));
-        }
-        let next = greeting.reply(&input[..len]).map_err(Loss::Greeting)?;
-        input.advance(len);
-        match next {
-            Next::Send(bytes) => link.out.copy(&bytes),
-            Next::Done { server, fences } => {
-                link.become_ready(now);
-                let lane = link.lane;
-                self.note_fences(lane, fences);
-                let lane = &mut self.lanes[lane];
-                lane.server = Some(server);
-                lane.backoff.succeeded();
-                self.ready.append(&mut lane.waiters);
-                self.connect_waiting(now);
-            }
-        }
-        self.wake_link(id);
         Ok(())
     }
 }

@@ -1,0 +1,54 @@
+//! How a link comes to speak for its user, and what its lane learns by it.
+
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+
+use super::{Loss, Report, Step, Worker};
+use crate::upstream::{Greeting, LinkId, Next, Phase, REPLY_BYTES_MAX};
+
+impl Worker {
+    /// The socket of a link is connected: the greeting begins.
+    pub fn link_connected(&mut self, id: LinkId, now: Instant) {
+        let token = self.token();
+        let Some(link) = self.links.get_mut(id) else { return };
+        let (greeting, first) = Greeting::begin(&self.lanes[link.lane].key, token);
+        link.phase = Phase::Greeting(greeting);
+        link.out.copy(&first);
+        link.progress_at = now;
+        self.wake_link(id);
+    }
+
+    pub(super) fn greeting(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
+        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
+        let Phase::Greeting(greeting) = &mut link.phase else { return Ok(()) };
+        let Some(len) = link.scan.scan(input).map_err(Loss::Unreadable)? else {
+            return if input.len() > REPLY_BYTES_MAX { Err(Loss::OutOfStep) } else { Ok(()) };
+        };
+        if len < input.len() {
+            return Err(Loss::Surplus);
+        }
+        if self.node.is_failing() {
+            self.node.succeeded();
+            self.attempt = None;
+            self.steps.push(Step::Report(Report::BackendBack));
+        }
+        let next = greeting.reply(&input[..len]).map_err(Loss::Greeting)?;
+        input.advance(len);
+        match next {
+            Next::Send(bytes) => link.out.copy(&bytes),
+            Next::Done { server, fences } => {
+                link.become_ready(now);
+                let lane = link.lane;
+                self.note_fences(lane, fences);
+                let lane = &mut self.lanes[lane];
+                lane.server = Some(server);
+                lane.backoff.succeeded();
+                self.ready.append(&mut lane.waiters);
+                self.connect_waiting(now);
+            }
+        }
+        self.wake_link(id);
+        Ok(())
+    }
+}
