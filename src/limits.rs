@@ -70,6 +70,9 @@ limits! {
     client_output_soft_bytes: usize = MIB,
     /// Unread output past which a client is closed.
     client_output_hard_bytes: usize = 64 * MIB,
+    /// Input and output held for all clients together; past that the client that
+    /// holds most is closed. Each worker has its share.
+    buffers_bytes_max: usize = 1024 * MIB,
     /// A client with unread output that reads nothing for this long is closed.
     client_output_stall_timeout_ms: u64 = 60_000,
     /// As above, while others wait behind a very large reply of its.

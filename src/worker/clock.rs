@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Closed, Loss, Worker};
-use crate::session::{Fate, SessionId};
+use crate::session::{Fate, Session, SessionId};
 use crate::upstream::{Expect, LinkId, LinkRole, Phase};
 
 /// Sessions are looked at this often; there may be thousands.
@@ -25,6 +25,7 @@ impl Worker {
         if self.node.is_failing() {
             self.probe_node(now);
         }
+        self.hold_buffers_down();
         if self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {
             self.swept_at = Some(now);
             for id in self.sessions.keys() {
@@ -36,6 +37,19 @@ impl Worker {
             }
         }
         self.run_ready(now);
+    }
+
+    /// Closes the client that holds most until all together hold no more than may be.
+    fn hold_buffers_down(&mut self) {
+        let held = |session: &Session| session.input.len() + session.out.len();
+        let share = self.limits.buffers_bytes_max / usize::try_from(self.client_id_step).unwrap_or(1).max(1);
+        let mut total: usize = self.sessions.iter().map(|(_, session)| held(session)).sum();
+        while total > share {
+            let largest = self.sessions.iter().max_by_key(|(_, session)| held(session));
+            let Some((id, session)) = largest else { return };
+            total -= held(session);
+            self.close_client(id, Closed::BuffersFull);
+        }
     }
 
     fn tick_link(&mut self, id: LinkId, now: Instant) {

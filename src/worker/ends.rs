@@ -71,6 +71,7 @@ impl Loss {
 pub enum Closed {
     CrossProtocol,
     OutputLimit,
+    BuffersFull,
     OutputStalled,
     RequestStalled,
     Idle,
@@ -83,9 +84,10 @@ pub enum Closed {
 
 impl Closed {
     /// Every reason, for registering a metric for each.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::CrossProtocol,
         Self::OutputLimit,
+        Self::BuffersFull,
         Self::OutputStalled,
         Self::RequestStalled,
         Self::Idle,
@@ -102,6 +104,7 @@ impl Closed {
         match self {
             Self::CrossProtocol => "cross_protocol",
             Self::OutputLimit => "output_limit",
+            Self::BuffersFull => "buffers_full",
             Self::OutputStalled => "output_stalled",
             Self::RequestStalled => "request_stalled",
             Self::Idle => "idle",

@@ -110,3 +110,26 @@ fn too_few_files_lose_no_one_who_is_in_and_it_recovers() {
     }
     inside.talk(&[("GET k", "$v")]);
 }
+
+#[test]
+fn who_holds_most_of_the_memory_is_closed_before_there_is_too_much() {
+    // All clients may be on one worker: its share is half of it or all of it.
+    let limits = "buffers_bytes_max = 8388608";
+    let world = World::with(Setup { limits, ..Setup::default() });
+    let mut modest = world.client("app");
+    let value = "v".repeat(1_000_000);
+    modest.call(&["SET", "big", &value]);
+    let request = crate::resp::request(&["GET", "big"]);
+    let mut greedy: Vec<Client> = (0..4).map(|_| world.client("app")).collect();
+    for client in &mut greedy {
+        // Thirty megabytes of replies that are never read.
+        client.write(&request.repeat(30));
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while world.gateway.metric("respgate_clients_closed_total", "reason=\"buffers_full\"") < 1.0 {
+        assert!(Instant::now() < deadline, "nobody was closed");
+        modest.talk(&[("PING", "+PONG")]);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    modest.talk(&[("PING", "+PONG")]);
+}
