@@ -210,6 +210,13 @@ impl Session {
         self.pinned.as_ref().is_some_and(Pinned::is_bound)
     }
 
+    /// Whether what it waits for is its own link's, or part of a request that has
+    /// begun to go there: it ends with the client.
+    #[must_use]
+    pub fn waits_on_its_own(&self) -> bool {
+        self.is_bound() || matches!(self.via, Via::Pinned(_)) || self.upload.is_some()
+    }
+
     /// Whether the next reply is to be dropped. Uses up a SKIP.
     pub fn take_mute(&mut self) -> bool {
         match self.reply_mode {

@@ -228,6 +228,7 @@ impl Worker {
     pub fn client_wants_read(&self, id: SessionId) -> bool {
         self.sessions.get(id).is_some_and(|session| {
             session.fate == Fate::Open
+                && !session.ends_after_input
                 && match session.stall {
                     None => true,
                     Some(Stall::Output) => false,

@@ -76,7 +76,7 @@ impl Worker {
             };
         }
         if self.sessions.get(id).is_some_and(|session| session.ends_after_input && session.stall.is_none()) {
-            self.end_client(id);
+            self.end_after_input(id);
         }
     }
 
