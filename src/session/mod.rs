@@ -123,8 +123,9 @@ pub struct Session {
     pub mid_frame: bool,
     /// Why the next request waits, if it does.
     pub stall: Option<Stall>,
-    /// The error line of the lane that it waited for.
-    pub lane_refusal: Option<String>,
+    /// The protocol version and database of the lane that it waited for, and why that
+    /// has none of its links.
+    pub lane_refusal: Option<(Proto, u32, String)>,
     /// What becomes of the connection.
     pub fate: Fate,
     /// The client has sent all that it will, and some of it still waits.

@@ -132,7 +132,7 @@ impl Worker {
         };
         for id in std::mem::take(&mut lane.waiters) {
             if let Some(session) = self.sessions.get_mut(id) {
-                session.lane_refusal = Some(refusal.clone());
+                session.lane_refusal = Some((lane.key.proto, lane.key.db, refusal.clone()));
                 self.ready.push(id);
             }
         }

@@ -158,8 +158,18 @@ impl Worker {
     /// The session's lane of this protocol version and database, once the backend has
     /// accepted a greeting for it. Otherwise the session waits, or has been given the
     /// backend's refusal.
-    fn greeted_lane(&mut self, id: SessionId, proto: Proto, db: u32, now: Instant) -> Result<LaneId, Flow> {
-        if let Some(text) = self.sessions.get_mut(id).and_then(|session| session.lane_refusal.take()) {
+    pub(super) fn greeted_lane(
+        &mut self,
+        id: SessionId,
+        proto: Proto,
+        db: u32,
+        now: Instant,
+    ) -> Result<LaneId, Flow> {
+        // One of another lane is left over from before the users were changed.
+        if let Some((of, at, text)) =
+            self.sessions.get_mut(id).and_then(|session| session.lane_refusal.take())
+            && (of, at) == (proto, db)
+        {
             self.answer_error(id, &text);
             return Err(Flow::Done);
         }
