@@ -132,8 +132,9 @@ pub struct Session {
     pub mid_frame: bool,
     /// Why the next request waits, if it does.
     pub stall: Option<Stall>,
-    /// Why it cannot have the lane that it waited for.
-    pub lane_refusal: Option<LaneRefusal>,
+    /// The protocol version and database of the lane that it waited for, and why it
+    /// cannot have it.
+    pub lane_refusal: Option<(Proto, u32, LaneRefusal)>,
     /// What becomes of the connection.
     pub fate: Fate,
     /// The client has sent all that it will, and some of it still waits.
@@ -217,6 +218,13 @@ impl Session {
     #[must_use]
     pub fn is_bound(&self) -> bool {
         self.pinned.as_ref().is_some_and(Pinned::is_bound)
+    }
+
+    /// Whether what it waits for is its own link's, or part of a request that has
+    /// begun to go there: it ends with the client.
+    #[must_use]
+    pub fn waits_on_its_own(&self) -> bool {
+        self.is_bound() || matches!(self.via, Via::Pinned(_)) || self.upload.is_some()
     }
 
     /// Whether the next reply is to be dropped. Uses up a SKIP.

@@ -135,7 +135,7 @@ impl Worker {
         };
         for id in std::mem::take(&mut lane.waiters) {
             if let Some(session) = self.sessions.get_mut(id) {
-                session.lane_refusal = Some(refusal.clone());
+                session.lane_refusal = Some((lane.key.proto, lane.key.db, refusal.clone()));
                 self.ready.push(id);
             }
         }
@@ -288,17 +288,24 @@ impl Worker {
     /// gets; a wait of its own ends, as it does in Redis.
     pub fn client_eof(&mut self, id: SessionId, now: Instant) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        let own = session.is_bound() || matches!(session.via, crate::session::Via::Pinned(_));
-        if own || session.upload.is_some() {
+        if session.stall.is_some() && !session.input.is_empty() && !session.waits_on_its_own() {
+            session.ends_after_input = true;
+        } else {
+            self.end_after_input(id);
+        }
+        self.run_ready(now);
+    }
+
+    /// All that the client has sent has been looked at, and no more will come.
+    pub(super) fn end_after_input(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.waits_on_its_own() {
             session.fate = Fate::Dead;
             self.unpin(id);
             self.wake_client(id);
-        } else if session.stall.is_none() || session.input.is_empty() {
-            self.end_client(id);
         } else {
-            session.ends_after_input = true;
+            self.end_client(id);
         }
-        self.run_ready(now);
     }
 
     /// No further request is looked at; the client is closed when all its replies

@@ -267,9 +267,9 @@ impl Worker {
     }
 
     /// Whether a script may run on a shared link: not where nothing can prove that
-    /// the link is in step afterwards.
+    /// the link is in step afterwards, or where that is not known yet.
     pub(super) fn scripts_may_share(&self, class: Class, lane: LaneId) -> bool {
-        class != Class::Script || self.lanes[lane].fences
+        class != Class::Script || (self.lanes[lane].fences && self.lanes[lane].server.is_some())
     }
 
     /// Notes what a lane's greeting has found out.

@@ -159,19 +159,27 @@ impl Worker {
     /// The session's lane of this protocol version and database, once the backend has
     /// accepted a greeting for it. Otherwise the session waits, or has been given the
     /// backend's refusal.
-    fn greeted_lane(&mut self, id: SessionId, proto: Proto, db: u32, now: Instant) -> Result<LaneId, Flow> {
-        match self.sessions.get_mut(id).and_then(|session| session.lane_refusal.take()) {
-            Some(LaneRefusal::Backend(text)) => {
-                self.answer_error(id, &text);
-                return Err(Flow::Done);
+    pub(super) fn greeted_lane(
+        &mut self,
+        id: SessionId,
+        proto: Proto,
+        db: u32,
+        now: Instant,
+    ) -> Result<LaneId, Flow> {
+        // One of another lane is left over from before the users were changed.
+        if let Some((of, at, refusal)) =
+            self.sessions.get_mut(id).and_then(|session| session.lane_refusal.take())
+            && (of, at) == (proto, db)
+        {
+            match refusal {
+                LaneRefusal::Backend(text) => self.answer_error(id, &text),
+                LaneRefusal::Unavailable => {
+                    // What follows was meant for the database or the protocol asked for.
+                    self.answer_error(id, NOT_SENT);
+                    self.end_client(id);
+                }
             }
-            Some(LaneRefusal::Unavailable) => {
-                // What follows was meant for the database or the protocol asked for.
-                self.answer_error(id, NOT_SENT);
-                self.end_client(id);
-                return Err(Flow::Done);
-            }
-            None => {}
+            return Err(Flow::Done);
         }
         let Some(lane) = self.sibling_lane(id, proto, db) else { return Err(Flow::Done) };
         if self.lanes[lane].server.is_some() {

@@ -229,6 +229,7 @@ impl Worker {
     pub fn client_wants_read(&self, id: SessionId) -> bool {
         self.sessions.get(id).is_some_and(|session| {
             session.fate == Fate::Open
+                && !session.ends_after_input
                 && match session.stall {
                     None => true,
                     Some(Stall::Output) => false,
@@ -255,7 +256,9 @@ impl Worker {
     pub fn client_output(&mut self, id: SessionId) -> Option<&mut Outbox> {
         let session = self.sessions.get_mut(id)?;
         session.woken = false;
-        Some(&mut session.out)
+        // What a closed client's requests have brought since would be taken for the
+        // answer to what it is not answered.
+        (session.fate != Fate::Dead).then_some(&mut session.out)
     }
 
     /// The client's socket has taken so many bytes of its output.

@@ -165,7 +165,8 @@ impl Worker {
         if session.stall.is_some() {
             self.ready.push(id);
         }
-        if session.fate == Fate::Ending {
+        // What came out may be the gateway's own, behind replies that the client muted.
+        if session.fate == Fate::Ending || !session.out.is_empty() {
             self.wake_client(id);
         }
     }

@@ -76,7 +76,7 @@ impl Worker {
             };
         }
         if self.sessions.get(id).is_some_and(|session| session.ends_after_input && session.stall.is_none()) {
-            self.end_client(id);
+            self.end_after_input(id);
         }
     }
 
@@ -189,7 +189,8 @@ impl Worker {
         session.via = Via::Shared(on);
         self.tally.requests += u64::from(count);
         link.since_fence += u64::from(count);
-        if link.since_fence >= self.limits.fence_commands {
+        // Before the greeting nobody knows whether this user may ECHO.
+        if link.since_fence >= self.limits.fence_commands && link.is_ready() {
             self.send_fence(on, false, now);
         }
         self.wake_link(on);
@@ -271,6 +272,18 @@ impl Worker {
             Class::Transaction(Tx::Exec | Tx::Discard | Tx::Unwatch) if !on_pinned => {
                 // Outside of a transaction they change nothing.
                 self.place(id, input, request.len, |worker| worker.shared_link(id, now), now)
+            }
+            Class::Script if !on_pinned && self.lanes[session.lane].server.is_none() => {
+                // Whether it may share is known after the lane's first greeting.
+                let (proto, db) = (session.proto, session.db);
+                match self.greeted_lane(id, proto, db, now) {
+                    Ok(_) => self.request(id, input, request, verdict, now),
+                    Err(Flow::Done) => {
+                        input.skip(request.len);
+                        Flow::Done
+                    }
+                    Err(wait) => wait,
+                }
             }
             Class::Share | Class::Script
                 if !on_pinned

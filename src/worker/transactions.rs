@@ -130,6 +130,19 @@ impl Worker {
             }
             _ => None,
         };
+        if let Some(db) = selected {
+            // EXEC succeeds whether or not this SELECT did: it has to be known beforehand.
+            let Some(proto) = self.sessions.get(id).map(|session| session.proto) else { return Flow::Done };
+            match self.greeted_lane(id, proto, db, now) {
+                Ok(_) => {}
+                Err(Flow::Done) => {
+                    self.abort_transaction(id);
+                    input.skip(request.len);
+                    return Flow::Done;
+                }
+                Err(wait) => return wait,
+            }
+        }
         let link = match self.pinned_link(id, now) {
             Ok(link) => link,
             Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
