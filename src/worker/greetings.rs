@@ -21,7 +21,6 @@ impl Worker {
 
     pub(super) fn greeting(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
         let Some(link) = self.links.get_mut(id) else { return Ok(()) };
-        let Phase::Greeting(greeting) = &mut link.phase else { return Ok(()) };
         let Some(len) = link.scan.scan(input).map_err(Loss::Unreadable)? else {
             return if input.len() > REPLY_BYTES_MAX { Err(Loss::OutOfStep) } else { Ok(()) };
         };
@@ -32,7 +31,10 @@ impl Worker {
             self.node.succeeded();
             self.attempt = None;
             self.steps.push(Step::Report(Report::BackendBack));
+            self.connect_waiting(now);
         }
+        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
+        let Phase::Greeting(greeting) = &mut link.phase else { return Ok(()) };
         let next = greeting.reply(&input[..len]).map_err(Loss::Greeting)?;
         input.advance(len);
         match next {
@@ -45,7 +47,6 @@ impl Worker {
                 lane.server = Some(server);
                 lane.backoff.succeeded();
                 self.ready.append(&mut lane.waiters);
-                self.connect_waiting(now);
             }
         }
         self.wake_link(id);

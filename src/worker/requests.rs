@@ -14,6 +14,7 @@ use crate::session::{Fate, ReplyMode, SessionId, Stall, Via};
 use crate::upstream::{Expect, LinkId};
 
 /// Requests at the front of the input that go to one shared link together.
+#[derive(Default)]
 struct Batch {
     link: Option<LinkId>,
     bytes: usize,
@@ -82,86 +83,109 @@ impl Worker {
 
     /// Takes as many requests from the input as can be placed.
     fn run<I: Input>(&mut self, id: SessionId, input: &mut I, now: Instant) {
-        let limits = self.request_limits();
-        let mut batch = Batch { link: None, bytes: 0, count: 0 };
-        loop {
-            let Some(session) = self.sessions.get_mut(id) else { return };
-            if session.fate != Fate::Open {
-                let all = input.bytes().len();
-                return input.skip(all);
-            }
-            if session.upload.is_some() {
-                if self.upload(id, input, now) {
-                    continue;
+        let mut batch = Batch::default();
+        while let Some(flow) = self.next_request(id, input, &mut batch, now) {
+            if let Flow::Wait(stall) = flow {
+                self.send_batch(id, &mut batch, input, now);
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.stall = Some(stall);
                 }
                 return;
             }
-            let waits =
-                if session.slots.outstanding() + batch.count as usize >= self.limits.client_in_flight_max {
-                    Some(Stall::InFlight)
-                } else if session.out.len() > self.limits.client_output_soft_bytes {
-                    Some(Stall::Output)
-                } else {
-                    None
-                };
-            let unread = &input.bytes()[batch.bytes..];
-            if let (Some(stall), false) = (waits, unread.is_empty()) {
-                self.send_batch(id, &mut batch, input, now);
-                return self.stall(id, stall);
-            }
-            match session.scan.scan(unread, limits) {
-                Ok(Found::Request(request)) => {
-                    let verdict = self.commands.classify(unread, &request, &session.permit.user().commands);
-                    let batches = verdict == Verdict::Pass(Class::Share)
-                        && request.len <= self.limits.shared_request_bytes_max
-                        && session.reply_mode == ReplyMode::On
-                        && !matches!(session.via, Via::Pinned(_))
-                        && !session.is_bound();
-                    if batches {
-                        if batch.link.is_none() {
-                            match self.shared_link(id, now) {
-                                Ok(link) => batch.link = Some(link),
-                                Err(stall) => return self.stall(id, stall),
-                            }
-                        }
-                        batch.count += 1;
-                        batch.bytes += request.len;
-                        if request.len >= SHARE_MIN {
-                            self.send_batch(id, &mut batch, input, now);
-                        }
-                        continue;
-                    }
-                    self.send_batch(id, &mut batch, input, now);
-                    if let Flow::Wait(stall) = self.request(id, input, &request, verdict, now) {
-                        return self.stall(id, stall);
-                    }
+        }
+        self.send_batch(id, &mut batch, input, now);
+    }
+
+    /// Looks at what is next in the input; `None` when nothing more can be taken from it.
+    fn next_request<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        batch: &mut Batch,
+        now: Instant,
+    ) -> Option<Flow> {
+        let limits = self.request_limits();
+        let session = self.sessions.get_mut(id)?;
+        if session.fate != Fate::Open {
+            input.skip(input.bytes().len());
+            return None;
+        }
+        if session.upload.is_some() {
+            return self.upload(id, input, now).then_some(Flow::Done);
+        }
+        let unread = &input.bytes()[batch.bytes..];
+        if unread.is_empty() {
+            return None;
+        }
+        if session.slots.outstanding() + batch.count as usize >= self.limits.client_in_flight_max {
+            return Some(Flow::Wait(Stall::InFlight));
+        }
+        if session.out.len() > self.limits.client_output_soft_bytes {
+            return Some(Flow::Wait(Stall::Output));
+        }
+        Some(match session.scan.scan(unread, limits) {
+            Ok(Found::Request(request)) => {
+                let verdict = self.commands.classify(unread, &request, &session.permit.user().commands);
+                let plain = verdict == Verdict::Pass(Class::Share)
+                    && request.len <= self.limits.shared_request_bytes_max
+                    && session.reply_mode == ReplyMode::On
+                    && !matches!(session.via, Via::Pinned(_))
+                    && !session.is_bound();
+                if plain {
+                    return Some(self.join_batch(id, input, batch, request.len, now));
                 }
-                Ok(Found::Nothing { len }) => {
-                    self.send_batch(id, &mut batch, input, now);
+                self.send_batch(id, batch, input, now);
+                self.request(id, input, &request, verdict, now)
+            }
+            Ok(Found::Nothing { len }) => {
+                self.send_batch(id, batch, input, now);
+                input.skip(len);
+                Flow::Done
+            }
+            Ok(Found::Inline { len, strict }) => {
+                self.send_batch(id, batch, input, now);
+                let flow = self.inline(id, &strict, now);
+                if flow == Flow::Done {
                     input.skip(len);
                 }
-                Ok(Found::Inline { len, strict }) => {
-                    self.send_batch(id, &mut batch, input, now);
-                    match self.inline(id, &strict, now) {
-                        Flow::Done => input.skip(len),
-                        Flow::Wait(stall) => return self.stall(id, stall),
-                    }
+                flow
+            }
+            Ok(Found::More) => {
+                self.send_batch(id, batch, input, now);
+                if input.bytes().len() <= self.limits.shared_request_bytes_max {
+                    return None;
                 }
-                Ok(Found::More) => {
-                    self.send_batch(id, &mut batch, input, now);
-                    if input.bytes().len() <= self.limits.shared_request_bytes_max {
-                        return;
-                    }
-                    if let Flow::Wait(stall) = self.begin_upload(id, input, now) {
-                        return self.stall(id, stall);
-                    }
-                }
-                Err(error) => {
-                    self.send_batch(id, &mut batch, input, now);
-                    self.protocol_error(id, error);
-                }
+                self.begin_upload(id, input, now)
+            }
+            Err(error) => {
+                self.send_batch(id, batch, input, now);
+                self.protocol_error(id, error);
+                Flow::Done
+            }
+        })
+    }
+
+    /// Adds the next request to those that go to one shared link together.
+    fn join_batch<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        batch: &mut Batch,
+        bytes: usize,
+        now: Instant,
+    ) -> Flow {
+        if batch.link.is_none() {
+            match self.shared_link(id, now) {
+                Ok(link) => batch.link = Some(link),
+                Err(stall) => return Flow::Wait(stall),
             }
         }
+        batch.count += 1;
+        batch.bytes += bytes;
+        if bytes >= SHARE_MIN {
+            self.send_batch(id, batch, input, now);
+        }
+        Flow::Done
     }
 
     /// Writes the batch to its link and claims its replies.
@@ -457,12 +481,6 @@ impl Worker {
         self.tally.protocol_errors += 1;
         self.answer_error(id, &format!("ERR {error}"));
         self.end_client(id);
-    }
-
-    fn stall(&mut self, id: SessionId, stall: Stall) {
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.stall = Some(stall);
-        }
     }
 }
 
