@@ -1,0 +1,408 @@
+//! One seed's run: rounds of chance and faults, each followed by a calm in which
+//! everything that was asked has to be answered; then everybody leaves.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use respgate::limits::Limits;
+use respgate::upstream::LinkId;
+
+use super::dice::Dice;
+use super::world::World;
+
+/// Virtual time within which a calm world has answered everything.
+const CALM_MS: u64 = 20_000;
+
+/// Bounds that are met often, and waits that fit a run.
+fn limits(dice: &mut Dice) -> Limits {
+    Limits {
+        client_in_flight_max: dice.pick(&[1, 2, 5, 40, 1_024]),
+        link_in_flight_max: dice.pick(&[1, 3, 20, 4_096]),
+        fail_fast_commands: dice.pick(&[1, 10, 1_024]),
+        link_queue_bytes_max: dice.pick(&[100, 2_000, 1 << 22]),
+        client_output_soft_bytes: dice.pick(&[100, 3_000, 1 << 20]),
+        client_output_hard_bytes: dice.pick(&[150_000, 400_000, 1 << 26]),
+        large_reply_bytes: dice.pick(&[17_000, 30_000, 1 << 20]),
+        shared_request_bytes_max: dice.pick(&[300, 5_000, 1 << 20]),
+        shared_links_max: dice.between(1, 3),
+        pinned_links_max: dice.pick(&[0, 0, 0, 2]),
+        fence_commands: dice.pick(&[1, 7, 1_024]),
+        fence_ms: dice.pick(&[20, 1_000]),
+        op_timeout_ms: 1_500,
+        probe_interval_ms: dice.pick(&[100, 5_000]),
+        probe_timeout_ms: 500,
+        connect_timeout_ms: 400,
+        fail_fast_ms: dice.pick(&[20, 250]),
+        reconnect_min_ms: 10,
+        reconnect_max_ms: 300,
+        link_age_max_ms: dice.pick(&[2_000, 3_600_000]),
+        link_idle_timeout_ms: 3_000,
+        client_output_stall_timeout_ms: dice.pick(&[3_000, 60_000]),
+        large_reply_stall_timeout_ms: 1_000,
+        ..Limits::default()
+    }
+}
+
+/// How rough a run is: once in how many steps each fault happens; 0 is never.
+struct Weather {
+    link_fault: usize,
+    client_fault: usize,
+    control: usize,
+}
+
+/// Runs a seed. Panics where a promise is broken.
+pub(crate) fn run(seed: u64, base: Instant, trace: bool) {
+    let mut dice = Dice::new(seed ^ 0xabcd);
+    let limits = limits(&mut dice);
+    let weather = Weather {
+        link_fault: dice.pick(&[0, 30, 100, 400]),
+        client_fault: dice.pick(&[0, 100, 400]),
+        control: dice.pick(&[0, 0, 500]),
+    };
+    let mut world = World::new(seed, base, limits, trace);
+    world.trace(|| format!("{:?}", world.limits));
+    for _ in 0..dice.between(3, 8) {
+        let user = dice.below(3);
+        world.open(user);
+    }
+    for _ in 0..3 {
+        for _ in 0..dice.between(200, 900) {
+            world.at += 1;
+            world.step(&weather);
+        }
+        world.calm();
+    }
+    world.leave();
+}
+
+impl World {
+    fn step(&mut self, weather: &Weather) {
+        let links: Vec<LinkId> = self.wires.keys().copied().collect();
+        let number = self.dice.below(self.clients.len());
+        let link = (!links.is_empty()).then(|| self.dice.pick(&links));
+        match self.dice.below(20) {
+            0 | 1 => self.plan(number),
+            2..5 => self.client_arrives(number, false),
+            5..7 if !self.clients[number].stopped_reading => self.client_reads(number, false),
+            7..12 => {
+                self.poll_one();
+            }
+            12..18 => {
+                if let Some(id) = link {
+                    self.link_moves(id);
+                }
+            }
+            18 if self.dice.one_in(3) => {
+                let ms = self.dice.pick(&[1, 5, 20, 60]);
+                self.pass(ms);
+            }
+            _ => {}
+        }
+        let happens = |dice: &mut Dice, once_in: usize| once_in > 0 && dice.one_in(once_in);
+        if happens(&mut self.dice, weather.link_fault)
+            && let Some(id) = link
+            && self.wires.contains_key(&id)
+        {
+            self.link_fault(id);
+        }
+        if happens(&mut self.dice, weather.client_fault) {
+            self.client_fault(number);
+        }
+        if happens(&mut self.dice, weather.control) {
+            self.control();
+        }
+    }
+
+    fn plan(&mut self, number: usize) {
+        let client = &mut self.clients[number];
+        if !client.ended && client.to_send.len() < 100_000 && client.asked.len() < 300 && !client.fin {
+            client.plan(&mut self.dice, self.at);
+        }
+    }
+
+    fn client_arrives(&mut self, number: usize, all: bool) {
+        let client = &mut self.clients[number];
+        if client.to_send.is_empty() {
+            return;
+        }
+        let count = if all { client.to_send.len() } else { self.dice.chunk(client.to_send.len()) };
+        client.inbound.extend(client.to_send.drain(..count));
+    }
+
+    fn link_moves(&mut self, id: LinkId) {
+        if !self.wires[&id].connected {
+            if self.dice.one_in(3) {
+                self.connect(id, true);
+            }
+        } else if self.dice.one_in(2) {
+            self.arrive_at_backend(id, false);
+        } else {
+            self.arrive_from_backend(id, false);
+        }
+    }
+
+    fn link_fault(&mut self, id: LinkId) {
+        let kind = self.dice.below(10);
+        self.trace(|| format!("fault {kind} on {id:?}"));
+        let wire = self.wires.get_mut(&id).expect("listed");
+        if !wire.connected {
+            if kind < 5 {
+                self.connect(id, false);
+            }
+            return;
+        }
+        let conn = wire.conn;
+        match kind {
+            0..4 => self.cut(id),
+            4 => wire.hung = true,
+            5 => wire.hung = false,
+            6 => {
+                // No reply begins so; it stands where one would.
+                self.alarms_allowed += 1;
+                let conn = self.redis.conns.get_mut(&conn).expect("connected");
+                conn.tainted = true;
+                conn.output.extend_from_slice(b"garbage\r\n");
+            }
+            7 => self.surplus(id),
+            8 => {
+                self.alarms_allowed += 1;
+                self.redis.refuses_auth = !self.redis.refuses_auth;
+            }
+            _ => {
+                let at = self.at;
+                let number = self.dice.below(self.clients.len());
+                if self.redis.no_echo.as_deref() != Some(self.users[self.clients[number].user][0].as_str()) {
+                    self.alarms_allowed += 1;
+                    self.clients[number].inject(at);
+                }
+            }
+        }
+    }
+
+    /// The connection is cut: each direction loses what had not arrived, from any byte on.
+    fn cut(&mut self, id: LinkId) {
+        let mut wire = self.wires.remove(&id).expect("listed");
+        if !wire.eof {
+            if let Some(conn) = self.redis.conns.get_mut(&wire.conn)
+                && !wire.hung
+            {
+                let arrived = self.dice.below(conn.output.len() + 1);
+                wire.from_backend.extend(conn.output.drain(..arrived));
+            }
+            let kept = self.dice.below(wire.from_backend.len() + 1);
+            wire.from_backend.truncate(kept);
+            wire.eof = true;
+            self.cut_backend(&mut wire);
+        }
+        self.wires.insert(id, wire);
+    }
+
+    /// A reply that nobody asked for, on a link that waits for nothing, or too early
+    /// in its greeting.
+    fn surplus(&mut self, id: LinkId) {
+        let wire = self.wires.get_mut(&id).expect("listed");
+        let conn = self.redis.conns.get_mut(&wire.conn).expect("connected");
+        let unwritten = self.worker.link_output(id).is_none_or(|out| !out.is_empty());
+        let quiet = conn.is_idle() && wire.from_backend.is_empty() && wire.to_backend.is_empty() && !wire.eof;
+        if quiet && conn.is_greeted() && !unwritten && self.worker.link_wants_read(id) == Some(true) {
+            self.alarms_allowed += 1;
+            wire.from_backend.extend_from_slice(b"+surplus\r\n");
+            wire.hung = false;
+            self.poll_link(id);
+        }
+    }
+
+    fn client_fault(&mut self, number: usize) {
+        let kind = self.dice.below(8);
+        self.trace(|| format!("fault {kind} on client {number}"));
+        let client = &mut self.clients[number];
+        match kind {
+            0 => {
+                client.reset = true;
+                client.is_done = true;
+            }
+            1 | 2 => {
+                client.is_done = true;
+                client.to_send.clear();
+                client.fin = true;
+            }
+            3 | 4 => {
+                client.stopped_reading = true;
+                client.has_stopped = true;
+            }
+            _ => {}
+        }
+        if self.clients.len() < 30 && self.clients.iter().filter(|client| !client.ended).count() < 9 {
+            let user = self.dice.below(3);
+            self.open(user);
+        }
+    }
+
+    /// What the operator does.
+    fn control(&mut self) {
+        match self.dice.below(3) {
+            0 => {
+                let mut changed = limits(&mut self.dice);
+                // What has been let in under the old bound may still be there.
+                let kept = self.limits.client_output_hard_bytes.max(changed.client_output_hard_bytes);
+                self.output_hard_min = self.output_hard_min.min(changed.client_output_hard_bytes);
+                self.worker.set_limits(Arc::new(changed.clone()));
+                changed.client_output_hard_bytes = kept;
+                changed.large_reply_bytes = changed.large_reply_bytes.max(self.limits.large_reply_bytes);
+                self.limits = changed;
+                self.trace(|| format!("limits change: {:?}", self.limits));
+            }
+            1 => {
+                let user = self.dice.below(3);
+                let account = (self.users[user][0].clone(), format!("at {}", self.at));
+                self.redis.accounts.insert(account.clone());
+                self.people.accounts[user] = Some(account);
+                self.recheck();
+            }
+            _ => {
+                let user = self.dice.below(3);
+                let account = self.people.accounts[user].take();
+                for client in &mut self.clients {
+                    client.excused |= client.user == user;
+                }
+                self.recheck();
+                self.people.accounts[user] = account;
+            }
+        }
+    }
+
+    fn recheck(&mut self) {
+        let accounts = self.people.accounts.iter().map(Option::is_some).collect::<Vec<_>>();
+        self.trace(|| format!("users change: {accounts:?}"));
+        let map = self.people.map();
+        self.worker.recheck(&|permit| map.permit(Arc::clone(permit.certificate())));
+        self.pump();
+    }
+
+    /// Everything heals: whatever is under way comes to its end.
+    fn calm(&mut self) {
+        self.redis.refuses_auth = false;
+        for wire in self.wires.values_mut() {
+            wire.hung = false;
+        }
+        for client in &mut self.clients {
+            client.stopped_reading = false;
+        }
+        self.trace(|| "calm".to_owned());
+        self.at += 1;
+        let mut waited = 0;
+        while !self.is_answered() {
+            assert!(waited < CALM_MS, "silence: {}", self.unanswered());
+            self.settle();
+            self.pass(50);
+            waited += 50;
+        }
+    }
+
+    /// Moves every byte that can be moved.
+    fn settle(&mut self) {
+        loop {
+            let before = (self.worker.tally(), self.pending_bytes());
+            for number in 0..self.clients.len() {
+                self.client_arrives(number, true);
+            }
+            for id in self.wires.keys().copied().collect::<Vec<_>>() {
+                // One that ended before may have taken it along.
+                let Some(wire) = self.wires.get(&id) else { continue };
+                if !wire.connected {
+                    self.connect(id, true);
+                } else {
+                    self.arrive_at_backend(id, true);
+                    self.arrive_from_backend(id, true);
+                }
+            }
+            let mut polled = false;
+            while self.poll_one() {
+                polled = true;
+            }
+            for number in 0..self.clients.len() {
+                self.client_reads(number, true);
+            }
+            if !polled && before == (self.worker.tally(), self.pending_bytes()) {
+                return;
+            }
+        }
+    }
+
+    fn pending_bytes(&self) -> usize {
+        let clients: usize =
+            self.clients.iter().map(|client| client.to_send.len() + client.outbound.len()).sum();
+        let wires = self.wires.values().map(|wire| wire.to_backend.len() + wire.from_backend.len());
+        clients
+            + wires.sum::<usize>()
+            + self.redis.conns.values().map(|conn| conn.output.len()).sum::<usize>()
+    }
+
+    fn is_answered(&self) -> bool {
+        self.clients.iter().all(|client| {
+            client.ended
+                || (client.asked.is_empty() && client.to_send.is_empty() && !client.fin && !client.reset)
+        })
+    }
+
+    pub(crate) fn unanswered(&self) -> String {
+        let waits = self.clients.iter().filter(|client| !client.ended);
+        let waits = waits.map(|client| {
+            format!(
+                "client {} {:?}: {} asked, first {:?}, {} to send, {} inbound, {} outbound, armed {} {}, fate {:?}, wants_read {}",
+                client.number,
+                client.session,
+                client.asked.len(),
+                client.asked.front(),
+                client.to_send.len(),
+                client.inbound.len(),
+                client.outbound.len(),
+                client.read_armed,
+                client.write_armed,
+                self.worker.client_fate(client.session),
+                self.worker.client_wants_read(client.session),
+            )
+        });
+        waits.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Everybody leaves, one way or the other; nothing of them stays.
+    fn leave(&mut self) {
+        for client in self.clients.iter().filter(|client| !client.ended) {
+            let sent = self.redis.ledger.messages.get(&client.number).cloned().unwrap_or_default();
+            assert_eq!(client.messages, sent, "the messages of client {}", client.number);
+        }
+        if self.dice.one_in(3) {
+            self.draining = true;
+            self.worker.drain();
+        } else {
+            for client in &mut self.clients {
+                if self.dice.one_in(2) {
+                    client.reset = true;
+                } else {
+                    client.fin = true;
+                }
+            }
+        }
+        self.pump();
+        let mut waited = 0;
+        while self.worker.population().0 > 0 {
+            assert!(waited < CALM_MS, "sessions stay: {}", self.unanswered());
+            self.settle();
+            self.pass(50);
+            waited += 50;
+        }
+        self.settle();
+        for wire in self.wires.values() {
+            let conn = &self.redis.conns[&wire.conn];
+            assert!(conn.dead || !conn.pinned, "a pinned link outlives its session");
+        }
+        let mut waited = 0;
+        while self.worker.population().1 > 0 {
+            assert!(waited < CALM_MS, "{:?} links stay", self.worker.population());
+            self.settle();
+            self.pass(50);
+            waited += 50;
+        }
+    }
+}
