@@ -99,7 +99,7 @@ impl Worker {
             let waits =
                 if session.slots.outstanding() + batch.count as usize >= self.limits.client_in_flight_max {
                     Some(Stall::InFlight)
-                } else if session.out.len() > self.limits.client_output_soft_bytes {
+                } else if session.unread_bytes() > self.limits.client_output_soft_bytes {
                     Some(Stall::Output)
                 } else {
                     None
