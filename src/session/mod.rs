@@ -239,6 +239,12 @@ impl Session {
         }
     }
 
+    /// Replies that the client has not read, those included that wait for others.
+    #[must_use]
+    pub fn unread_bytes(&self) -> usize {
+        self.out.len() + self.slots.held_bytes()
+    }
+
     /// Gives the client this reply, after those it already awaits.
     pub fn answer(&mut self, reply: Vec<u8>) {
         if self.take_mute() {

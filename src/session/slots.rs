@@ -14,7 +14,12 @@ pub struct Slots {
     queue: VecDeque<Slot>,
     /// Invariant: the sum of the counts in `queue`.
     outstanding: usize,
+    /// Invariant: the sum of what the `Local`s in `queue` weigh.
+    held_bytes: usize,
 }
+
+/// What a reply weighs besides its bytes, so that many short ones count as well.
+const SLOT_BYTES: usize = 64;
 
 #[derive(Debug)]
 enum Slot {
@@ -37,6 +42,12 @@ impl Slots {
         self.outstanding
     }
 
+    /// Memory of the gateway's own replies that wait for others.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// Awaits more replies; `mute` ones do not reach the client.
     pub fn push_awaited(&mut self, count: u32, mute: bool) {
         self.outstanding += count as usize;
@@ -52,6 +63,7 @@ impl Slots {
     /// Puts a reply behind those awaited, of which there is at least one.
     pub(super) fn push_local(&mut self, reply: Bytes) {
         debug_assert!(!self.queue.is_empty());
+        self.held_bytes += reply.len() + SLOT_BYTES;
         self.queue.push_back(Slot::Local(reply));
     }
 
@@ -84,6 +96,7 @@ impl Slots {
         }
         while let Some(Slot::Local(reply)) = self.queue.front() {
             out.copy(reply);
+            self.held_bytes -= reply.len() + SLOT_BYTES;
             self.queue.pop_front();
         }
     }
@@ -108,8 +121,9 @@ mod tests {
         slots.complete(1, &mut out);
         assert_eq!(out.front(), b"ab");
         assert_eq!((slots.outstanding(), slots.alike(), slots.is_mute()), (1, 1, true));
+        assert_eq!(slots.held_bytes(), 1 + SLOT_BYTES);
         slots.complete(1, &mut out);
         assert_eq!(out.front(), b"abc");
-        assert!(slots.is_empty());
+        assert!(slots.is_empty() && slots.held_bytes() == 0);
     }
 }

@@ -15,6 +15,9 @@ pub(super) const NOT_SENT: &str = "ERR respgate: backend unavailable, command no
 /// The answer to a request that may have reached the backend.
 const OUTCOME_UNKNOWN: &str = "ERR respgate: connection to the backend was lost, outcome unknown";
 
+/// The answer to a request that needs a link of its own when there are as many as may be.
+pub(super) const TOO_MANY_PINNED: &str = "ERR respgate: too many pinned connections, command not sent";
+
 /// Why a link is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[allow(missing_docs, reason = "the text of each says what it is")]

@@ -401,7 +401,7 @@ impl Worker {
                 None => false,
                 Some(Stall::Barrier) => session.is_settled(),
                 Some(Stall::InFlight) => session.slots.outstanding() <= self.limits.client_in_flight_max / 2,
-                Some(Stall::Output) => session.out.len() <= self.limits.client_output_soft_bytes / 2,
+                Some(Stall::Output) => session.unread_bytes() <= self.limits.client_output_soft_bytes / 2,
                 Some(Stall::LinkFull | Stall::Lane) => true,
             };
             if over {

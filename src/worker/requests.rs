@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use super::ends::TOO_MANY_PINNED;
 use super::input::Input;
 use super::lanes::Unplaced;
 use super::{Closed, Worker};
@@ -120,7 +121,7 @@ impl Worker {
         if session.slots.outstanding() + batch.count as usize >= self.limits.client_in_flight_max {
             return Some(Flow::Wait(Stall::InFlight));
         }
-        if session.out.len() > self.limits.client_output_soft_bytes {
+        if session.unread_bytes() > self.limits.client_output_soft_bytes {
             return Some(Flow::Wait(Stall::Output));
         }
         Some(match session.scan.scan(unread, limits) {
@@ -372,7 +373,7 @@ impl Worker {
             Ok(link) => link,
             Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
             Err(Unplaced::TooManyPinned) => {
-                self.answer_error(id, "ERR respgate: too many pinned connections, command not sent");
+                self.answer_error(id, TOO_MANY_PINNED);
                 input.skip(request.len);
                 return Flow::Done;
             }

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::ends::TOO_MANY_PINNED;
 use super::input::Input;
 use super::lanes::Unplaced;
 use super::local::database;
@@ -49,7 +50,7 @@ impl Worker {
             }
             Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
             Err(Unplaced::TooManyPinned) => {
-                self.answer_error(id, "ERR respgate: too many pinned connections, command not sent");
+                self.answer_error(id, TOO_MANY_PINNED);
                 input.skip(request.len);
             }
         }

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::ends::TOO_MANY_PINNED;
 use super::input::Input;
 use super::lanes::Unplaced;
 use super::requests::Flow;
@@ -54,7 +55,7 @@ impl Worker {
             Ok(link) => link,
             Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
             Err(Unplaced::TooManyPinned) => {
-                self.answer_error(id, "ERR respgate: too many pinned connections, command not sent");
+                self.answer_error(id, TOO_MANY_PINNED);
                 self.end_client(id);
                 return Flow::Done;
             }

@@ -36,6 +36,8 @@ pub(crate) enum Want {
     UnsubscribeAll(&'static [u8]),
     /// As `Ledger`, and EXEC has to follow on the same connection.
     Watch,
+    /// Whatever the gateway says.
+    Any,
     /// An error that is the last of the connection.
     LastError,
 }
@@ -86,6 +88,8 @@ pub(crate) struct Client {
     mute: bool,
     skip: bool,
     pub(crate) is_done: bool,
+    /// It has sent MONITOR, and looks at nothing any more.
+    pub(crate) monitors: bool,
     // The gateway's side of its socket.
     pub(crate) inbound: Vec<u8>,
     pub(crate) outbound: Vec<u8>,
@@ -127,6 +131,7 @@ impl Client {
             mute: false,
             skip: false,
             is_done: false,
+            monitors: false,
             inbound: Vec::new(),
             outbound: Vec::new(),
             out_cap: 20_000,
@@ -210,7 +215,14 @@ impl Client {
                 self.send(&["HELLO".to_owned(), proto.to_string()], Want::Hello(proto), None, at);
             }
             32 => self.tagged(&["WAIT", "0", "0{}"], at),
-            33 => self.large(dice, at),
+            33 => {
+                self.large(dice, at);
+                if dice.one_in(3) {
+                    let db = dice.pick(&[0, 1]);
+                    self.send(&["SELECT".to_owned(), db.to_string()], Want::Select(db), None, at);
+                    self.large(dice, at);
+                }
+            }
             34 => {
                 self.to_send.extend_from_slice(&command(&["CLIENT", "REPLY", dice.pick(&["SKIP", "OFF"])]));
                 if self.to_send.ends_with(b"OFF\r\n") {
@@ -226,10 +238,13 @@ impl Client {
                 self.await_reply(Want::Ledger { frames: 1 }, Some(tag), at);
             }
             36 => self.send(&["DEBUG", "SLEEP"], self.refusal(), None, at),
-            37 => self.tagged(&["PUBLISH", dice.pick(&["c0", "c1", "c2"]), "m{}"], at),
+            37 => self.publish(dice, at),
             38 if dice.one_in(6) => self.last_words(dice, at),
-            38 if dice.one_in(4) => {
-                self.send(&["RESET"], Want::Here(b"+RESET\r\n".to_vec()), None, at);
+            38 if dice.one_in(4) => self.send_reset(at),
+            38 if self.user == 1 && dice.one_in(8) => {
+                self.to_send.extend_from_slice(&command(&["MONITOR"]));
+                self.is_done = true;
+                self.monitors = true;
             }
             _ => {
                 for _ in 0..dice.between(1, 30) {
@@ -272,7 +287,8 @@ impl Client {
             3 => self.tagged(&["NOSUCH", "x{}"], at),
             4 => self.send(&["CLIENT", "INFO"], Want::Info, None, at),
             _ => {
-                for _ in 0..dice.between(1, 60) {
+                let most = dice.pick(&[10, 60, 3_000]);
+                for _ in 0..dice.between(1, most) {
                     self.send(&["CLIENT", "INFO"], Want::Info, None, at);
                 }
             }
@@ -291,24 +307,43 @@ impl Client {
                 2 => self.tagged(&["EVAL", "return ARGV[1]", "0", "v{}"], at),
                 3 => self.tagged(&["BLPOP", "l0{}", "1"], at),
                 4 => self.tagged(&["PUBLISH", "c0", "m{}"], at),
+                5 if dice.one_in(2) => self.set_large(dice, at),
                 _ => self.tagged(
                     &dice.pick(&[["INCR", "n0{}", ""], ["SET", "s0{}", "v{}"], ["GET", "s1{}", ""]]),
                     at,
                 ),
             }
         }
-        if dice.one_in(8) {
+        if dice.one_in(30) {
+            self.send_reset(at);
+        } else if dice.one_in(8) {
             self.send(&["DISCARD"], Want::Discard, None, at);
         } else {
             self.send(&["EXEC"], Want::Exec, None, at);
         }
     }
 
-    fn large(&mut self, dice: &mut Dice, at: usize) {
+    fn send_reset(&mut self, at: usize) {
+        self.subscribed = 0;
+        self.send(&["RESET"], Want::Here(b"+RESET\r\n".to_vec()), None, at);
+    }
+
+    fn publish(&mut self, dice: &mut Dice, at: usize) {
+        let tag = self.tag();
+        let payload = [tag.text().as_bytes(), &vec![b'm'; dice.pick(&[5, 18_000, 40_000])]].concat();
+        let words: [&[u8]; 3] = [b"PUBLISH", dice.pick(&[b"c0", b"c1"]), &payload];
+        self.send(&words, Want::Ledger { frames: 1 }, Some(tag), at);
+    }
+
+    fn set_large(&mut self, dice: &mut Dice, at: usize) {
         let tag = self.tag();
         let (name, value) = (format!("s2{}", tag.text()), vec![b'x'; dice.between(500, 60_000)]);
         let words: [&[u8]; 3] = [b"SET", name.as_bytes(), &value];
         self.send(&words, Want::Ledger { frames: 1 }, Some(tag), at);
+    }
+
+    fn large(&mut self, dice: &mut Dice, at: usize) {
+        self.set_large(dice, at);
         for _ in 0..dice.between(1, 4) {
             self.tagged(&["GET", "s2{}"], at);
         }
@@ -333,14 +368,9 @@ impl Client {
                 let words = ["UNSUBSCRIBE".to_owned(), format!("c1{}", tag.text())];
                 self.send(&words, Want::Ledger { frames: 1 }, Some(tag), at);
             }
-            4 => {
-                let payload = vec![b'm'; dice.pick(&[10, 18_000, 40_000])];
-                let tag = self.tag();
-                let payload = [tag.text().as_bytes(), &payload].concat();
-                let words: [&[u8]; 3] = [b"PUBLISH", b"c0", &payload];
-                self.send(&words, Want::Ledger { frames: 1 }, Some(tag), at);
-            }
-            5 if dice.one_in(8) => self.last_words(dice, at),
+            4 => self.publish(dice, at),
+            5 if dice.one_in(3) => self.last_words(dice, at),
+            6 if dice.one_in(6) => self.send_reset(at),
             _ => {
                 self.send(&["UNSUBSCRIBE"], Want::UnsubscribeAll(b"c:"), None, at);
                 self.send(&["PUNSUBSCRIBE"], Want::UnsubscribeAll(b"p:"), None, at);
@@ -367,7 +397,11 @@ impl Client {
     fn last_words(&mut self, dice: &mut Dice, at: usize) {
         self.is_done = true;
         self.excused = true;
-        match dice.below(3) {
+        match dice.below(5) {
+            3 => {
+                let name = "n".repeat(dice.between(10, 50_000));
+                self.send(&["CLIENT", "SETNAME", &name], Want::Any, None, at);
+            }
             0 => self.send(&["QUIT"], Want::Here(b"+OK\r\n".to_vec()), None, at),
             1 => {
                 self.to_send.extend_from_slice(b"*1\r\n:4\r\n");

@@ -58,8 +58,8 @@ pub(crate) struct Ledger {
     /// Transactions that must not run, by the first tag queued.
     not_executed: HashSet<Tag>,
     last: HashMap<usize, usize>,
-    /// Payloads, by the client that each was sent to.
-    pub(crate) messages: HashMap<usize, Vec<Vec<u8>>>,
+    /// Messages and the connection of each, by the client that they were sent to.
+    pub(crate) messages: HashMap<usize, Vec<(usize, Vec<u8>)>>,
 }
 
 impl Ledger {

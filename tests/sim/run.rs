@@ -8,6 +8,7 @@ use respgate::limits::Limits;
 use respgate::upstream::LinkId;
 
 use super::dice::Dice;
+use super::frame::show;
 use super::world::World;
 
 /// Virtual time within which a calm world has answered everything.
@@ -15,13 +16,14 @@ const CALM_MS: u64 = 20_000;
 
 /// Bounds that are met often, and waits that fit a run.
 fn limits(dice: &mut Dice) -> Limits {
+    let soft = dice.pick(&[100, 3_000, 1 << 20]);
     Limits {
         client_in_flight_max: dice.pick(&[1, 2, 5, 40, 1_024]),
         link_in_flight_max: dice.pick(&[1, 3, 20, 4_096]),
         fail_fast_commands: dice.pick(&[1, 10, 1_024]),
         link_queue_bytes_max: dice.pick(&[100, 2_000, 1 << 22]),
-        client_output_soft_bytes: dice.pick(&[100, 3_000, 1 << 20]),
-        client_output_hard_bytes: dice.pick(&[150_000, 400_000, 1 << 26]),
+        client_output_soft_bytes: soft,
+        client_output_hard_bytes: dice.pick(&[150_000, 400_000, 1 << 26]).max(2 * soft),
         large_reply_bytes: dice.pick(&[17_000, 30_000, 1 << 20]),
         shared_request_bytes_max: dice.pick(&[300, 5_000, 1 << 20]),
         shared_links_max: dice.between(1, 3),
@@ -65,12 +67,16 @@ pub(crate) fn run(seed: u64, base: Instant, trace: bool) {
         let user = dice.below(3);
         world.open(user);
     }
-    for _ in 0..3 {
+    for round in 0..3 {
         for _ in 0..dice.between(200, 900) {
             world.at += 1;
             world.step(&weather);
         }
-        world.calm();
+        // Now and then they are surprised by the end.
+        if round < 2 || !dice.one_in(4) {
+            world.calm();
+            world.compare_messages();
+        }
     }
     world.leave();
 }
@@ -142,7 +148,7 @@ impl World {
     }
 
     fn link_fault(&mut self, id: LinkId) {
-        let kind = self.dice.below(10);
+        let kind = self.dice.below(11);
         self.trace(|| format!("fault {kind} on {id:?}"));
         let wire = self.wires.get_mut(&id).expect("listed");
         if !wire.connected {
@@ -164,6 +170,15 @@ impl World {
                 conn.output.extend_from_slice(b"garbage\r\n");
             }
             7 => self.surplus(id),
+            10 => {
+                // It says OK to what it has not been told whole.
+                let conn = self.redis.conns.get_mut(&conn).expect("connected");
+                if !conn.is_greeted() && !wire.eof {
+                    self.alarms_allowed += 1;
+                    conn.tainted = true;
+                    wire.from_backend.extend_from_slice(b"+OK\r\n");
+                }
+            }
             8 => {
                 self.alarms_allowed += 1;
                 self.redis.refuses_auth = !self.redis.refuses_auth;
@@ -259,6 +274,17 @@ impl World {
                 self.people.accounts[user] = Some(account);
                 self.recheck();
             }
+            2 if self.dice.one_in(2) => {
+                // The same user is another one of Redis' from here on.
+                let account = (format!("redis0 at {}", self.at), "second".to_owned());
+                self.redis.accounts.insert(account.clone());
+                self.users[0].insert(0, account.0.clone());
+                self.people.accounts[0] = Some(account);
+                for client in &mut self.clients {
+                    client.excused |= client.user == 0;
+                }
+                self.recheck();
+            }
             _ => {
                 let user = self.dice.below(3);
                 let account = self.people.accounts[user].take();
@@ -279,8 +305,7 @@ impl World {
         self.pump();
     }
 
-    /// Everything heals: whatever is under way comes to its end.
-    fn calm(&mut self) {
+    fn heal(&mut self) {
         self.redis.refuses_auth = false;
         for wire in self.wires.values_mut() {
             wire.hung = false;
@@ -288,7 +313,12 @@ impl World {
         for client in &mut self.clients {
             client.stopped_reading = false;
         }
+    }
+
+    /// Everything heals: whatever is under way comes to its end.
+    fn calm(&mut self) {
         self.trace(|| "calm".to_owned());
+        self.heal();
         self.at += 1;
         let mut waited = 0;
         while !self.is_answered() {
@@ -341,6 +371,7 @@ impl World {
     fn is_answered(&self) -> bool {
         self.clients.iter().all(|client| {
             client.ended
+                || client.monitors
                 || (client.asked.is_empty() && client.to_send.is_empty() && !client.fin && !client.reset)
         })
     }
@@ -366,12 +397,24 @@ impl World {
         waits.collect::<Vec<_>>().join("\n")
     }
 
+    /// Whoever still listens has heard everything that its connections were sent.
+    fn compare_messages(&self) {
+        for client in self.clients.iter().filter(|client| !client.ended && !client.monitors) {
+            let mut heard = client.messages.iter().peekable();
+            for (conn, sent) in self.redis.ledger.messages.get(&client.number).into_iter().flatten() {
+                let conn = &self.redis.conns[conn];
+                if heard.next_if_eq(&sent).is_none() {
+                    // What is under way when a subscription ends with its link is lost.
+                    assert!(conn.dead || conn.let_go, "client {} misses {}", client.number, show(sent));
+                }
+            }
+            assert!(heard.next().is_none(), "client {} hears what it was not sent", client.number);
+        }
+    }
+
     /// Everybody leaves, one way or the other; nothing of them stays.
     fn leave(&mut self) {
-        for client in self.clients.iter().filter(|client| !client.ended) {
-            let sent = self.redis.ledger.messages.get(&client.number).cloned().unwrap_or_default();
-            assert_eq!(client.messages, sent, "the messages of client {}", client.number);
-        }
+        self.heal();
         if self.dice.one_in(3) {
             self.draining = true;
             self.worker.drain();

@@ -210,7 +210,8 @@ impl World {
             return self.drop_wire(id);
         }
         if !succeeds {
-            return self.lose(id, Loss::Connect("refused".into()));
+            let loss = self.dice.pick(&[Loss::Connect("refused".into()), Loss::NoResources("files".into())]);
+            return self.lose(id, loss);
         }
         let wire = self.wires.get_mut(&id).expect("connecting");
         wire.connected = true;
