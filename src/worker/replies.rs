@@ -366,10 +366,10 @@ impl Worker {
     ) -> Result<(), Loss> {
         let to = self.stream_reader(id, stream);
         self.give(to, input, len, stream.completes, now);
-        if let Some(session) = self.sessions.get_mut(to) {
-            session.mid_frame = false;
-        }
         if stream.completes {
+            if let Some(session) = self.sessions.get_mut(to) {
+                session.mid_frame = false;
+            }
             let Some(link) = self.links.get_mut(id) else { return Ok(()) };
             let selects = match link.pending.front().map(|ticket| &ticket.expect) {
                 Some(Expect::Exec(db)) => *db,
@@ -381,8 +381,12 @@ impl Worker {
                 self.stray(id, to, db);
             }
             self.settle_session(to, 1);
-        } else if self.sessions.get(to).is_some_and(|session| session.stall == Some(Stall::Barrier)) {
-            self.ready.push(to);
+        } else if let Some(session) = self.sessions.get_mut(to) {
+            session.push_ended();
+            if session.stall == Some(Stall::Barrier) {
+                self.ready.push(to);
+            }
+            self.wake_client(to);
         }
         Ok(())
     }
