@@ -104,6 +104,9 @@ impl Worker {
         if session.fate == Fate::Dead {
             return;
         }
+        if session.out.is_empty() {
+            session.read_at = now;
+        }
         let since = |at: Instant| now.saturating_duration_since(at);
         let past = |at: Instant, ms: u64| ms > 0 && since(at) >= Duration::from_millis(ms);
         let limits = &self.limits;
