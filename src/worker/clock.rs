@@ -45,7 +45,8 @@ impl Worker {
         let limits = &self.limits;
         match link.phase {
             Phase::Waiting => {
-                if link.pending.is_empty() || since(link.progress_at) < ms(limits.fail_fast_ms) {
+                let idle = link.pending.is_empty() && self.lanes[link.lane].waiters.is_empty();
+                if idle || since(link.progress_at) < ms(limits.fail_fast_ms) {
                     self.try_connect(id, now);
                 } else {
                     self.lose_link(id, Loss::FailFast, now);

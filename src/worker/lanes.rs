@@ -71,10 +71,21 @@ impl Worker {
 
     /// A session waits until a lane has been greeted for the first time, or has failed to.
     pub(super) fn await_lane(&mut self, id: SessionId, lane: LaneId, now: Instant) -> Stall {
-        self.lanes[lane].waiters.push(id);
-        if self.lanes[lane].shared.is_empty() {
-            self.open_shared(lane, now);
+        match self.lanes[lane].shared.first() {
+            None => {
+                self.open_shared(lane, now);
+            }
+            Some(&link) if self.lanes[lane].waiters.is_empty() => {
+                // From now on it has something to do.
+                if let Some(link) = self.links.get_mut(link)
+                    && link.pending.is_empty()
+                {
+                    link.progress_at = now;
+                }
+            }
+            Some(_) => {}
         }
+        self.lanes[lane].waiters.push(id);
         Stall::Lane
     }
 
