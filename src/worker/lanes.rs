@@ -95,11 +95,7 @@ impl Worker {
         let link = match session.via {
             Via::Pinned(_) => return Err(Stall::Barrier),
             Via::Shared(current) => match self.links.get(current) {
-                Some(link)
-                    if link.lane == session.lane && !link.draining && link.role != LinkRole::Control =>
-                {
-                    current
-                }
+                Some(link) if link.lane == session.lane && link.may_share(id) => current,
                 _ => return Err(Stall::Barrier),
             },
             Via::Nothing => self.pick_shared(id, now),

@@ -15,6 +15,7 @@ mod ends;
 mod input;
 mod lanes;
 mod local;
+mod private;
 mod replies;
 mod requests;
 mod transactions;

@@ -391,34 +391,6 @@ impl Worker {
         Ok(())
     }
 
-    /// A very large reply takes its shared link for itself: requests of others go on
-    /// over a fresh one.
-    fn make_private(&mut self, id: LinkId, reader: SessionId) {
-        let Some(link) = self.links.get_mut(id) else { return };
-        if link.role != LinkRole::Shared {
-            return;
-        }
-        link.role = LinkRole::Private(reader);
-        self.lanes[link.lane].shared.retain(|&shared| shared != id);
-        match self.sessions.get_mut(reader) {
-            Some(session) => session.private = Some(id),
-            // Nobody reads it: it goes once the rest has been dropped.
-            None => link.draining = true,
-        }
-    }
-
-    /// A link that serves one reader is not read while that one has enough to read.
-    fn pause_if_behind(&mut self, id: LinkId, reader: SessionId) {
-        let behind = self.sessions.get(reader).is_some_and(|session| {
-            session.fate != Fate::Dead && session.out.len() > self.limits.client_output_soft_bytes
-        });
-        if let Some(link) = self.links.get_mut(id)
-            && Self::owner(link) == Some(reader)
-        {
-            link.paused = behind;
-        }
-    }
-
     fn is_streaming(&self, id: LinkId) -> bool {
         match self.links.get(id).map(|link| link.role) {
             Some(LinkRole::Pinned(owner)) => self
