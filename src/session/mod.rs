@@ -265,6 +265,12 @@ impl Session {
         }
     }
 
+    /// The push that was passed on in pieces has ended: what waited for that goes on.
+    pub fn push_ended(&mut self) {
+        self.mid_frame = false;
+        self.slots.release(&mut self.out);
+    }
+
     /// The commands of a transaction not yet executed, as CLIENT INFO counts them.
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions {

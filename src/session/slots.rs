@@ -10,7 +10,8 @@ use crate::resp::Outbox;
 /// Replies in the order of their requests.
 #[derive(Debug, Default)]
 pub struct Slots {
-    /// Invariant: never begins with a `Local`, which would already be written.
+    /// Invariant: begins with a `Local`, which would already be written, only while a
+    /// push is passed on in pieces.
     queue: VecDeque<Slot>,
     /// Invariant: the sum of the counts in `queue`.
     outstanding: usize,
@@ -60,9 +61,8 @@ impl Slots {
         self.queue.push_back(Slot::Awaited { count, mute });
     }
 
-    /// Puts a reply behind those awaited, of which there is at least one.
+    /// Puts a reply behind those awaited, or behind the push that is under way.
     pub(super) fn push_local(&mut self, reply: Bytes) {
-        debug_assert!(!self.queue.is_empty());
         self.held_bytes += reply.len() + SLOT_BYTES;
         self.queue.push_back(Slot::Local(reply));
     }
@@ -94,6 +94,11 @@ impl Slots {
             }
             self.queue.pop_front();
         }
+        self.release(out);
+    }
+
+    /// Lets out the local replies that wait for nothing.
+    pub(super) fn release(&mut self, out: &mut Outbox) {
         while let Some(Slot::Local(reply)) = self.queue.front() {
             out.copy(reply);
             self.held_bytes -= reply.len() + SLOT_BYTES;

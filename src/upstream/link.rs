@@ -185,6 +185,17 @@ impl Link {
         matches!(self.phase, Phase::Ready)
     }
 
+    /// Whether it takes requests of this session beside those of others.
+    #[must_use]
+    pub fn may_share(&self, session: SessionId) -> bool {
+        let role = match self.role {
+            LinkRole::Shared => true,
+            LinkRole::Private(reader) => reader == session,
+            LinkRole::Pinned(_) | LinkRole::Control => false,
+        };
+        role && !self.draining
+    }
+
     /// Request bytes not yet written.
     #[must_use]
     pub fn backlog(&self) -> usize {

@@ -59,7 +59,8 @@ impl Worker {
         let limits = &self.limits;
         match link.phase {
             Phase::Waiting => {
-                if link.pending.is_empty() || since(link.progress_at) < ms(limits.fail_fast_ms) {
+                let idle = link.pending.is_empty() && self.lanes[link.lane].waiters.is_empty();
+                if idle || since(link.progress_at) < ms(limits.fail_fast_ms) {
                     self.try_connect(id, now);
                 } else {
                     self.lose_link(id, Loss::FailFast, now);
@@ -120,6 +121,9 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.fate == Fate::Dead {
             return;
+        }
+        if session.out.is_empty() {
+            session.read_at = now;
         }
         let since = |at: Instant| now.saturating_duration_since(at);
         let past = |at: Instant, ms: u64| ms > 0 && since(at) >= Duration::from_millis(ms);

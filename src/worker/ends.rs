@@ -153,7 +153,7 @@ impl Worker {
             LinkRole::Pinned(owner) => self.lose_pinned(owner),
             LinkRole::Private(reader) => {
                 if let Some(session) = self.sessions.get_mut(reader) {
-                    session.private = None;
+                    session.private.take_if(|private| *private == id);
                 }
             }
             LinkRole::Shared | LinkRole::Control => {}
@@ -269,18 +269,7 @@ impl Worker {
         self.unpin(id);
         let Some(session) = self.sessions.remove(id) else { return };
         if let Some(private) = session.private {
-            let idle = self.links.get_mut(private).map(|link| {
-                link.draining = true;
-                link.paused = false;
-                link.pending.is_empty()
-            });
-            match idle {
-                Some(true) => {
-                    self.remove_link(private);
-                }
-                Some(false) => self.wake_link(private),
-                None => {}
-            }
+            self.release_private(private);
         }
         self.lanes[session.lane].sessions -= 1;
         self.release_lane(session.lane);

@@ -21,6 +21,10 @@ impl Worker {
 
     pub(super) fn greeting(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
         let Some(link) = self.links.get_mut(id) else { return Ok(()) };
+        if !link.out.is_empty() {
+            // It answers what it has not been told.
+            return Err(Loss::Surplus);
+        }
         let Some(len) = link.scan.scan(input).map_err(Loss::Unreadable)? else {
             return if input.len() > REPLY_BYTES_MAX { Err(Loss::OutOfStep) } else { Ok(()) };
         };

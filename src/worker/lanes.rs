@@ -71,10 +71,21 @@ impl Worker {
 
     /// A session waits until a lane has been greeted for the first time, or has failed to.
     pub(super) fn await_lane(&mut self, id: SessionId, lane: LaneId, now: Instant) -> Stall {
-        self.lanes[lane].waiters.push(id);
-        if self.lanes[lane].shared.is_empty() {
-            self.open_shared(lane, now);
+        match self.lanes[lane].shared.first() {
+            None => {
+                self.open_shared(lane, now);
+            }
+            Some(&link) if self.lanes[lane].waiters.is_empty() => {
+                // From now on it has something to do.
+                if let Some(link) = self.links.get_mut(link)
+                    && link.pending.is_empty()
+                {
+                    link.progress_at = now;
+                }
+            }
+            Some(_) => {}
         }
+        self.lanes[lane].waiters.push(id);
         Stall::Lane
     }
 
@@ -84,11 +95,7 @@ impl Worker {
         let link = match session.via {
             Via::Pinned(_) => return Err(Stall::Barrier),
             Via::Shared(current) => match self.links.get(current) {
-                Some(link)
-                    if link.lane == session.lane && !link.draining && link.role != LinkRole::Control =>
-                {
-                    current
-                }
+                Some(link) if link.lane == session.lane && link.may_share(id) => current,
                 _ => return Err(Stall::Barrier),
             },
             Via::Nothing => self.pick_shared(id, now),

@@ -16,6 +16,7 @@ mod greetings;
 mod input;
 mod lanes;
 mod local;
+mod private;
 mod replies;
 mod requests;
 mod transactions;

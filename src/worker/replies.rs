@@ -375,10 +375,10 @@ impl Worker {
     ) -> Result<(), Loss> {
         let to = self.stream_reader(id, stream);
         self.give(to, input, len, stream.completes, now);
-        if let Some(session) = self.sessions.get_mut(to) {
-            session.mid_frame = false;
-        }
         if stream.completes {
+            if let Some(session) = self.sessions.get_mut(to) {
+                session.mid_frame = false;
+            }
             let Some(link) = self.links.get_mut(id) else { return Ok(()) };
             let selects = match link.pending.front().map(|ticket| &ticket.expect) {
                 Some(Expect::Exec(db)) => *db,
@@ -390,38 +390,14 @@ impl Worker {
                 self.stray(id, to, db);
             }
             self.settle_session(to, 1);
-        } else if self.sessions.get(to).is_some_and(|session| session.stall == Some(Stall::Barrier)) {
-            self.ready.push(to);
+        } else if let Some(session) = self.sessions.get_mut(to) {
+            session.push_ended();
+            if session.stall == Some(Stall::Barrier) {
+                self.ready.push(to);
+            }
+            self.wake_client(to);
         }
         Ok(())
-    }
-
-    /// A very large reply takes its shared link for itself: requests of others go on
-    /// over a fresh one.
-    fn make_private(&mut self, id: LinkId, reader: SessionId) {
-        let Some(link) = self.links.get_mut(id) else { return };
-        if link.role != LinkRole::Shared {
-            return;
-        }
-        link.role = LinkRole::Private(reader);
-        self.lanes[link.lane].shared.retain(|&shared| shared != id);
-        match self.sessions.get_mut(reader) {
-            Some(session) => session.private = Some(id),
-            // Nobody reads it: it goes once the rest has been dropped.
-            None => link.draining = true,
-        }
-    }
-
-    /// A link that serves one reader is not read while that one has enough to read.
-    fn pause_if_behind(&mut self, id: LinkId, reader: SessionId) {
-        let behind = self.sessions.get(reader).is_some_and(|session| {
-            session.fate != Fate::Dead && session.out.len() > self.limits.client_output_soft_bytes
-        });
-        if let Some(link) = self.links.get_mut(id)
-            && Self::owner(link) == Some(reader)
-        {
-            link.paused = behind;
-        }
     }
 
     fn is_streaming(&self, id: LinkId) -> bool {

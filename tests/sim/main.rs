@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_methods, reason = "the virtual clock needs some instant to count from")]
 
 mod check;
+mod claims;
 mod client;
 mod data;
 mod dice;

@@ -332,6 +332,22 @@ impl World {
     /// Moves every byte that can be moved.
     fn settle(&mut self) {
         loop {
+            let moved = self.carry();
+            let unread = self.clients.iter().any(|client| !client.outbound.is_empty());
+            for number in 0..self.clients.len() {
+                self.client_reads(number, true);
+            }
+            if !moved && !unread {
+                return;
+            }
+        }
+    }
+
+    /// Moves every byte that can be moved without a client reading; false when there
+    /// was none.
+    pub(crate) fn carry(&mut self) -> bool {
+        let mut any = false;
+        loop {
             let before = (self.worker.tally(), self.pending_bytes());
             for number in 0..self.clients.len() {
                 self.client_arrives(number, true);
@@ -350,12 +366,10 @@ impl World {
             while self.poll_one() {
                 polled = true;
             }
-            for number in 0..self.clients.len() {
-                self.client_reads(number, true);
-            }
             if !polled && before == (self.worker.tally(), self.pending_bytes()) {
-                return;
+                return any;
             }
+            any = true;
         }
     }
 

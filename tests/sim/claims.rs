@@ -1,0 +1,174 @@
+//! Single claims in the same world: what chance meets too seldom, step by step.
+
+use std::time::Instant;
+
+use respgate::limits::Limits;
+use respgate::session::Fate;
+use respgate::upstream::LinkId;
+use respgate::worker::Loss;
+
+use super::frame::{bulk, command, push};
+use super::world::World;
+
+const GET: &[&str] = &["GET", "k"];
+
+fn world(limits: Limits, clients: usize) -> World {
+    let mut world = World::new(1, Instant::now(), limits, false);
+    for number in 0..clients {
+        world.open(0);
+        world.clients[number].out_cap = 1 << 20;
+        world.clients[number].excused = true;
+    }
+    world
+}
+
+impl World {
+    /// A client's bytes reach the gateway, and all that follows happens.
+    fn says(&mut self, number: usize, words: &[&str]) {
+        self.clients[number].inbound.extend(command(words));
+        self.carry();
+    }
+
+    /// What has been written to a client since it was last asked.
+    fn heard(&mut self, number: usize) -> String {
+        let bytes = std::mem::take(&mut self.clients[number].outbound);
+        // The socket has room again.
+        self.clients[number].runnable = true;
+        self.carry();
+        String::from_utf8(bytes).expect("text")
+    }
+
+    /// The backend sends these bytes on a link, at once.
+    fn backend_says(&mut self, link: LinkId, bytes: &[u8]) {
+        self.wires.get_mut(&link).expect("connected").from_backend.extend_from_slice(bytes);
+        self.carry();
+    }
+
+    /// The backend reads nothing on a link from here on.
+    fn hang(&mut self, link: LinkId) {
+        self.wires.get_mut(&link).expect("connected").hung = true;
+    }
+
+    fn newest_link(&self) -> LinkId {
+        let newest = self.wires.iter().max_by_key(|(_, wire)| wire.conn);
+        *newest.expect("a link is there").0
+    }
+}
+
+#[test]
+fn a_protocol_error_amid_a_long_message_is_told_after_it() {
+    let mut world = world(Limits::default(), 1);
+    world.says(0, &["HELLO", "3"]);
+    world.says(0, &["SUBSCRIBE", "c"]);
+    let link = world.newest_link();
+    world.heard(0);
+    let message = push(3, &[bulk(b"message"), bulk(b"c"), bulk(&[b'm'; 40_000])]);
+    world.backend_says(link, &message[..20_000]);
+    world.clients[0].inbound.extend_from_slice(b"*x\r\n");
+    world.carry();
+    world.backend_says(link, &message[20_000..]);
+    let heard = world.heard(0);
+    let error = heard.strip_prefix(std::str::from_utf8(&message).expect("text"));
+    assert_eq!(error, Some("-ERR Protocol error: invalid multibulk length\r\n"));
+    assert!(world.clients[0].ended, "it is closed after the error");
+}
+
+#[test]
+fn an_error_before_a_greeting_command_has_been_written_ends_the_link() {
+    let mut world = world(Limits::default(), 1);
+    world.clients[0].inbound.extend(command(GET));
+    world.poll_client(0);
+    let link = world.newest_link();
+    world.alarms_allowed = 1;
+    world.connect(link, true);
+    // AUTH is still in the gateway: nothing can have been answered.
+    let buffer = world.worker.link_buffer(link).expect("connecting");
+    buffer.extend_from_slice(b"+OK\r\n");
+    world.worker.link_filled(link, world.now);
+    assert_eq!(world.worker.link_wants_read(link), None);
+    world.pump();
+}
+
+#[test]
+fn a_session_that_waits_for_a_database_is_told_when_the_backend_is_gone() {
+    let limits = Limits { fail_fast_ms: 250, reconnect_max_ms: 5_000, ..Limits::default() };
+    let mut world = world(limits, 2);
+    // The first attempt fails, and from then on there is one at a time; it does not end.
+    world.clients[0].inbound.extend(command(GET));
+    world.poll_client(0);
+    world.lose(world.newest_link(), Loss::Connect("refused".into()));
+    while world.wires.is_empty() {
+        world.pass(50);
+    }
+    world.clients[1].inbound.extend(command(&["SELECT", "1"]));
+    world.clients[1].runnable = true;
+    while world.poll_one() {}
+    world.pass(400);
+    while world.poll_one() {}
+    let heard = world.clients[1].outbound.clone();
+    assert_eq!(heard, b"-ERR respgate: backend unavailable, command not sent\r\n");
+}
+
+#[test]
+fn a_client_long_idle_is_not_taken_for_one_that_does_not_read() {
+    let mut world = world(Limits { client_output_stall_timeout_ms: 3_000, ..Limits::default() }, 1);
+    world.says(0, &["CLIENT", "ID"]);
+    assert_eq!(world.heard(0), ":1\r\n");
+    world.pass(10_000);
+    // Its answer is in the gateway when the sessions are looked at.
+    world.worker.client_input(world.clients[0].session, &command(&["CLIENT", "ID"]), world.now);
+    world.pass(1_000);
+    assert_eq!(world.worker.client_fate(world.clients[0].session), Fate::Open);
+    assert_eq!(world.heard(0), "");
+    assert_eq!(world.heard(0), ":1\r\n");
+}
+
+#[test]
+fn others_do_not_wait_for_whom_a_second_large_reply_delays() {
+    let limits = Limits { large_reply_bytes: 17_000, client_output_soft_bytes: 1_000, ..Limits::default() };
+    let mut world = world(limits, 2);
+    world.says(0, &["PING"]);
+    world.says(1, &["PING"]);
+    world.heard(0);
+    world.heard(1);
+    let first = world.newest_link();
+    world.hang(first);
+    let large = bulk(&[b'v'; 40_000]);
+    world.says(0, GET);
+    world.says(1, GET);
+    // The first makes the link its own, with the other one's request behind.
+    world.backend_says(first, &large[..30_000]);
+    world.heard(0);
+    world.backend_says(first, &large[30_000..]);
+    world.heard(0);
+    world.heard(0);
+    world.says(0, &["SELECT", "1"]);
+    world.says(0, &["PING"]);
+    let second = world.newest_link();
+    assert_ne!(first, second);
+    world.heard(0);
+    world.hang(second);
+    world.clients[0].out_cap = 1_000;
+    world.says(0, GET);
+    world.backend_says(second, &large[..30_000]);
+    world.heard(1);
+    // The reply of the other one comes in two parts; whoever has not read is not its concern.
+    world.backend_says(first, b"$5\r\nhe");
+    world.backend_says(first, b"llo\r\n");
+    assert_eq!(world.heard(1), "$5\r\nhello\r\n");
+}
+
+#[test]
+fn a_link_that_a_large_reply_has_made_private_takes_no_more_from_others() {
+    let limits = Limits { large_reply_bytes: 17_000, ..Limits::default() };
+    let mut world = world(limits, 2);
+    world.says(0, &["PING"]);
+    let first = world.newest_link();
+    world.hang(first);
+    world.says(0, GET);
+    world.says(1, GET);
+    world.backend_says(first, &bulk(&[b'v'; 40_000])[..30_000]);
+    let written = world.wires[&first].to_backend.len();
+    world.says(1, GET);
+    assert_eq!(world.wires[&first].to_backend.len(), written);
+}
