@@ -14,6 +14,9 @@ use super::world::World;
 /// Virtual time within which a calm world has answered everything.
 const CALM_MS: u64 = 20_000;
 
+/// A world that moves more often than this without time passing never rests.
+const ROUNDS_MAX: usize = 2_000;
+
 /// Bounds that are met often, and waits that fit a run.
 fn limits(dice: &mut Dice) -> Limits {
     let soft = dice.pick(&[100, 3_000, 1 << 20]);
@@ -359,7 +362,7 @@ impl World {
     /// was none.
     pub(crate) fn carry(&mut self) -> bool {
         let mut any = false;
-        loop {
+        for _ in 0..ROUNDS_MAX {
             let before = (self.worker.tally(), self.pending_bytes());
             for number in 0..self.clients.len() {
                 self.client_arrives(number, true);
@@ -383,6 +386,7 @@ impl World {
             }
             any = true;
         }
+        panic!("the world goes round without time passing: {}", self.unanswered());
     }
 
     fn pending_bytes(&self) -> usize {
