@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use respgate::cli::{cert, check, demo, run};
 
-/// Many small buffers come and go; measured against the system's allocator in
-/// ARCHITECTURE.md.
+/// Many small buffers come and go on every thread, and stay on it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
