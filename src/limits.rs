@@ -98,7 +98,8 @@ limits! {
     fence_commands: u64 = 1_024,
     /// Time in use after which a shared link proves that it is still in step.
     fence_ms: u64 = 1_000,
-    /// Pinned links in total; 0 is as many as `clients_max`.
+    /// Pinned links in total, of which each worker has its share, at least one; 0 is
+    /// as many as `clients_max`.
     pinned_links_max: usize = 0,
     /// A shared link is drained and replaced at this age, within a tenth.
     link_age_max_ms: u64 = 3_600_000,

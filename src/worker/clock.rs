@@ -42,7 +42,7 @@ impl Worker {
     /// Closes the client that holds most until all together hold no more than may be.
     fn hold_buffers_down(&mut self) {
         let held = |session: &Session| session.input.len() + session.unread_bytes();
-        let share = self.limits.buffers_bytes_max / usize::try_from(self.client_id_step).unwrap_or(1).max(1);
+        let share = self.share_of(self.limits.buffers_bytes_max);
         let mut total: usize = self.sessions.iter().map(|(_, session)| held(session)).sum();
         while total > share {
             let largest = self.sessions.iter().max_by_key(|(_, session)| held(session));

@@ -161,7 +161,7 @@ impl Worker {
         }
         let most = match self.limits.pinned_links_max {
             0 => self.limits.clients_max,
-            most => most,
+            most => self.share_of(most).max(1),
         };
         if self.pinned_links >= most {
             return Err(Unplaced::TooManyPinned);

@@ -361,6 +361,11 @@ impl Worker {
         }
     }
 
+    /// This worker's part of what all workers may have together.
+    fn share_of(&self, total: usize) -> usize {
+        total / usize::try_from(self.client_id_step).unwrap_or(1).max(1)
+    }
+
     fn request_limits(&self) -> RequestLimits {
         RequestLimits { args_max: self.limits.request_args_max, bulk_bytes_max: self.limits.bulk_bytes_max }
     }

@@ -375,6 +375,10 @@ impl Worker {
             Err(Unplaced::TooManyPinned) => {
                 self.answer_error(id, TOO_MANY_PINNED);
                 input.skip(request.len);
+                if matches!(class, Class::Transaction(_)) {
+                    // What follows a WATCH or MULTI must not run without it.
+                    self.end_client(id);
+                }
                 return Flow::Done;
             }
         };

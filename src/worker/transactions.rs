@@ -50,8 +50,9 @@ impl Worker {
             }
             Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
             Err(Unplaced::TooManyPinned) => {
+                // What follows was meant to run together, or not at all.
                 self.answer_error(id, TOO_MANY_PINNED);
-                input.skip(request.len);
+                self.end_client(id);
             }
         }
         Flow::Done

@@ -1,7 +1,8 @@
 //! MULTI, EXEC, DISCARD and WATCH, whether they arrive whole or in pieces.
 
+use crate::resp::typed;
 use crate::wire::Client;
-use crate::world::{World, at_both_doors};
+use crate::world::{Setup, World, at_both_doors};
 
 #[test]
 fn a_transaction_runs_whole_in_one_write_and_step_by_step() {
@@ -44,7 +45,7 @@ fn an_empty_transaction_and_one_among_other_commands_keep_their_place() {
 fn a_transaction_cut_anywhere_between_two_writes_is_the_same() {
     at_both_doors(|door| {
         let turns = [("MULTI", "+OK"), ("INCR n", "+QUEUED"), ("INCR n", "+QUEUED"), ("EXEC", "")];
-        let bytes: Vec<u8> = turns.iter().flat_map(|(command, _)| crate::resp::typed(command)).collect();
+        let bytes: Vec<u8> = turns.iter().flat_map(|(command, _)| typed(command)).collect();
         for cut in (1..bytes.len()).step_by(5) {
             let mut client = door.client("app");
             client.talk(&[("SET n 0", "+OK")]);
@@ -192,7 +193,7 @@ fn nothing_comes_between_the_commands_of_a_transaction() {
             });
             for _ in 0..200 {
                 let turns = ["MULTI", "GET n", "PING", "GET n", "EXEC"];
-                client.write(&turns.iter().flat_map(|turn| crate::resp::typed(turn)).collect::<Vec<u8>>());
+                client.write(&turns.iter().flat_map(|turn| typed(turn)).collect::<Vec<u8>>());
                 let replies: Vec<_> = (0..5).map(|_| client.read()).collect();
                 let items = replies[4].items();
                 assert_eq!(items[0], items[2], "{replies:?}");
@@ -255,4 +256,22 @@ fn blocking_commands_do_not_block_inside_a_transaction() {
         client.pipeline(&turns);
         client.talk(&turns);
     });
+}
+
+#[test]
+fn a_transaction_for_which_there_is_no_connection_takes_its_commands_along() {
+    let world = World::with(Setup { limits: "pinned_links_max = 8", ..Setup::default() });
+    // However many workers share the eight, these leave none.
+    let mut holders: Vec<Client> = (0..16).map(|_| world.client("app")).collect();
+    let held = holders.iter_mut().filter_map(|holder| (holder.ask("WATCH k") == "+OK").then_some(())).count();
+    assert!((1..=8).contains(&held), "{held}");
+    for first in ["MULTI", "WATCH k"] {
+        let mut client = world.client("app");
+        // Not whole: its EXEC has not been written.
+        client.write(&[typed(first), typed("SET left behind")].concat());
+        let refused = client.read().to_string();
+        assert_eq!(refused, "-ERR respgate: too many pinned connections, command not sent");
+        client.expect_end();
+    }
+    world.client("ops").talk(&[("GET left", "nil")]);
 }
