@@ -172,7 +172,7 @@ impl Control {
         self.shared.address
     }
 
-    /// Whether every worker's last connection to the backend failed.
+    /// Whether some worker's last connection to the backend failed.
     #[must_use]
     pub fn is_backend_failing(&self) -> bool {
         self.shared.failing.iter().any(|failing| failing.load(Ordering::Relaxed))

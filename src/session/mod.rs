@@ -271,7 +271,7 @@ impl Session {
         self.slots.release(&mut self.out);
     }
 
-    /// The commands of a transaction not yet executed, as CLIENT INFO counts them.
+    /// What it listens to, as far as the backend has confirmed it.
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions {
         self.pinned.as_ref().map(|pinned| pinned.subscriptions).unwrap_or_default()
