@@ -23,6 +23,7 @@ mod oid;
 mod oneline;
 mod parse;
 mod refusal;
+pub mod roles;
 mod rule;
 mod user;
 mod value;

@@ -67,6 +67,10 @@ reasons! {
     RdnOrder = "rdn_order", Operator;
     /// A user has this subject in other case or with other spaces.
     CaseOnly = "case_only", Operator;
+    /// The user has no role, or none that the database has a Redis user for.
+    NoRole = "no_role", Operator;
+    /// The user would have a role if it came from another address.
+    HostScope = "host_scope", Client;
     /// Redis did not accept the credential of the client's user.
     BackendAuthFailed = "backend_auth_failed", Operator;
 }

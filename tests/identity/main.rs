@@ -6,4 +6,5 @@ mod lines;
 mod make;
 mod mapping;
 mod properties;
+mod roles;
 mod vectors;
