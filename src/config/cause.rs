@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::role_cause::{Elsewhere, RoleCause};
 use crate::identity::{LineError, Lint, MapError};
 
 /// Longer values are cut where they are shown.
@@ -22,6 +23,8 @@ pub enum Cause {
     NotText,
     #[error("unknown key")]
     UnknownKey { near: Vec<&'static str>, known: Vec<&'static str> },
+    #[error("not a key of respgate")]
+    LegacyKey { instead: &'static str },
     #[error("missing")]
     Missing { like: &'static str },
     #[error("found {found}, expected {expected}")]
@@ -124,6 +127,10 @@ pub enum Cause {
     Map(#[from] MapError),
     #[error("{0}")]
     Lint(Lint),
+    #[error(transparent)]
+    Role(#[from] RoleCause),
+    #[error("{0}")]
+    Elsewhere(Box<Elsewhere>),
 }
 
 impl Cause {
@@ -134,6 +141,7 @@ impl Cause {
             Self::Syntax { .. } => "syntax",
             Self::NotText => "not_text",
             Self::UnknownKey { .. } => "unknown_key",
+            Self::LegacyKey { .. } => "legacy_key",
             Self::Missing { .. } => "missing_key",
             Self::WrongKind { .. } => "wrong_kind",
             Self::NotNatural => "not_natural",
@@ -183,6 +191,8 @@ impl Cause {
             Self::Map(MapError::DuplicateUser { .. }) => "duplicate_user",
             Self::Map(MapError::NoLine { .. }) => "no_subject_line",
             Self::Lint(lint) => lint.advice.as_str(),
+            Self::Role(cause) => cause.id(),
+            Self::Elsewhere(elsewhere) => elsewhere.cause.id(),
         }
     }
 
@@ -193,6 +203,9 @@ impl Cause {
             Self::Syntax { .. } => "nothing else was checked: correct this first".to_owned(),
             Self::UnknownKey { near, known } if near.is_empty() => format!("known here: {}", known.join(", ")),
             Self::UnknownKey { near, .. } => format!("did you mean {}?", near.join(" or ")),
+            Self::LegacyKey { instead } => format!("use {instead}"),
+            Self::Role(cause) => return cause.way_out(),
+            Self::Elsewhere(elsewhere) => return elsewhere.cause.way_out(),
             Self::Missing { like } => format!("for example: {like}"),
             Self::NotNatural => "write 0 or more, without a sign, a fraction or a unit".to_owned(),
             Self::BadSocketAddress { .. } => "for example: \"0.0.0.0:6380\" or \"[::]:6380\"".to_owned(),

@@ -12,7 +12,7 @@ use super::file::{File, ListenerFile};
 use super::material::{self, Files};
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
-use super::{Surroundings, certificates, users};
+use super::{Surroundings, certificates, roles, users};
 use crate::io::{Address, Admin, Audit, Database, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
@@ -28,20 +28,24 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let content = notes.ok(&whole, material::read(path))?;
     let text = notes.ok(&whole, std::str::from_utf8(&content.bytes).map_err(|_error| Cause::NotText))?;
     let source = Source::parse(text, notes)?;
-    let file = File::read(&source, notes);
+    let mut file = File::read(&source, notes);
 
     let mut files = Files::beside(path, file.allow_readable_secrets);
     let listener = file.listener.as_ref().map(|it| listener(it, &mut files, surroundings.now, notes));
     let database = file.database_address.as_ref().map(|it| notes.ok(&it.at, backend(&it.value, &files)));
     let users = file.users.as_ref().map(|it| users::user_map(it, &mut files, surroundings, notes));
+    let written = std::mem::take(&mut file.database_roles);
+    let database_roles = roles::database_roles(&written, &mut files, surroundings, notes);
+    let roles = roles::role_map(&mut file, &mut files, &written, notes);
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
     let log = log(&file, notes);
     let audit = file.audit_file.as_ref().map(|it| notes.ok(&it.at, audit_file(&files.resolve(&it.value))));
     let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
     Some(Settings {
         listener: listener??,
-        database: Database { address: database?? },
+        database: Database { address: database??, roles: database_roles },
         users: users??,
+        roles: roles?,
         limits: file.limits,
         admin: admin.map_or(Some(None), |admin| admin.map(Some))?,
         log: log?,

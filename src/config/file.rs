@@ -3,6 +3,7 @@
 
 use super::limits;
 use super::problem::{At, Notes};
+use super::roles::{self, Placed};
 use super::source::{Section, Source, Written};
 use crate::io::LogFormat;
 use crate::io::tls::{ClientEku, TlsVersion};
@@ -14,6 +15,9 @@ pub(super) struct File {
     pub(super) workers: Option<Written<u64>>,
     pub(super) listener: Option<ListenerFile>,
     pub(super) database_address: Option<Written<String>>,
+    pub(super) database_roles: Vec<DatabaseRoleFile>,
+    pub(super) role_rules: Vec<Placed>,
+    pub(super) role_mapping_file: Option<Written<String>>,
     pub(super) users: Option<Vec<UserFile>>,
     pub(super) admin_address: Option<Written<String>>,
     pub(super) log_format: LogFormat,
@@ -39,10 +43,20 @@ pub(super) struct UserFile {
     pub(super) name: Option<Written<String>>,
     pub(super) lines: Vec<Written<String>>,
     pub(super) ignore_case: bool,
+    pub(super) roles: Vec<Written<String>>,
     pub(super) redis_user: Option<Written<String>>,
     /// Every key for a password that is there; without a text if that was not a string.
     pub(super) passwords: Vec<(Password, At, Option<String>)>,
     pub(super) commands: Option<CommandsFile>,
+}
+
+/// One of `[database] roles`
+pub(super) struct DatabaseRoleFile {
+    pub(super) at: At,
+    pub(super) role: Option<Written<String>>,
+    pub(super) redis_user: Option<Written<String>>,
+    /// As [`UserFile::passwords`].
+    pub(super) passwords: Vec<(Password, At, Option<String>)>,
 }
 
 /// Where a password is to be found.
@@ -74,6 +88,10 @@ impl File {
         let listener = listener.and_then(|entry| entry.section(notes)).map(|it| listener_file(it, notes));
         let database = root.need("database", "[database] with address = \"127.0.0.1:6379\"", notes);
         let database = database.and_then(|entry| entry.section(notes));
+        let (database_address, database_roles) =
+            database.map(|section| database_file(section, notes)).unwrap_or_default();
+        let role_rules = roles::read(&mut root, notes);
+        let role_mapping_file = root.take("role_mapping_file").and_then(|entry| entry.text(notes));
         let users = root.take("user").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
         let admin = root.take("admin").and_then(|entry| entry.section(notes));
         let log = root.take("log").and_then(|entry| entry.section(notes));
@@ -84,8 +102,10 @@ impl File {
             allow_readable_secrets: allow.is_some_and(|flag| flag.value),
             workers,
             listener,
-            database_address: database
-                .and_then(|it| only(it, "address", "address = \"127.0.0.1:6379\"", notes)),
+            database_address,
+            database_roles,
+            role_rules,
+            role_mapping_file,
             users: users.map(|users| users.into_iter().map(|it| user_file(it, notes)).collect()),
             admin_address: admin.and_then(|it| only(it, "address", "address = \"127.0.0.1:9121\"", notes)),
             log_format,
@@ -108,6 +128,43 @@ fn only(
     let text = section.need(key, like, notes).and_then(|entry| entry.text(notes));
     section.finish(notes);
     text
+}
+
+fn database_file(
+    mut section: Section<'_>,
+    notes: &mut Notes,
+) -> (Option<Written<String>>, Vec<DatabaseRoleFile>) {
+    let address = section.need("address", "address = \"127.0.0.1:6379\"", notes);
+    let address = address.and_then(|entry| entry.text(notes));
+    let roles = section.take("roles").and_then(|entry| entry.sections(notes)).unwrap_or_default();
+    section.finish(notes);
+    (address, roles.into_iter().map(|section| database_role_file(section, notes)).collect())
+}
+
+fn database_role_file(mut section: Section<'_>, notes: &mut Notes) -> DatabaseRoleFile {
+    let at = section.at().clone();
+    let role = section.need("role", "role = \"reader\"", notes).and_then(|entry| entry.text(notes));
+    let redis_user = section.need("redis_user", "redis_user = \"reader\"", notes);
+    let redis_user = redis_user.and_then(|entry| entry.text(notes));
+    let passwords = passwords(&mut section, notes);
+    section.finish(notes);
+    DatabaseRoleFile { at, role, redis_user, passwords }
+}
+
+/// Every key for a password that is there.
+fn passwords(section: &mut Section<'_>, notes: &mut Notes) -> Vec<(Password, At, Option<String>)> {
+    let sources = [
+        ("redis_password_file", Password::File),
+        ("redis_password_env", Password::Variable),
+        ("redis_password", Password::Inline),
+    ];
+    let mut passwords = Vec::new();
+    for (key, source) in sources {
+        let Some(entry) = section.take(key) else { continue };
+        let at = entry.at.clone();
+        passwords.push((source, at, entry.text(notes).map(|text| text.value)));
+    }
+    passwords
 }
 
 fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
@@ -143,26 +200,17 @@ fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
     let lines = section.need("certificate_subject_line", like, notes);
     let lines = lines.and_then(|entry| entry.filled_texts(notes)).unwrap_or_default();
     let ignore_case = section.take("ignore_case").and_then(|entry| entry.flag(notes));
+    let roles = section.take("roles").and_then(|entry| entry.texts(notes)).unwrap_or_default();
     let redis_user = section.need("redis_user", "redis_user = \"app\"", notes);
     let redis_user = redis_user.and_then(|entry| entry.text(notes));
-    let sources = [
-        ("redis_password_file", Password::File),
-        ("redis_password_env", Password::Variable),
-        ("redis_password", Password::Inline),
-    ];
-    let mut passwords = Vec::new();
-    for (key, source) in sources {
-        let Some(entry) = section.take(key) else { continue };
-        let at = entry.at.clone();
-        passwords.push((source, at, entry.text(notes).map(|text| text.value)));
-    }
+    let passwords = passwords(&mut section, notes);
     let commands = section.take("commands").and_then(|entry| {
         let (at, is_list) = (entry.at.clone(), entry.is_list());
         entry.texts(notes).map(|names| CommandsFile { at, names, is_list })
     });
     section.finish(notes);
     let ignore_case = ignore_case.is_some_and(|flag| flag.value);
-    UserFile { at, name, lines, ignore_case, redis_user, passwords, commands }
+    UserFile { at, name, lines, ignore_case, roles, redis_user, passwords, commands }
 }
 
 fn log_file(mut section: Section<'_>, notes: &mut Notes) -> (LogFormat, Option<Written<String>>) {

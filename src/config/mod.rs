@@ -15,9 +15,13 @@ mod cause;
 mod certificates;
 mod check;
 mod file;
+mod legacy;
 mod limits;
 mod material;
 mod problem;
+mod role_cause;
+mod roles;
+mod rules;
 mod source;
 mod users;
 
@@ -28,6 +32,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::io::Settings;
 pub use cause::Cause;
 pub use problem::{At, Problem, Problems, Severity};
+pub use role_cause::{Elsewhere, RoleCause};
 
 /// A configuration that can run.
 #[derive(Debug)]

@@ -12,7 +12,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::cause::Cause;
+use super::legacy;
 use super::problem::{At, Notes};
+use crate::identity::roles::Scalar;
 
 /// Syntax errors that are worth reading; the rest follow from the first ones.
 const SYNTAX_ERRORS_MAX: usize = 8;
@@ -99,6 +101,16 @@ impl<'a> Section<'a> {
         self.left.remove(key)
     }
 
+    /// Whether a key is there and has not been taken.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.left.contains_key(key)
+    }
+
+    /// All that is left, of a section whose keys are names.
+    pub(super) fn entries(self) -> Vec<(String, Entry<'a>)> {
+        self.left.into_iter().map(|(key, entry)| (key.to_owned(), entry)).collect()
+    }
+
     /// Takes a key that must be there.
     pub(super) fn need(
         &mut self,
@@ -117,6 +129,11 @@ impl<'a> Section<'a> {
     /// Notes every key that nobody took.
     pub(super) fn finish(self, notes: &mut Notes) {
         for (key, entry) in self.left {
+            let legacy = entry.legacy(key);
+            if !legacy.is_empty() {
+                legacy.into_iter().for_each(|(at, instead)| notes.error(&at, Cause::LegacyKey { instead }));
+                continue;
+            }
             notes.error(
                 &entry.at,
                 Cause::UnknownKey { near: near(key, &self.known), known: self.known.clone() },
@@ -151,6 +168,61 @@ impl<'a> Entry<'a> {
             return None;
         }
         self.texts(notes)
+    }
+
+    /// Each item of a list, or the value itself.
+    pub(super) fn items(self) -> Vec<Self> {
+        match self.value {
+            DeValue::Array(items) => items.iter().enumerate().map(|(i, item)| self.item(i, item)).collect(),
+            _ => vec![self],
+        }
+    }
+
+    /// Whether the value is a section.
+    pub(super) fn is_section(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
+    /// Whether the value is a list without items.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.value, DeValue::Array(items) if items.is_empty())
+    }
+
+    /// A text or a whole number, as a rule compares with.
+    pub(super) fn scalar(self, notes: &mut Notes) -> Option<Written<Scalar>> {
+        let value = match self.value {
+            DeValue::String(text) => Some(Scalar::Text(text.to_string())),
+            DeValue::Integer(digits) => {
+                i64::from_str_radix(digits.as_str(), digits.radix()).ok().map(Scalar::Number)
+            }
+            _ => None,
+        };
+        match value {
+            Some(value) => Some(Written { value, at: self.at }),
+            None => self.wrong("a string, a whole number or { absent = true }", notes),
+        }
+    }
+
+    /// The keys of other products in it, and what stands for each here.
+    fn legacy(&self, path: &str) -> Vec<(At, &'static str)> {
+        const DEPTH_MAX: usize = 8;
+        let mut found = Vec::new();
+        let mut sections = vec![(self.at.clone(), path.to_owned(), self.value, 0)];
+        while let Some((at, path, value, depth)) = sections.pop() {
+            match (legacy::instead(&path), value) {
+                (Some(instead), _) => found.push((at, instead)),
+                (None, DeValue::Table(table)) if depth < DEPTH_MAX => {
+                    sections.extend(table.iter().map(|(key, value)| {
+                        let name = &**key.get_ref();
+                        let line = Some(self.lines.line(key.span().start));
+                        let at = At { key: child(&at.key, name), line };
+                        (at, format!("{path}.{name}"), value.get_ref(), depth + 1)
+                    }));
+                }
+                (None, _) => {}
+            }
+        }
+        found
     }
 
     /// Whether the value is a list.

@@ -9,6 +9,7 @@ use super::cause::Cause;
 use super::file::{CommandsFile, Password, UserFile};
 use super::material::Files;
 use super::problem::{At, Notes};
+use super::source::Written;
 use crate::command::Profile;
 use crate::identity::{Credential, MapError, SubjectLine, User, UserMap};
 use crate::secret::Secret;
@@ -68,11 +69,8 @@ fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, n
         notes.ok(&name.at, is_name(&name.value).then_some(&name.value).ok_or_else(cause))
     });
     let lines = lines(written, notes);
-    let redis_user = written.redis_user.as_ref().and_then(|user| {
-        let cause = || Cause::BadRedisUser { found: user.value.clone() };
-        notes.ok(&user.at, is_redis_user(&user.value).then_some(&user.value).ok_or_else(cause))
-    });
-    let password = password(written, files, surroundings, notes);
+    let redis_user = written.redis_user.as_ref().and_then(|user| redis_user(user, notes));
+    let password = password(&written.passwords, &written.at, files, surroundings, notes);
     let commands = written.commands.as_ref().map_or(Some(Profile::Default), |it| profile(it, notes));
 
     let has_lines = !lines.is_empty() && lines.len() == written.lines.len();
@@ -81,7 +79,7 @@ fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, n
     let (places, lines) = lines.into_iter().unzip();
     let name_at = written.name.as_ref().map_or(&written.at, |name| &name.at).clone();
     let credential = Credential {
-        redis_user: redis_user.cloned().unwrap_or_default(),
+        redis_user: redis_user.unwrap_or_default(),
         password: password.unwrap_or_else(|| Secret::new(Vec::new())),
     };
     One {
@@ -98,9 +96,15 @@ fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, n
 }
 
 /// Short, and without characters that logs, metrics or shells treat specially.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_.:@/-".contains(c);
     (1..=128).contains(&name.len()) && name.chars().all(fits)
+}
+
+/// The name of an ACL user, if it is one.
+pub(super) fn redis_user(written: &Written<String>, notes: &mut Notes) -> Option<String> {
+    let cause = || Cause::BadRedisUser { found: written.value.clone() };
+    notes.ok(&written.at, is_redis_user(&written.value).then(|| written.value.clone()).ok_or_else(cause))
 }
 
 /// Redis refuses spaces and NUL in the names of ACL users.
@@ -118,17 +122,19 @@ fn lines(written: &UserFile, notes: &mut Notes) -> Vec<(At, SubjectLine)> {
     lines.collect()
 }
 
-fn password(
-    written: &UserFile,
+/// The password from the one place that is written; `missing_at` is told if there is none.
+pub(super) fn password(
+    written: &[(Password, At, Option<String>)],
+    missing_at: &At,
     files: &mut Files,
     surroundings: &Surroundings<'_>,
     notes: &mut Notes,
 ) -> Option<Secret> {
-    let Some((source, at, text)) = written.passwords.first() else {
-        notes.error(&written.at, Cause::NoPassword);
+    let Some((source, at, text)) = written.first() else {
+        notes.error(missing_at, Cause::NoPassword);
         return None;
     };
-    for (_, second, _) in &written.passwords[1..] {
+    for (_, second, _) in &written[1..] {
         notes.error(second, Cause::SecondPassword);
     }
     let text = text.as_ref()?;

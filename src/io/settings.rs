@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::tls::TlsSettings;
 use crate::identity::UserMap;
+use crate::identity::roles::{DatabaseRoles, RoleMap};
 use crate::limits::Limits;
 
 /// The most workers that may be configured.
@@ -20,6 +21,8 @@ pub struct Settings {
     pub database: Database,
     /// Who may come in.
     pub users: UserMap,
+    /// Which roles they have.
+    pub roles: RoleMap,
     /// Every bound and every wait.
     pub limits: Limits,
     /// Metrics and health, if they are served.
@@ -46,6 +49,8 @@ pub struct Listener {
 pub struct Database {
     /// Where it listens.
     pub address: Address,
+    /// Who the gateway is to it on behalf of those without a Redis user of their own.
+    pub roles: DatabaseRoles,
 }
 
 /// Where a backend listens.

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use respgate::command::Profile;
 use respgate::config::{Loaded, load};
+use respgate::identity::roles::RoleMap;
 use respgate::io::tls::{ClientEku, TlsVersion};
 use respgate::io::{Address, Admin, Audit, Log, LogFormat, Settings, needs_restart};
 use respgate::limits::Limits;
@@ -21,11 +22,13 @@ fn password(loaded: &Loaded) -> &[u8] {
 
 /// Every setting but certificates, for comparison.
 fn outline(loaded: &Loaded) -> String {
-    let Settings { listener, database, users, limits, admin, log, audit, workers } = &loaded.settings;
+    let Settings { listener, database, users, roles, limits, admin, log, audit, workers } = &loaded.settings;
     let warnings = &loaded.warnings;
     let tls = (listener.tls.min_version, listener.tls.client_eku);
     let (users, warnings) = (users.users(), &warnings.list);
-    format!("{tls:?} {database:?} {users:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {warnings:?}")
+    format!(
+        "{tls:?} {database:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {warnings:?}"
+    )
 }
 
 /// The example with every commented setting in force.
@@ -66,11 +69,18 @@ fn the_example_equals_the_defaults_with_and_without_its_commented_settings() {
     let example = world.load(EXAMPLE).unwrap();
     assert_eq!(outline(&example), outline(&smallest));
 
+    world.write("roles.toml", "");
     let all = world.load(&uncommented()).unwrap();
+    // A mapping and a rule are examples, and lead to no Redis user.
+    let ids: Vec<_> = all.warnings.list.iter().map(|problem| problem.cause.id()).collect();
+    assert_eq!(ids, ["mapping_of_nobody", "role_without_redis_user", "role_without_redis_user"]);
+    let places: Vec<_> = all.settings.roles.rules().iter().map(|rule| &*rule.place).collect();
+    assert_eq!(places, ["roles_mapping.reader", "role_rule[0]"]);
     assert_eq!(all.settings.admin, Some(Admin { address: "127.0.0.1:9121".parse().unwrap() }));
     assert_eq!(all.settings.audit.file, Some(world.path("audit.log")));
-    let settings = Settings { admin: None, audit: Audit { file: None }, ..all.settings };
-    let optional = Loaded { settings, warnings: all.warnings };
+    let (admin, audit, roles) = (None, Audit { file: None }, RoleMap::default());
+    let settings = Settings { admin, audit, roles, ..all.settings };
+    let optional = Loaded { settings, warnings: smallest.warnings.clone() };
     assert_eq!(outline(&optional), outline(&smallest));
 }
 
@@ -78,7 +88,10 @@ fn the_example_equals_the_defaults_with_and_without_its_commented_settings() {
 fn the_example_has_every_key() {
     let example: toml::Table = uncommented().parse().unwrap();
     let keys = |section: &str| -> Vec<String> {
-        let table = match &example[section] {
+        let found = section.split('.').fold(None, |table: Option<&toml::Value>, key| {
+            Some(table.map_or_else(|| &example[key], |table| &table[key]))
+        });
+        let table = match found.unwrap() {
             toml::Value::Array(items) => items[0].as_table(),
             other => other.as_table(),
         };
@@ -96,9 +109,13 @@ fn the_example_has_every_key() {
 
     // An unknown key lists all known ones when none is like it.
     let world = World::new();
-    for section in ["listener", "database", "user", "admin", "log", "audit"] {
+    for section in
+        ["listener", "database", "user", "role_rule", "roles_mapping.reader", "admin", "log", "audit"]
+    {
         let mut spoiled = example.clone();
-        let table = match spoiled.get_mut(section).unwrap() {
+        let mut path = section.split('.');
+        let outer = spoiled.get_mut(path.next().unwrap()).unwrap();
+        let table = match path.fold(outer, |table, key| &mut table[key]) {
             toml::Value::Array(items) => items[0].as_table_mut(),
             other => other.as_table_mut(),
         };

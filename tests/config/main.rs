@@ -6,5 +6,7 @@
 mod defaults;
 mod golden;
 mod pki;
+mod role_problems;
+mod roles;
 mod tls;
 mod world;

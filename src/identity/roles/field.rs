@@ -160,6 +160,12 @@ impl Test {
         Ok(Self { field, values })
     }
 
+    /// Whether it compares the text of a whole subject with a regular expression.
+    #[must_use]
+    pub fn has_subject_regex(&self) -> bool {
+        self.values.iter().any(|value| matches!(value, Value::Dn(pattern) if pattern.is_regex()))
+    }
+
     /// The regular expressions in it.
     pub(super) fn regexes(&self) -> usize {
         let is_regex = |value: &&Value| match value {
