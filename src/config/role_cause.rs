@@ -85,7 +85,7 @@ impl RoleCause {
                 "anchored on both ends; a pattern such as *,OU=ops,O=Acme is compared part by part"
             }
             Self::NoRedisUser { .. } => {
-                "it decides nothing: add it, for example { role = \"..\", redis_user = \"..\", redis_password_file = \"..\" }"
+                "add { role = \"..\", redis_user = \"..\", redis_password_file = \"..\" } there"
             }
             Self::NeverGranted { .. } => "give it to a [[user]], or by [roles_mapping.NAME] or [[role_rule]]",
             _ => return None,
