@@ -1,38 +1,27 @@
 //! One task a client: the handshake, the permit, then bytes both ways.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::backend::read_into;
 use super::census::UserPlace;
 use super::control::{Live, Shared};
 use super::hub::Hub;
 use super::listen::Accepted;
+use super::transfer::{End, transfer};
 use super::{linger, tls};
 use crate::fault::Reference;
 use crate::identity::{Certificate, Permit, Reason, Refusal};
 use crate::observe::audit::{Lost, Outcome, Record};
 use crate::resp::write;
-use crate::session::{Fate, SessionId};
-
-/// How a client's transfer ended.
-enum End {
-    /// Everything has been written: close politely.
-    Polite,
-    /// The client is gone, or is to be closed at once.
-    Abrupt,
-}
+use crate::session::SessionId;
 
 /// The machine forgets the client however its task ends, a panic included.
 struct Opened {
@@ -174,8 +163,7 @@ async fn run(
     let addresses = (peer.to_string(), local.to_string());
     let id = hub.with(|machine, now| machine.client_opened(permit, addresses, now));
     let opened = Opened { hub: Rc::clone(hub), id };
-    let mut unflushed = false;
-    let end = poll_fn(|cx| transfer(hub, id, &mut tls, &mut unflushed, cx)).await;
+    let end = transfer(hub, id, &mut tls).await;
     // Its pinned link closes before its own socket does.
     drop(opened);
     tokio::task::yield_now().await;
@@ -183,117 +171,6 @@ async fn run(
         let live = shared.live.load_full();
         linger::close(tls, &live.settings.limits).await;
     }
-}
-
-/// Moves bytes both ways until neither can be moved.
-fn transfer(
-    hub: &Rc<Hub>,
-    id: SessionId,
-    tls: &mut TlsStream<TcpStream>,
-    unflushed: &mut bool,
-    cx: &mut Context<'_>,
-) -> Poll<End> {
-    hub.client_waits(id, cx);
-    loop {
-        let Ok(wrote) = write_out(hub, id, tls, unflushed, cx) else { return Poll::Ready(End::Abrupt) };
-        match hub.peek(|machine| machine.client_fate(id)) {
-            Fate::Dead => return Poll::Ready(End::Abrupt),
-            Fate::Ending if wrote.is_pending() && !*unflushed => {
-                let done = hub.peek(|machine| machine.client_output(id).is_none_or(|out| out.is_empty()));
-                if done {
-                    return Poll::Ready(End::Polite);
-                }
-            }
-            Fate::Ending | Fate::Open => {}
-        }
-        let read = if hub.peek(|machine| machine.client_wants_read(id)) {
-            match read_in(hub, id, tls, cx) {
-                Ok(read) => read,
-                Err(_) => return Poll::Ready(End::Abrupt),
-            }
-        } else {
-            Poll::Pending
-        };
-        if wrote.is_pending() && read.is_pending() {
-            return Poll::Pending;
-        }
-    }
-}
-
-/// Writes what there is. Pending when there is nothing, or the socket is full.
-fn write_out(
-    hub: &Rc<Hub>,
-    id: SessionId,
-    tls: &mut TlsStream<TcpStream>,
-    unflushed: &mut bool,
-    cx: &mut Context<'_>,
-) -> io::Result<Poll<()>> {
-    let mut any = false;
-    loop {
-        let written = hub.peek(|machine| match machine.client_output(id) {
-            Some(out) if !out.is_empty() => Pin::new(&mut *tls).poll_write(cx, out.front()),
-            _ => Poll::Pending,
-        });
-        match written {
-            Poll::Pending => break,
-            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-            Poll::Ready(Ok(count)) => {
-                any = true;
-                *unflushed = true;
-                hub.with(|machine, now| machine.client_wrote(id, count, now));
-            }
-            Poll::Ready(Err(error)) => return Err(error),
-        }
-    }
-    if *unflushed {
-        match Pin::new(tls).poll_flush(cx) {
-            Poll::Ready(result) => {
-                result?;
-                *unflushed = false;
-            }
-            Poll::Pending => {}
-        }
-    }
-    Ok(if any { Poll::Ready(()) } else { Poll::Pending })
-}
-
-fn read_in(
-    hub: &Rc<Hub>,
-    id: SessionId,
-    tls: &mut TlsStream<TcpStream>,
-    cx: &mut Context<'_>,
-) -> io::Result<Poll<()>> {
-    let large = hub.peek(|machine| {
-        let buffer = machine.client_buffer(id)?;
-        Some(read_into(tls, buffer, cx))
-    });
-    let count = match large {
-        Some(Poll::Pending) => return Ok(Poll::Pending),
-        Some(Poll::Ready(count)) => {
-            let count = count?;
-            if count > 0 {
-                hub.with(|machine, now| machine.client_filled(id, count, now));
-            }
-            count
-        }
-        None => {
-            let mut scratch = hub.scratch.borrow_mut();
-            let mut buffer = ReadBuf::new(&mut scratch);
-            match Pin::new(tls).poll_read(cx, &mut buffer) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(result) => result?,
-            }
-            let bytes = buffer.filled();
-            if !bytes.is_empty() {
-                hub.with(|machine, now| machine.client_input(id, bytes, now));
-            }
-            bytes.len()
-        }
-    };
-    if count == 0 {
-        hub.with(|machine, now| machine.client_eof(id, now));
-    }
-    Ok(Poll::Ready(()))
 }
 
 impl Shared {

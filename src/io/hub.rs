@@ -1,5 +1,5 @@
 //! One thread's machine and the wakers of the tasks that serve it. Whoever calls
-//! the machine does so through [`Hub::with`], which then carries out its steps.
+//! the machine does so through [`Hub::with`] or [`Hub::at`], which then carries out its steps.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -78,10 +78,16 @@ impl Hub {
 
     /// Calls the machine with the present time and carries out what it asks for.
     pub(super) fn with<T>(self: &Rc<Self>, call: impl FnOnce(&mut Worker, Instant) -> T) -> T {
+        let now = clock::now();
+        self.at(|machine| call(machine, now))
+    }
+
+    /// As [`Hub::with`], for callers that know the time: a task reads the clock once a turn.
+    pub(super) fn at<T>(self: &Rc<Self>, call: impl FnOnce(&mut Worker) -> T) -> T {
         let mut steps = self.steps.take();
         let result = {
             let mut machine = self.machine.borrow_mut();
-            let result = call(&mut machine, clock::now());
+            let result = call(&mut machine);
             machine.steps(&mut steps);
             result
         };

@@ -19,6 +19,7 @@ mod settings;
 mod tally;
 mod thread;
 pub mod tls;
+mod transfer;
 
 pub use control::{Control, Handles, StartError, start};
 pub use settings::{
