@@ -3,6 +3,8 @@
 
 use super::limits;
 use super::problem::{At, Notes};
+use super::secret_cause::SecretCause;
+use super::secrets::{SecretFile, keys, secret};
 use super::source::{Section, Source, Written};
 use crate::io::LogFormat;
 use crate::io::tls::{ClientEku, TlsVersion};
@@ -11,6 +13,8 @@ use crate::limits::Limits;
 /// The whole file. A section that is missing or unreadable has been noted.
 pub(super) struct File {
     pub(super) allow_readable_secrets: bool,
+    pub(super) strict: bool,
+    pub(super) keystore: Option<Written<String>>,
     pub(super) workers: Option<Written<u64>>,
     pub(super) listener: Option<ListenerFile>,
     pub(super) database_address: Option<Written<String>>,
@@ -27,6 +31,10 @@ pub(super) struct ListenerFile {
     pub(super) address: Option<Written<String>>,
     pub(super) certificate: Option<Written<String>>,
     pub(super) key: Option<Written<String>>,
+    pub(super) key_password: SecretFile,
+    /// A PKCS#12 file in the place of `certificate` and `key`.
+    pub(super) keystore: Option<Written<String>>,
+    pub(super) keystore_password: SecretFile,
     pub(super) client_ca_at: At,
     pub(super) client_ca: Vec<Written<String>>,
     pub(super) min_version: TlsVersion,
@@ -40,20 +48,8 @@ pub(super) struct UserFile {
     pub(super) lines: Vec<Written<String>>,
     pub(super) ignore_case: bool,
     pub(super) redis_user: Option<Written<String>>,
-    /// Every key for a password that is there; without a text if that was not a string.
-    pub(super) passwords: Vec<(Password, At, Option<String>)>,
+    pub(super) password: SecretFile,
     pub(super) commands: Option<CommandsFile>,
-}
-
-/// Where a password is to be found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Password {
-    /// `redis_password_file`
-    File,
-    /// `redis_password_env`
-    Variable,
-    /// `redis_password`
-    Inline,
 }
 
 /// `commands`: a word or a list of names.
@@ -68,6 +64,8 @@ impl File {
     pub(super) fn read(source: &Source<'_>, notes: &mut Notes) -> Self {
         let mut root = source.root();
         let allow = root.take("allow_readable_secrets").and_then(|entry| entry.flag(notes));
+        let strict = root.take("strict").and_then(|entry| entry.flag(notes));
+        let keystore = root.take("keystore").and_then(|entry| entry.text(notes));
         let workers = root.take("workers").and_then(|entry| entry.number(notes));
         let listener =
             root.need("listener", "[listener] with address, certificate, key and client_ca", notes);
@@ -82,6 +80,8 @@ impl File {
         let limits = root.take("limits").and_then(|entry| entry.section(notes));
         let file = Self {
             allow_readable_secrets: allow.is_some_and(|flag| flag.value),
+            strict: strict.is_some_and(|flag| flag.value),
+            keystore,
             workers,
             listener,
             database_address: database
@@ -112,8 +112,9 @@ fn only(
 
 fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
     let address = section.need("address", "address = \"0.0.0.0:6380\"", notes);
-    let certificate = section.need("certificate", "certificate = \"server.crt\"", notes);
-    let key = section.need("key", "key = \"server.key\"", notes);
+    let [certificate, key, keystore] = server_files(&mut section, notes);
+    let key_password = secret(&mut section, keys!("key_password"), notes);
+    let keystore_password = secret(&mut section, keys!("keystore_password"), notes);
     let client_ca = section.need("client_ca", "client_ca = \"ca.crt\"", notes);
     let client_ca_at = client_ca.as_ref().map_or_else(|| section.at().clone(), |entry| entry.at.clone());
     let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
@@ -123,13 +124,32 @@ fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
     section.finish(notes);
     ListenerFile {
         address: address.and_then(|entry| entry.text(notes)),
-        certificate: certificate.and_then(|entry| entry.text(notes)),
-        key: key.and_then(|entry| entry.text(notes)),
+        certificate,
+        key,
+        key_password,
+        keystore,
+        keystore_password,
         client_ca_at,
         client_ca: client_ca.and_then(|entry| entry.filled_texts(notes)).unwrap_or_default(),
         min_version: min_version.unwrap_or_default(),
         client_eku: client_eku.unwrap_or_default(),
     }
+}
+
+/// `certificate` and `key`, or `keystore` in their place.
+fn server_files(section: &mut Section<'_>, notes: &mut Notes) -> [Option<Written<String>>; 3] {
+    let keystore = section.take("keystore");
+    let files = [("certificate", "certificate = \"server.crt\""), ("key", "key = \"server.key\"")];
+    let [certificate, key] = files.map(|(name, like)| match &keystore {
+        None => section.need(name, like, notes).and_then(|entry| entry.text(notes)),
+        Some(_) => {
+            if let Some(entry) = section.take(name) {
+                notes.error(&entry.at, SecretCause::BesideKeystore.into());
+            }
+            None
+        }
+    });
+    [certificate, key, keystore.and_then(|entry| entry.text(notes))]
 }
 
 fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
@@ -145,24 +165,14 @@ fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
     let ignore_case = section.take("ignore_case").and_then(|entry| entry.flag(notes));
     let redis_user = section.need("redis_user", "redis_user = \"app\"", notes);
     let redis_user = redis_user.and_then(|entry| entry.text(notes));
-    let sources = [
-        ("redis_password_file", Password::File),
-        ("redis_password_env", Password::Variable),
-        ("redis_password", Password::Inline),
-    ];
-    let mut passwords = Vec::new();
-    for (key, source) in sources {
-        let Some(entry) = section.take(key) else { continue };
-        let at = entry.at.clone();
-        passwords.push((source, at, entry.text(notes).map(|text| text.value)));
-    }
+    let password = secret(&mut section, keys!("redis_password"), notes);
     let commands = section.take("commands").and_then(|entry| {
         let (at, is_list) = (entry.at.clone(), entry.is_list());
         entry.texts(notes).map(|names| CommandsFile { at, names, is_list })
     });
     section.finish(notes);
     let ignore_case = ignore_case.is_some_and(|flag| flag.value);
-    UserFile { at, name, lines, ignore_case, redis_user, passwords, commands }
+    UserFile { at, name, lines, ignore_case, redis_user, password, commands }
 }
 
 fn log_file(mut section: Section<'_>, notes: &mut Notes) -> (LogFormat, Option<Written<String>>) {

@@ -15,9 +15,16 @@ mod cause;
 mod certificates;
 mod check;
 mod file;
+mod keys;
+pub mod keystore;
 mod limits;
 mod material;
+mod modes;
+#[cfg_attr(not(feature = "pkcs12"), path = "pkcs12_absent.rs")]
+mod pkcs12;
 mod problem;
+mod secret_cause;
+mod secrets;
 mod source;
 mod users;
 
@@ -28,6 +35,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::io::Settings;
 pub use cause::Cause;
 pub use problem::{At, Problem, Problems, Severity};
+pub use secret_cause::SecretCause;
+pub use secrets::Keys;
+
+/// Names the file with the keystore's password in it.
+pub const KEYSTORE_PASSWORD_FILE_VARIABLE: &str = "RESPGATE_KEYSTORE_PASSWORD_FILE";
+/// Is the keystore's password.
+pub const KEYSTORE_PASSWORD_VARIABLE: &str = "RESPGATE_KEYSTORE_PASSWORD";
 
 /// A configuration that can run.
 #[derive(Debug)]

@@ -5,6 +5,8 @@
 
 mod defaults;
 mod golden;
+mod modes;
 mod pki;
+mod secrets;
 mod tls;
 mod world;
