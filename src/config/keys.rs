@@ -103,6 +103,9 @@ fn decrypt(
     let EncryptionScheme::Pbes2(scheme) = &info.encryption_algorithm else {
         return Err(SecretCause::UnsupportedCipher { path: path() }.into());
     };
+    if !is_meaningful(&scheme.kdf) {
+        return Err(SecretCause::UnsupportedCipher { path: path() }.into());
+    }
     if !is_affordable(&scheme.kdf) {
         return Err(SecretCause::CostlyKey { path: path() }.into());
     }
@@ -112,6 +115,20 @@ fn decrypt(
     let opened = info.decrypt(password.expose());
     let opened = opened.map_err(|_| SecretCause::WrongPassword { path: path() })?;
     Ok(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec()).into())
+}
+
+/// Whether the numbers are such as the derivation is defined for: the library counts on it.
+fn is_meaningful(kdf: &Kdf) -> bool {
+    match kdf {
+        Kdf::Pbkdf2(it) => it.iteration_count > 0,
+        Kdf::Scrypt(it) => {
+            it.cost_parameter > 1
+                && it.cost_parameter.is_power_of_two()
+                && it.block_size > 0
+                && it.parallelization > 0
+        }
+        _ => false,
+    }
 }
 
 /// Whether the work that the file asks for is that of a key and not of an attack.

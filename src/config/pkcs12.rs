@@ -41,7 +41,7 @@ pub(super) fn identity(
     if bytes.len() > FILE_BYTES_MAX {
         return Err(Cause::TooLarge { path: path.to_owned(), most: FILE_BYTES_MAX });
     }
-    let has_mac = has_mac(bytes).ok_or_else(|| bad("it is not PKCS#12"))?;
+    let has_mac = has_mac(bytes).ok_or_else(|| bad("it is not a PKCS#12 file in DER"))?;
     let has = |identifier| memchr::memmem::find(bytes, identifier).is_some();
     let is_encrypted = has(ENCRYPTED_DATA) || has(SHROUDED_KEY) || has(SECRET);
     match (has_mac, is_encrypted, password) {
@@ -52,7 +52,11 @@ pub(super) fn identity(
     let wrong = || Cause::from(SecretCause::WrongPassword { path: path.to_owned() });
     // The standard knows passwords as text.
     let text = password.map_or(Ok(""), |password| std::str::from_utf8(password.expose()));
-    let archive = Pkcs12Archive::from_pkcs12(bytes, text.map_err(|_| wrong())?);
+    let text = text.map_err(|_| wrong())?;
+    // Whoever knows the password can write parameters on which the decoder panics (scrypt with a
+    // cost of 0): a reload must survive that.
+    let archive = std::panic::catch_unwind(|| Pkcs12Archive::from_pkcs12(bytes, text));
+    let archive = archive.map_err(|_| bad("it is damaged"))?;
     let archive = archive.map_err(|error| match error {
         p12_keystore::error::Error::MacError(_) => wrong(),
         p12_keystore::error::Error::UnsupportedEncryptionScheme => {

@@ -128,6 +128,10 @@ impl SecretCause {
             Self::LegacyKey { path } | Self::UnsupportedCipher { path } | Self::CostlyKey { path } => {
                 format!("encrypt it anew: umask 077; openssl pkcs8 -topk8 -in {} -out new.key", Shell(path))
             }
+            Self::BadPkcs12 { path, .. } => format!(
+                "make PEM of it, for certificate and key alike: umask 077; openssl pkcs12 -in {} -out server.pem",
+                Shell(path)
+            ),
             Self::BesideKeystore => "remove one of the two".to_owned(),
             Self::NoPkcs12File => "add keystore = \"server.p12\", or remove this".to_owned(),
             Self::NoPkcs12 => "use certificate and key, or build it with the feature pkcs12".to_owned(),
@@ -143,8 +147,7 @@ impl SecretCause {
             Self::ForeignFile { .. } => "its owner can change it at any time: give it to root".to_owned(),
             Self::TwoKeystorePasswords { .. }
             | Self::WrongPassword { .. }
-            | Self::NeedlessPassword { .. }
-            | Self::BadPkcs12 { .. } => return None,
+            | Self::NeedlessPassword { .. } => return None,
         })
     }
 }

@@ -5,6 +5,7 @@
 
 mod defaults;
 mod golden;
+mod keys;
 mod modes;
 mod pki;
 mod secrets;
