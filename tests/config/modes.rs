@@ -1,6 +1,7 @@
 //! Who else can reach the files of a configuration: what is an error, what a
 //! warning, and what is nobody's business.
 
+use crate::secrets::{FROM_KEYSTORE, P12_OPENED, PAIR, edited, export, store};
 use crate::world::{FINE, World};
 
 /// Ids of the problems, and whether it runs. `mode` spoils a file after it was written.
@@ -26,6 +27,24 @@ fn a_readable_secret_is_an_error_unless_allowed_and_always_in_strict_mode() {
     let allowed = format!("allow_readable_secrets = true\n{FINE}");
     assert_eq!(problems(&allowed, 0o600, spoil), (true, vec!["readable_secret"]));
     assert_eq!(problems(&strict(&allowed), 0o600, spoil), (false, vec!["readable_secret"]));
+}
+
+/// ODA-02
+#[test]
+fn keystores_pkcs12_and_the_files_of_their_passwords_are_secrets_too() {
+    for file in ["respgate.keystore", "keystore.password", "server.p12", "key.password"] {
+        let text = edited(&[FROM_KEYSTORE[0], FROM_KEYSTORE[1], (PAIR, P12_OPENED)]);
+        let spoil = |mode: u32| {
+            move |world: &World| {
+                store(world, Some("hunter4"));
+                world.write("keystore.password", "hunter4\n");
+                export(world, "-passout pass:hunter2");
+                world.mode(file, mode);
+            }
+        };
+        assert_eq!(problems(&text, 0o600, spoil(0o600)), (true, vec![]), "{file}");
+        assert_eq!(problems(&text, 0o600, spoil(0o604)), (false, vec!["readable_secret"]), "{file}");
+    }
 }
 
 /// ODA-02
