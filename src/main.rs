@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use respgate::cli::{cert, check, demo, run};
+use respgate::cli::{cert, check, demo, keystore, run};
 
 /// Many small buffers come and go on every thread, and stay on it.
 #[global_allocator]
@@ -26,6 +26,8 @@ enum Command {
     Check(check::Args),
     /// Make certificates
     Cert(cert::Args),
+    /// Keep the secrets of a configuration in one encrypted file
+    Keystore(keystore::Args),
     /// Show everything on this machine: certificates, Redis, gateway, clients
     Demo(demo::Args),
 }
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Cert(args) => cert::run(args),
+        Command::Keystore(args) => keystore::run(args),
         Command::Demo(args) => demo::run(&args),
     }
 }

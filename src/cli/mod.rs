@@ -3,4 +3,6 @@
 pub mod cert;
 pub mod check;
 pub mod demo;
+mod harden;
+pub mod keystore;
 pub mod run;

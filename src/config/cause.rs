@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::role_cause::{Elsewhere, RoleCause};
+use super::secret_cause::SecretCause;
 use crate::identity::{LineError, Lint, MapError};
 
 /// Longer values are cut where they are shown.
@@ -71,8 +72,6 @@ pub enum Cause {
     NoKey { path: PathBuf },
     #[error("{} has {count} private keys in it, expected one", path.display())]
     SeveralKeys { path: PathBuf, count: usize },
-    #[error("the private key in {} is encrypted", path.display())]
-    EncryptedKey { path: PathBuf },
     #[error("the key in {} cannot be used", path.display())]
     UnusableKey { path: PathBuf },
     #[error("the key in {} does not belong to the first certificate in {}", path.display(), certificate.display())]
@@ -94,6 +93,9 @@ pub enum Cause {
     #[error("the TLS settings cannot be used: {why}")]
     UnusableTls { why: String },
 
+    #[error(transparent)]
+    Secret(SecretCause),
+
     // Users.
     #[error("no user: every certificate will be refused")]
     NoUser,
@@ -101,10 +103,6 @@ pub enum Cause {
     BadName { found: String },
     #[error("found {}, expected the name of a Redis ACL user", Shown(found))]
     BadRedisUser { found: String },
-    #[error("no password")]
-    NoPassword,
-    #[error("a second source of the password, expected only one")]
-    SecondPassword,
     #[error("the password in {} is empty", path.display())]
     EmptyPasswordFile { path: PathBuf },
     #[error("the password is empty")]
@@ -115,8 +113,6 @@ pub enum Cause {
     UnsetVariable { name: String },
     #[error("the environment variable {} is empty", Shown(name))]
     EmptyVariable { name: String },
-    #[error("the password stands in the configuration file")]
-    InlinePassword,
     #[error("found {}, expected \"default\", \"all\" or a list of command names", Shown(found))]
     BadCommands { found: String },
     #[error("found {}, expected a command name such as \"debug\" or \"config|set\"", Shown(found))]
@@ -162,7 +158,6 @@ impl Cause {
             Self::NoCertificate { .. } => "no_certificate",
             Self::NoKey { .. } => "no_key",
             Self::SeveralKeys { .. } => "several_keys",
-            Self::EncryptedKey { .. } => "encrypted_key",
             Self::UnusableKey { .. } => "unusable_key",
             Self::KeyMismatch { .. } => "key_mismatch",
             Self::BadCertificate { .. } => "unusable_certificate",
@@ -173,17 +168,15 @@ impl Cause {
             Self::CertificateExpires { .. } => "certificate_expires_soon",
             Self::CertificateNotYetValid { .. } => "certificate_not_yet_valid",
             Self::UnusableTls { .. } => "unusable_tls",
+            Self::Secret(cause) => cause.id(),
             Self::NoUser => "no_user",
             Self::BadName { .. } => "user_name",
             Self::BadRedisUser { .. } => "redis_user",
-            Self::NoPassword => "no_password",
-            Self::SecondPassword => "second_password",
             Self::EmptyPasswordFile { .. } | Self::EmptyPassword | Self::EmptyVariable { .. } => {
                 "empty_password"
             }
             Self::BadVariableName => "variable_name",
             Self::UnsetVariable { .. } => "unset_variable",
-            Self::InlinePassword => "inline_password",
             Self::BadCommands { .. } => "commands",
             Self::BadCommand { .. } => "command_name",
             Self::Line(_) => "subject_line",
@@ -222,9 +215,6 @@ impl Cause {
                 format!("run: chmod 600 {}; or set allow_readable_secrets = true", Shell(path))
             }
             Self::NoKey { .. } => "expected a section that begins with -----BEGIN PRIVATE KEY-----".to_owned(),
-            Self::EncryptedKey { path } => {
-                format!("decrypt it: umask 077; openssl pkcs8 -topk8 -nocrypt -in {} -out decrypted.key", Shell(path))
-            }
             Self::UnusableKey { .. } => {
                 "expected RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, or Ed25519".to_owned()
             }
@@ -240,18 +230,10 @@ impl Cause {
             }
             Self::CertificateNotYetValid { .. } => "replace it, or check this machine's clock".to_owned(),
             Self::CertificateExpires { .. } => "replace it, then reload with SIGHUP".to_owned(),
-            Self::NoPassword => {
-                "for example: redis_password_file = \"app.password\" or redis_password_env = \"APP_PASSWORD\"".to_owned()
-            }
             Self::BadVariableName => {
                 "the key takes a name such as \"APP_PASSWORD\"; the password itself stands in the environment".to_owned()
             }
-            Self::SecondPassword => {
-                "keep one of redis_password_file, redis_password_env and redis_password".to_owned()
-            }
-            Self::InlinePassword => {
-                "whoever reads the file reads it: use redis_password_file or redis_password_env".to_owned()
-            }
+            Self::Secret(cause) => return cause.way_out(),
             Self::NoUser => "add a [[user]] section".to_owned(),
             _ => return None,
         })
@@ -284,7 +266,7 @@ impl fmt::Display for Words<'_> {
 }
 
 /// A path as one word of a shell command.
-struct Shell<'a>(&'a std::path::Path);
+pub(super) struct Shell<'a>(pub(super) &'a std::path::Path);
 
 impl fmt::Display for Shell<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

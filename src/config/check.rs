@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::cause::Cause;
 use super::file::{File, ListenerFile};
 use super::material::{self, Files};
+use super::modes::Modes;
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
 use super::{Surroundings, certificates, roles, users};
@@ -30,12 +31,17 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let source = Source::parse(text, notes)?;
     let mut file = File::read(&source, notes);
 
-    let mut files = Files::beside(path, file.allow_readable_secrets);
+    let modes = Modes::new(file.allow_readable_secrets, file.strict);
+    let mut files = Files::beside(&content, modes, surroundings);
+    files.check_configuration(notes);
+    if let Some(keystore) = &file.keystore {
+        files.open_keystore(&keystore.value, &keystore.at, notes);
+    }
     let listener = file.listener.as_ref().map(|it| listener(it, &mut files, surroundings.now, notes));
     let database = file.database_address.as_ref().map(|it| notes.ok(&it.at, backend(&it.value, &files)));
-    let users = file.users.as_ref().map(|it| users::user_map(it, &mut files, surroundings, notes));
+    let users = file.users.as_ref().map(|it| users::user_map(it, &mut files, notes));
     let written = std::mem::take(&mut file.database_roles);
-    let database_roles = roles::database_roles(&written, &mut files, surroundings, notes);
+    let database_roles = roles::database_roles(&written, &mut files, notes);
     let roles = roles::role_map(&mut file, &mut files, &written, notes);
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
     let log = log(&file, notes);
@@ -54,7 +60,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     })
 }
 
-fn listener(written: &ListenerFile, files: &mut Files, now: i64, notes: &mut Notes) -> Option<Listener> {
+fn listener(written: &ListenerFile, files: &mut Files<'_>, now: i64, notes: &mut Notes) -> Option<Listener> {
     let address = written.address.as_ref().and_then(|it| notes.ok(&it.at, socket_address(&it.value)));
     let tls = certificates::tls_settings(written, files, now, notes);
     Some(Listener { address: address?, tls: tls? })
@@ -73,7 +79,7 @@ fn admin(found: &str) -> Result<Admin, Cause> {
     }
 }
 
-fn backend(found: &str, files: &Files) -> Result<Address, Cause> {
+fn backend(found: &str, files: &Files<'_>) -> Result<Address, Cause> {
     let bad = || Cause::BadBackendAddress { found: found.to_owned() };
     if let Some(path) = found.strip_prefix("unix:") {
         let path = files.resolve(path);

@@ -4,6 +4,8 @@
 use super::limits;
 use super::problem::{At, Notes};
 use super::roles::{self, Placed};
+use super::secret_cause::SecretCause;
+use super::secrets::{SecretFile, keys, secret};
 use super::source::{Section, Source, Written};
 use crate::io::LogFormat;
 use crate::io::tls::{ClientEku, TlsVersion};
@@ -12,6 +14,8 @@ use crate::limits::Limits;
 /// The whole file. A section that is missing or unreadable has been noted.
 pub(super) struct File {
     pub(super) allow_readable_secrets: bool,
+    pub(super) strict: bool,
+    pub(super) keystore: Option<Written<String>>,
     pub(super) workers: Option<Written<u64>>,
     pub(super) listener: Option<ListenerFile>,
     pub(super) database_address: Option<Written<String>>,
@@ -31,6 +35,10 @@ pub(super) struct ListenerFile {
     pub(super) address: Option<Written<String>>,
     pub(super) certificate: Option<Written<String>>,
     pub(super) key: Option<Written<String>>,
+    pub(super) key_password: SecretFile,
+    /// A PKCS#12 file in the place of `certificate` and `key`.
+    pub(super) keystore: Option<Written<String>>,
+    pub(super) keystore_password: SecretFile,
     pub(super) client_ca_at: At,
     pub(super) client_ca: Vec<Written<String>>,
     pub(super) min_version: TlsVersion,
@@ -45,29 +53,15 @@ pub(super) struct UserFile {
     pub(super) ignore_case: bool,
     pub(super) roles: Vec<Written<String>>,
     pub(super) redis_user: Option<Written<String>>,
-    /// Every key for a password that is there; without a text if that was not a string.
-    pub(super) passwords: Vec<(Password, At, Option<String>)>,
+    pub(super) password: SecretFile,
     pub(super) commands: Option<CommandsFile>,
 }
 
 /// One of `[database] roles`
 pub(super) struct DatabaseRoleFile {
-    pub(super) at: At,
     pub(super) role: Option<Written<String>>,
     pub(super) redis_user: Option<Written<String>>,
-    /// As [`UserFile::passwords`].
-    pub(super) passwords: Vec<(Password, At, Option<String>)>,
-}
-
-/// Where a password is to be found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Password {
-    /// `redis_password_file`
-    File,
-    /// `redis_password_env`
-    Variable,
-    /// `redis_password`
-    Inline,
+    pub(super) password: SecretFile,
 }
 
 /// `commands`: a word or a list of names.
@@ -82,6 +76,8 @@ impl File {
     pub(super) fn read(source: &Source<'_>, notes: &mut Notes) -> Self {
         let mut root = source.root();
         let allow = root.take("allow_readable_secrets").and_then(|entry| entry.flag(notes));
+        let strict = root.take("strict").and_then(|entry| entry.flag(notes));
+        let keystore = root.take("keystore").and_then(|entry| entry.text(notes));
         let workers = root.take("workers").and_then(|entry| entry.number(notes));
         let listener =
             root.need("listener", "[listener] with address, certificate, key and client_ca", notes);
@@ -100,6 +96,8 @@ impl File {
         let limits = root.take("limits").and_then(|entry| entry.section(notes));
         let file = Self {
             allow_readable_secrets: allow.is_some_and(|flag| flag.value),
+            strict: strict.is_some_and(|flag| flag.value),
+            keystore,
             workers,
             listener,
             database_address,
@@ -142,35 +140,19 @@ fn database_file(
 }
 
 fn database_role_file(mut section: Section<'_>, notes: &mut Notes) -> DatabaseRoleFile {
-    let at = section.at().clone();
     let role = section.need("role", "role = \"reader\"", notes).and_then(|entry| entry.text(notes));
     let redis_user = section.need("redis_user", "redis_user = \"reader\"", notes);
     let redis_user = redis_user.and_then(|entry| entry.text(notes));
-    let passwords = passwords(&mut section, notes);
+    let password = secret(&mut section, keys!("redis_password"), notes);
     section.finish(notes);
-    DatabaseRoleFile { at, role, redis_user, passwords }
-}
-
-/// Every key for a password that is there.
-fn passwords(section: &mut Section<'_>, notes: &mut Notes) -> Vec<(Password, At, Option<String>)> {
-    let sources = [
-        ("redis_password_file", Password::File),
-        ("redis_password_env", Password::Variable),
-        ("redis_password", Password::Inline),
-    ];
-    let mut passwords = Vec::new();
-    for (key, source) in sources {
-        let Some(entry) = section.take(key) else { continue };
-        let at = entry.at.clone();
-        passwords.push((source, at, entry.text(notes).map(|text| text.value)));
-    }
-    passwords
+    DatabaseRoleFile { role, redis_user, password }
 }
 
 fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
     let address = section.need("address", "address = \"0.0.0.0:6380\"", notes);
-    let certificate = section.need("certificate", "certificate = \"server.crt\"", notes);
-    let key = section.need("key", "key = \"server.key\"", notes);
+    let [certificate, key, keystore] = server_files(&mut section, notes);
+    let key_password = secret(&mut section, keys!("key_password"), notes);
+    let keystore_password = secret(&mut section, keys!("keystore_password"), notes);
     let client_ca = section.need("client_ca", "client_ca = \"ca.crt\"", notes);
     let client_ca_at = client_ca.as_ref().map_or_else(|| section.at().clone(), |entry| entry.at.clone());
     let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
@@ -180,13 +162,32 @@ fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
     section.finish(notes);
     ListenerFile {
         address: address.and_then(|entry| entry.text(notes)),
-        certificate: certificate.and_then(|entry| entry.text(notes)),
-        key: key.and_then(|entry| entry.text(notes)),
+        certificate,
+        key,
+        key_password,
+        keystore,
+        keystore_password,
         client_ca_at,
         client_ca: client_ca.and_then(|entry| entry.filled_texts(notes)).unwrap_or_default(),
         min_version: min_version.unwrap_or_default(),
         client_eku: client_eku.unwrap_or_default(),
     }
+}
+
+/// `certificate` and `key`, or `keystore` in their place.
+fn server_files(section: &mut Section<'_>, notes: &mut Notes) -> [Option<Written<String>>; 3] {
+    let keystore = section.take("keystore");
+    let files = [("certificate", "certificate = \"server.crt\""), ("key", "key = \"server.key\"")];
+    let [certificate, key] = files.map(|(name, like)| match &keystore {
+        None => section.need(name, like, notes).and_then(|entry| entry.text(notes)),
+        Some(_) => {
+            if let Some(entry) = section.take(name) {
+                notes.error(&entry.at, SecretCause::BesideKeystore.into());
+            }
+            None
+        }
+    });
+    [certificate, key, keystore.and_then(|entry| entry.text(notes))]
 }
 
 fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
@@ -203,14 +204,14 @@ fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
     let roles = section.take("roles").and_then(|entry| entry.texts(notes)).unwrap_or_default();
     let redis_user = section.need("redis_user", "redis_user = \"app\"", notes);
     let redis_user = redis_user.and_then(|entry| entry.text(notes));
-    let passwords = passwords(&mut section, notes);
+    let password = secret(&mut section, keys!("redis_password"), notes);
     let commands = section.take("commands").and_then(|entry| {
         let (at, is_list) = (entry.at.clone(), entry.is_list());
         entry.texts(notes).map(|names| CommandsFile { at, names, is_list })
     });
     section.finish(notes);
     let ignore_case = ignore_case.is_some_and(|flag| flag.value);
-    UserFile { at, name, lines, ignore_case, roles, redis_user, passwords, commands }
+    UserFile { at, name, lines, ignore_case, roles, redis_user, password, commands }
 }
 
 fn log_file(mut section: Section<'_>, notes: &mut Notes) -> (LogFormat, Option<Written<String>>) {

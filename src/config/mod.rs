@@ -15,13 +15,20 @@ mod cause;
 mod certificates;
 mod check;
 mod file;
+mod keys;
+pub mod keystore;
 mod legacy;
 mod limits;
 mod material;
+mod modes;
+#[cfg_attr(not(feature = "pkcs12"), path = "pkcs12_absent.rs")]
+mod pkcs12;
 mod problem;
 mod role_cause;
 mod roles;
 mod rules;
+mod secret_cause;
+mod secrets;
 mod source;
 mod users;
 
@@ -33,6 +40,13 @@ use crate::io::Settings;
 pub use cause::Cause;
 pub use problem::{At, Problem, Problems, Severity};
 pub use role_cause::{Elsewhere, RoleCause};
+pub use secret_cause::SecretCause;
+pub use secrets::Keys;
+
+/// Names the file with the keystore's password in it.
+pub const KEYSTORE_PASSWORD_FILE_VARIABLE: &str = "RESPGATE_KEYSTORE_PASSWORD_FILE";
+/// Is the keystore's password.
+pub const KEYSTORE_PASSWORD_VARIABLE: &str = "RESPGATE_KEYSTORE_PASSWORD";
 
 /// A configuration that can run.
 #[derive(Debug)]

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Surroundings;
 use super::cause::Cause;
 use super::file::{DatabaseRoleFile, File};
 use super::material::Files;
@@ -17,7 +16,6 @@ use crate::identity::Credential;
 use crate::identity::roles::{
     Condition, DatabaseRoles, Group, Mapping, RoleMap, RoleRule, SubjectPatternError, Who,
 };
-use crate::secret::Secret;
 
 /// A rule and where it is written.
 pub(super) struct Placed {
@@ -126,7 +124,7 @@ fn role_rule(mut section: Section<'_>, notes: &mut Notes) -> Option<Placed> {
 /// All rules of a configuration: its users', its own, and those of its file.
 pub(super) fn role_map(
     file: &mut File,
-    files: &mut Files,
+    files: &mut Files<'_>,
     database: &[DatabaseRoleFile],
     notes: &mut Notes,
 ) -> Option<RoleMap> {
@@ -153,8 +151,8 @@ pub(super) fn role_map(
 
 /// Reads the rules of a mapping file. Its problems are told where it is named,
 /// each with its line.
-fn from_file(written: &Written<String>, files: &mut Files, notes: &mut Notes) -> Vec<Placed> {
-    let Some(content) = notes.ok(&written.at, files.public(&written.value)) else { return Vec::new() };
+fn from_file(written: &Written<String>, files: &mut Files<'_>, notes: &mut Notes) -> Vec<Placed> {
+    let Some(content) = files.public(&written.value, &written.at, notes) else { return Vec::new() };
     let mut inner = Notes::default();
     let text = inner.ok(&At::default(), std::str::from_utf8(&content.bytes).map_err(|_error| Cause::NotText));
     let source = text.and_then(|text| Source::parse(text, &mut inner));
@@ -201,8 +199,7 @@ fn compare(placed: &[Placed], database: &[DatabaseRoleFile], notes: &mut Notes) 
 /// The Redis users of a database's roles, in order.
 pub(super) fn database_roles(
     written: &[DatabaseRoleFile],
-    files: &mut Files,
-    surroundings: &Surroundings<'_>,
+    files: &mut Files<'_>,
     notes: &mut Notes,
 ) -> DatabaseRoles {
     let mut seen = BTreeSet::new();
@@ -215,7 +212,7 @@ pub(super) fn database_roles(
             notes.error(&written.at, RoleCause::Twice { role: role.clone() }.into());
         }
         let redis_user = one.redis_user.as_ref().and_then(|user| users::redis_user(user, notes));
-        let password: Option<Secret> = users::password(&one.passwords, &one.at, files, surroundings, notes);
+        let password = one.password.need(files, notes);
         if let (Some(role), Some(redis_user), Some(password)) = (role, redis_user, password) {
             roles.push((role, Arc::new(Credential { redis_user, password })));
         }

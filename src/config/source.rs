@@ -320,7 +320,7 @@ fn child(section: &str, key: &str) -> String {
 }
 
 /// The known keys that look like the one that was written, best first.
-fn near(key: &str, known: &[&'static str]) -> Vec<&'static str> {
+pub(super) fn near<'n>(key: &str, known: &[&'n str]) -> Vec<&'n str> {
     const LIKENESS_MIN: f64 = 0.75;
     let key: String = key.chars().take(64).collect();
     let mut alike: Vec<_> = known.iter().map(|name| (strsim::jaro_winkler(&key, name), *name)).collect();

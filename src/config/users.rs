@@ -1,12 +1,10 @@
 //! `[[user]]`: from what is written to the map that decides who comes in.
 
 use std::collections::BTreeSet;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use super::Surroundings;
 use super::cause::Cause;
-use super::file::{CommandsFile, Password, UserFile};
+use super::file::{CommandsFile, UserFile};
 use super::material::Files;
 use super::problem::{At, Notes};
 use super::source::Written;
@@ -16,16 +14,11 @@ use crate::secret::Secret;
 
 /// Builds the map of users. Nothing is built if a user has a problem, but the
 /// others are still looked at, and all of them are compared.
-pub(super) fn user_map(
-    written: &[UserFile],
-    files: &mut Files,
-    surroundings: &Surroundings<'_>,
-    notes: &mut Notes,
-) -> Option<UserMap> {
+pub(super) fn user_map(written: &[UserFile], files: &mut Files<'_>, notes: &mut Notes) -> Option<UserMap> {
     if written.is_empty() {
         notes.warn(&At { key: "user".to_owned(), line: None }, Cause::NoUser);
     }
-    let read: Vec<_> = written.iter().map(|user| one(user, files, surroundings, notes)).collect();
+    let read: Vec<_> = written.iter().map(|user| one(user, files, notes)).collect();
     let is_complete = read.iter().all(|one| one.is_complete);
     let (users, places): (Vec<_>, Vec<_>) = read.into_iter().map(|one| (one.user, one.places)).unzip();
     let place = |user: usize, line: Option<usize>| match line {
@@ -63,14 +56,14 @@ struct Places {
     lines: Vec<At>,
 }
 
-fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, notes: &mut Notes) -> One {
+fn one(written: &UserFile, files: &mut Files<'_>, notes: &mut Notes) -> One {
     let name = written.name.as_ref().and_then(|name| {
         let cause = || Cause::BadName { found: name.value.clone() };
         notes.ok(&name.at, is_name(&name.value).then_some(&name.value).ok_or_else(cause))
     });
     let lines = lines(written, notes);
     let redis_user = written.redis_user.as_ref().and_then(|user| redis_user(user, notes));
-    let password = password(&written.passwords, &written.at, files, surroundings, notes);
+    let password = written.password.need(files, notes);
     let commands = written.commands.as_ref().map_or(Some(Profile::Default), |it| profile(it, notes));
 
     let has_lines = !lines.is_empty() && lines.len() == written.lines.len();
@@ -120,63 +113,6 @@ fn lines(written: &UserFile, notes: &mut Notes) -> Vec<(At, SubjectLine)> {
         Some((line.at.clone(), parsed))
     });
     lines.collect()
-}
-
-/// The password from the one place that is written; `missing_at` is told if there is none.
-pub(super) fn password(
-    written: &[(Password, At, Option<String>)],
-    missing_at: &At,
-    files: &mut Files,
-    surroundings: &Surroundings<'_>,
-    notes: &mut Notes,
-) -> Option<Secret> {
-    let Some((source, at, text)) = written.first() else {
-        notes.error(missing_at, Cause::NoPassword);
-        return None;
-    };
-    for (_, second, _) in &written[1..] {
-        notes.error(second, Cause::SecondPassword);
-    }
-    let text = text.as_ref()?;
-    match source {
-        Password::File => {
-            let content = files.secret(text, at, notes)?;
-            let password = without_newline(&content.bytes);
-            let cause = || Cause::EmptyPasswordFile { path: content.path.clone() };
-            notes.ok(at, filled(password).ok_or_else(cause))
-        }
-        Password::Variable => {
-            if !is_variable(text) {
-                notes.error(at, Cause::BadVariableName);
-                return None;
-            }
-            let value = (surroundings.variable)(text);
-            let value = value.ok_or_else(|| Cause::UnsetVariable { name: text.clone() });
-            let value = notes.ok(at, value)?;
-            let cause = || Cause::EmptyVariable { name: text.clone() };
-            notes.ok(at, filled(value.as_bytes()).ok_or_else(cause))
-        }
-        Password::Inline => {
-            notes.warn(at, Cause::InlinePassword);
-            notes.ok(at, filled(text.as_bytes()).ok_or(Cause::EmptyPassword))
-        }
-    }
-}
-
-/// What a shell takes for a name. Anything else may be the password itself.
-fn is_variable(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    !name.is_empty() && name.bytes().all(fits) && !name.as_bytes()[0].is_ascii_digit()
-}
-
-fn filled(password: &[u8]) -> Option<Secret> {
-    (!password.is_empty()).then(|| Secret::new(password.to_vec()))
-}
-
-/// Editors end a file with a newline; it is not part of the password.
-fn without_newline(bytes: &[u8]) -> &[u8] {
-    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    bytes.strip_suffix(b"\r").unwrap_or(bytes)
 }
 
 fn profile(written: &CommandsFile, notes: &mut Notes) -> Option<Profile> {

@@ -5,8 +5,11 @@
 
 mod defaults;
 mod golden;
+mod keys;
+mod modes;
 mod pki;
 mod role_problems;
 mod roles;
+mod secrets;
 mod tls;
 mod world;

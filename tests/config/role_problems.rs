@@ -1,7 +1,7 @@
 //! Every problem that roles can have, and keys of other products: further cases
 //! of the golden file.
 
-use crate::golden::{CASE, Case};
+use crate::golden::{CASE, Case, assert_said};
 
 /// Roles that lead to a Redis user.
 const DATABASE_ROLES: (&str, &str) = (
@@ -11,8 +11,7 @@ const DATABASE_ROLES: (&str, &str) = (
      { role = \"unused\", redis_user = \"u\", redis_password_env = \"APP_PASSWORD\" } ]",
 );
 
-/// See `golden`.
-pub(crate) const CASES: &[Case] = &[
+const CASES: &[Case] = &[
     Case {
         claim: "mappings that grant nothing to nobody, or everything to everybody",
         edits: &[("[listener]", "role_mapping_file = \"roles.toml\"\n[listener]"), DATABASE_ROLES],
@@ -83,3 +82,8 @@ pub(crate) const CASES: &[Case] = &[
         ..CASE
     },
 ];
+
+#[test]
+fn every_problem_with_roles_is_said_as_the_golden_file_says() {
+    assert_said("roles.txt", CASES);
+}

@@ -18,5 +18,6 @@ mod wire;
 mod world;
 
 mod operate;
+mod secrets;
 mod sessions;
 mod tools;
