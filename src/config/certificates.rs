@@ -16,6 +16,7 @@ use super::file::ListenerFile;
 use super::material::{Content, Files};
 use super::problem::{At, Notes};
 use super::source::Written;
+use crate::io::ClientAuth;
 use crate::io::tls::{self, RSA_BITS_MIN, TlsError, TlsSettings};
 
 /// How long before a certificate's end a warning begins.
@@ -29,12 +30,16 @@ pub(super) fn tls_settings(
     notes: &mut Notes,
 ) -> Option<TlsSettings> {
     let server = server(written, files, now, notes);
-    let client_ca = client_ca(&written.client_ca, files, now, notes);
+    let client_ca = match written.client_auth {
+        ClientAuth::None => Some(Vec::new()),
+        _ => client_ca(&written.client_ca, files, now, notes),
+    };
     let settings = TlsSettings {
         server: server?,
         client_ca: client_ca?,
         min_version: written.min_version,
         client_eku: written.client_eku,
+        client_auth: written.client_auth,
     };
     // Built here once to see that it can be: a reload must not find out later.
     let built = tls::server_config(&settings).map_err(|error| Cause::UnusableTls { why: error.to_string() });

@@ -12,7 +12,7 @@ use super::file::{File, ListenerFile};
 use super::material::{self, Files};
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
-use super::{Surroundings, certificates, users};
+use super::{Surroundings, certificates, realms, users};
 use crate::io::{Address, Admin, Audit, Database, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
@@ -31,9 +31,13 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let file = File::read(&source, notes);
 
     let mut files = Files::beside(path, file.allow_readable_secrets);
-    let listener = file.listener.as_ref().map(|it| listener(it, &mut files, surroundings.now, notes));
+    let listener = file.listener.as_ref().map(|it| listener(it, &file, &mut files, surroundings.now, notes));
     let database = file.database_address.as_ref().map(|it| notes.ok(&it.at, backend(&it.value, &files)));
     let users = file.users.as_ref().map(|it| users::user_map(it, &mut files, surroundings, notes));
+    if let (Some(Some(listener)), Some(Some(map)), Some(written)) = (&listener, &users, &file.users) {
+        let places: Vec<At> = written.iter().map(|user| user.at.clone()).collect();
+        realms::unheard(map, &places, &listener.realms, notes);
+    }
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
     let log = log(&file, notes);
     let audit = file.audit_file.as_ref().map(|it| notes.ok(&it.at, audit_file(&files.resolve(&it.value))));
@@ -50,10 +54,17 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     })
 }
 
-fn listener(written: &ListenerFile, files: &mut Files, now: i64, notes: &mut Notes) -> Option<Listener> {
+fn listener(
+    written: &ListenerFile,
+    file: &File,
+    files: &mut Files,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<Listener> {
     let address = written.address.as_ref().and_then(|it| notes.ok(&it.at, socket_address(&it.value)));
     let tls = certificates::tls_settings(written, files, now, notes);
-    Some(Listener { address: address?, tls: tls? })
+    let realms = file.realms.as_ref().and_then(|all| realms::chain(all, written, notes));
+    Some(Listener { address: address?, tls: tls?, realms: realms? })
 }
 
 fn socket_address(found: &str) -> Result<SocketAddr, Cause> {

@@ -18,6 +18,7 @@ mod file;
 mod limits;
 mod material;
 mod problem;
+mod realms;
 mod source;
 mod users;
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::Surroundings;
 use super::cause::Cause;
-use super::file::{CommandsFile, Password, UserFile};
+use super::file::{CommandsFile, Hash, Password, UserFile};
 use super::material::Files;
 use super::problem::{At, Notes};
 use crate::command::Profile;
-use crate::identity::{Credential, MapError, SubjectLine, User, UserMap};
+use crate::identity::{Credential, MapError, PasswordHash, SubjectLine, User, UserMap};
 use crate::secret::Secret;
 
 /// Builds the map of users. Nothing is built if a user has a problem, but the
@@ -72,24 +72,30 @@ fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, n
         let cause = || Cause::BadRedisUser { found: user.value.clone() };
         notes.ok(&user.at, is_redis_user(&user.value).then_some(&user.value).ok_or_else(cause))
     });
-    let password = password(written, files, surroundings, notes);
+    // Without a Redis user of its own it is to Redis who it says to be.
+    let is_itself = written.redis_user.is_none() && written.passwords.is_empty() && written.needs.password();
+    let password = if is_itself { None } else { password(written, files, surroundings, notes) };
+    let credential = redis_user.zip(password.as_ref()).map(|(redis_user, password)| {
+        Arc::new(Credential { redis_user: redis_user.clone(), password: password.clone() })
+    });
+    let hash = hash(written, files, notes);
     let commands = written.commands.as_ref().map_or(Some(Profile::Default), |it| profile(it, notes));
 
-    let has_lines = !lines.is_empty() && lines.len() == written.lines.len();
-    let is_complete =
-        has_lines && name.is_some() && redis_user.is_some() && password.is_some() && commands.is_some();
+    let has_lines = !(lines.is_empty() && written.needs.certificate()) && lines.len() == written.lines.len();
+    let has_credential = credential.is_some() || is_itself;
+    let has_hash = hash.is_some() || written.hashes.is_empty();
+    let is_complete = has_lines && name.is_some() && has_credential && has_hash && commands.is_some();
     let (places, lines) = lines.into_iter().unzip();
     let name_at = written.name.as_ref().map_or(&written.at, |name| &name.at).clone();
-    let credential = Credential {
-        redis_user: redis_user.cloned().unwrap_or_default(),
-        password: password.unwrap_or_else(|| Secret::new(Vec::new())),
-    };
     One {
         user: User {
             // The key's path is no name that a user can have, so it cannot be taken.
             name: name.unwrap_or(&written.at.key).clone(),
+            needs: written.needs,
+            enabled: written.enabled,
             lines,
-            credential: Arc::new(credential),
+            password: hash.map(Arc::new),
+            credential,
             commands: commands.unwrap_or_default(),
         },
         places: Places { name: name_at, lines: places },
@@ -98,7 +104,7 @@ fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, n
 }
 
 /// Short, and without characters that logs, metrics or shells treat specially.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_.:@/-".contains(c);
     (1..=128).contains(&name.len()) && name.chars().all(fits)
 }
@@ -155,6 +161,24 @@ fn password(
             notes.ok(at, filled(text.as_bytes()).ok_or(Cause::EmptyPassword))
         }
     }
+}
+
+/// The hash of the user's own password, if it is given and can be used.
+fn hash(written: &UserFile, files: &mut Files, notes: &mut Notes) -> Option<PasswordHash> {
+    let (source, at, text) = written.hashes.first()?;
+    for (_, second, _) in &written.hashes[1..] {
+        notes.error(second, Cause::SecondHash);
+    }
+    let text = text.as_ref()?;
+    let parsed = match source {
+        Hash::Inline => PasswordHash::parse(text),
+        Hash::File => {
+            let content = files.secret(text, at, notes)?;
+            // What is not text is not a hash either.
+            PasswordHash::parse(std::str::from_utf8(without_newline(&content.bytes)).unwrap_or_default())
+        }
+    };
+    notes.ok(at, parsed.map_err(Cause::from))
 }
 
 /// What a shell takes for a name. Anything else may be the password itself.

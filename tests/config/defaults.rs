@@ -16,14 +16,15 @@ const EXAMPLE: &str = include_str!("../../config/respgate.toml");
 
 /// The password of the first user.
 fn password(loaded: &Loaded) -> &[u8] {
-    loaded.settings.users.users()[0].credential.password.expose()
+    loaded.settings.users.users()[0].credential.as_ref().expect("its own").password.expose()
 }
 
 /// Every setting but certificates, for comparison.
 fn outline(loaded: &Loaded) -> String {
+    let realms = &loaded.settings.listener.realms;
     let Settings { listener, database, users, limits, admin, log, audit, workers } = &loaded.settings;
     let warnings = &loaded.warnings;
-    let tls = (listener.tls.min_version, listener.tls.client_eku);
+    let tls = (listener.tls.min_version, listener.tls.client_eku, listener.tls.client_auth, realms);
     let (users, warnings) = (users.users(), &warnings.list);
     format!("{tls:?} {database:?} {users:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {warnings:?}")
 }
@@ -53,8 +54,9 @@ fn the_smallest_configuration_runs_by_the_defaults() {
     assert_eq!(settings.workers, 4, "one for each core");
     assert_eq!(warnings.list, []);
     let [user] = settings.users.users() else { panic!("one user") };
-    assert_eq!((user.name.as_str(), user.credential.redis_user.as_str()), ("app", "app"));
-    assert_eq!(user.credential.password.expose(), b"s3cret");
+    let credential = user.credential.as_ref().unwrap();
+    assert_eq!((user.name.as_str(), credential.redis_user.as_str()), ("app", "app"));
+    assert_eq!(credential.password.expose(), b"s3cret");
     assert_eq!(user.commands, Profile::Default);
     assert_eq!(user.lines[0].to_string(), "CN=app,O=Acme");
 }
@@ -96,7 +98,7 @@ fn the_example_has_every_key() {
 
     // An unknown key lists all known ones when none is like it.
     let world = World::new();
-    for section in ["listener", "database", "user", "admin", "log", "audit"] {
+    for section in ["listener", "database", "user", "realm", "admin", "log", "audit"] {
         let mut spoiled = example.clone();
         let table = match spoiled.get_mut(section).unwrap() {
             toml::Value::Array(items) => items[0].as_table_mut(),
@@ -106,8 +108,11 @@ fn the_example_has_every_key() {
         let text = world.load(&toml::to_string(&spoiled).unwrap()).unwrap_err().to_string();
         let known = text.split("known here: ").nth(1).unwrap().lines().next().unwrap();
         let mut known: Vec<_> = known.split(", ").collect();
-        // The example shows one of the three ways to give a password.
-        known.retain(|key| !matches!(*key, "redis_password" | "redis_password_env"));
+        // The example shows one of the three ways to give a password, and none to give a
+        // hash, which its user does not have.
+        known.retain(|key| {
+            !matches!(*key, "redis_password" | "redis_password_env" | "password_hash" | "password_hash_file")
+        });
         known.sort_unstable();
         let mut shown = keys(section);
         shown.sort();
@@ -248,7 +253,9 @@ fn a_restart_is_needed_for_what_is_set_up_once() {
 
     let other = format!(
         "workers = 1\n{}[admin]\naddress = \"127.0.0.1:1\"\n[log]\nformat = \"json\"\nlevel = \"warn\"\n\
-         [audit]\nfile = \"audit.log\"\n[limits]\nhandshakes_max = 1\nclients_max = 1\nlisten_backlog = 1\n",
+         [audit]\nfile = \"audit.log\"\n[limits]\nhandshakes_max = 1\nclients_max = 1\nlisten_backlog = 1\n\
+         unproven_clients_max = 1\npassword_hashes_max = 1\npassword_connections_max = 1\n\
+         password_checks_max = 1\n",
         FINE.replace("6380", "6381")
     );
     assert_eq!(
@@ -263,6 +270,10 @@ fn a_restart_is_needed_for_what_is_set_up_once() {
             "limits.handshakes_max",
             "limits.clients_max",
             "limits.listen_backlog",
+            "limits.unproven_clients_max",
+            "limits.password_hashes_max",
+            "limits.password_connections_max",
+            "limits.password_checks_max",
         ]
     );
 }

@@ -18,5 +18,6 @@ mod wire;
 mod world;
 
 mod operate;
+mod passwords;
 mod sessions;
 mod tools;
