@@ -120,6 +120,8 @@ pub enum Cause {
     BadCommand { found: String },
     #[error(transparent)]
     Hash(#[from] HashError),
+    #[error("user \"default\" would be Redis' user of that name, for which any password may be right")]
+    DefaultUser,
     #[error("a second hash of the password, expected only one")]
     SecondHash,
     #[error("a password, but auth_method is \"certificate\"")]
@@ -204,6 +206,7 @@ impl Cause {
             Self::BadCommands { .. } => "commands",
             Self::BadCommand { .. } => "command_name",
             Self::Hash(_) => "password_hash",
+            Self::DefaultUser => "default_user",
             Self::SecondHash => "second_password_hash",
             Self::PasswordOfCertificateUser => "password_of_certificate_user",
             Self::LineOfPasswordUser => "subject_of_password_user",
@@ -278,6 +281,7 @@ impl Cause {
                 "for example by: printf '%s' PASSWORD | argon2 \"$(openssl rand -base64 16)\" -id -k 19456 -t 2 -p 1 -e"
                     .to_owned()
             }
+            Self::DefaultUser => "name a Redis user by redis_user and redis_password_file".to_owned(),
             Self::SecondHash => "keep one of password_hash_file and password_hash".to_owned(),
             Self::PasswordOfCertificateUser => {
                 "remove it, or set auth_method = \"certificate_and_password\" to ask for both".to_owned()

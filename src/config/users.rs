@@ -74,6 +74,9 @@ fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, n
     });
     // Without a Redis user of its own it is to Redis who it says to be.
     let is_itself = written.redis_user.is_none() && written.passwords.is_empty() && written.needs.password();
+    if is_itself && name.is_some_and(|name| name == "default") {
+        notes.error(written.name.as_ref().map_or(&written.at, |name| &name.at), Cause::DefaultUser);
+    }
     let password = if is_itself { None } else { password(written, files, surroundings, notes) };
     let credential = redis_user.zip(password.as_ref()).map(|(redis_user, password)| {
         Arc::new(Credential { redis_user: redis_user.clone(), password: password.clone() })

@@ -23,7 +23,7 @@ use super::unproven::{self, NoProof, Proven};
 use super::{linger, tls};
 use crate::fault::Reference;
 use crate::identity::{Admission, Certificate, Claim, Permit, Reason, Refusal};
-use crate::observe::audit::{Lost, Outcome, Record};
+use crate::observe::audit::{Event, Lost, Outcome, Record};
 use crate::resp::write;
 use crate::session::{Fate, SessionId};
 
@@ -381,7 +381,8 @@ impl Shared {
         if self.audit.record(&record).is_err() {
             tracing::error!(%peer, %reference, "an audit record was lost: its queue is full");
         }
-        *hub.closed.borrow_mut().entry(refusal.reason().as_str()).or_default() += 1;
+        let counts = if record.event == Event::Authentication { &hub.passwords } else { &hub.closed };
+        *counts.borrow_mut().entry(refusal.reason().as_str()).or_default() += 1;
         tracing::info!(%peer, %reference, reason = %refusal.reason(), detail = refusal.detail(), "{what}");
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Hub {
     /// Clients that the gateway has closed, for the metric.
     pub(super) closed: RefCell<std::collections::HashMap<&'static str, u64>>,
     pub(super) panics: Cell<u64>,
+    /// Passwords that were refused, for the metric.
+    pub(super) passwords: RefCell<std::collections::HashMap<&'static str, u64>>,
     /// What has still to be written down; at most two a session.
     pub(super) needless_auths: RefCell<Vec<NeedlessAuth>>,
 }
@@ -75,6 +77,7 @@ impl Hub {
             backend,
             closed: RefCell::default(),
             panics: Cell::new(0),
+            passwords: RefCell::default(),
             needless_auths: RefCell::default(),
         })
     }

@@ -346,6 +346,13 @@ const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        claim: "a user that would be Redis' default user",
+        edits: &[("client_ca", "client_auth = \"optional\"\nrealms = [\"redis\"]\nclient_ca")],
+        more: "[[user]]\nname = \"default\"\nauth_method = \"password\"\n\
+               [[realm]]\nname = \"redis\"\nkind = \"password\"\nverify = \"backend\"\n",
+        ..CASE
+    },
+    Case {
         claim: "passwords that nobody looks at",
         edits: &[("client_ca", "client_auth = \"optional\"\nclient_ca")],
         more: "[[user]]\nname = \"person\"\nauth_method = \"password\"\n",
