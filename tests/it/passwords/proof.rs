@@ -235,3 +235,48 @@ fn who_does_not_say_who_it_is_does_not_stay() {
     std::thread::sleep(std::time::Duration::from_millis(500));
     client.talk(&[("ACL WHOAMI", "$app")]);
 }
+
+#[test]
+fn refused_passwords_are_counted_by_reason_and_appear_nowhere() {
+    let world = world();
+    let mut client = stranger(&world);
+    client.talk(&[("AUTH person canary-wrong", WRONG), ("AUTH canary-alone", WRONG)]);
+    // A password where the name belongs.
+    client.talk(&[("AUTH canary-name canary-name", WRONG)]);
+    let deadline = std::time::Instant::now() + crate::wire::PATIENCE;
+    let count = |reason: &str| world.gateway.metric("respgate_passwords_refused_total", reason);
+    while count("wrong_password") < 1.0 || count("unknown_user") < 2.0 {
+        assert!(std::time::Instant::now() < deadline, "not counted");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(!world.gateway.get("/metrics").1.contains("canary-"));
+}
+
+#[test]
+fn who_leaves_while_its_password_is_checked_leaves_nothing_behind() {
+    let world = world();
+    let files = world.gateway.open_files();
+    for round in 0..8 {
+        let mut client = stranger(&world);
+        client.send(if round % 2 == 0 { "AUTH person canary-person" } else { "AUTH third canary-third" });
+        drop(client);
+    }
+    let deadline = std::time::Instant::now() + crate::wire::PATIENCE;
+    while world.gateway.metric("respgate_clients", "") > 0.0 || world.gateway.open_files() > files + 4 {
+        assert!(std::time::Instant::now() < deadline, "{} files, {files} before", world.gateway.open_files());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    stranger(&world).talk(&[("AUTH person canary-person", "+OK")]);
+}
+
+#[test]
+fn the_gateway_does_not_wait_for_strangers_when_it_is_to_end() {
+    let mut world = world();
+    let mut client = stranger(&world);
+    client.talk(&[("PING", NOAUTH)]);
+    let start = std::time::Instant::now();
+    world.gateway.signal(rustix::process::Signal::TERM);
+    assert!(world.gateway.wait_end().success());
+    assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(is_end(&client.try_read().expect_err("closed")));
+}
