@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use respgate::cli::{cert, check, demo, run};
+use respgate::cli::{cert, check, demo, hash, run};
 
 /// Many small buffers come and go on every thread, and stay on it.
 #[global_allocator]
@@ -26,6 +26,8 @@ enum Command {
     Check(check::Args),
     /// Make certificates
     Cert(cert::Args),
+    /// Hash a password for the configuration
+    Hash(hash::Args),
     /// Show everything on this machine: certificates, Redis, gateway, clients
     Demo(demo::Args),
 }
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Cert(args) => cert::run(args),
+        Command::Hash(args) => hash::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

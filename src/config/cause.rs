@@ -278,8 +278,7 @@ impl Cause {
                 "whoever reads the file reads it: use redis_password_file or redis_password_env".to_owned()
             }
             Self::Hash(_) => {
-                "for example by: printf '%s' PASSWORD | argon2 \"$(openssl rand -base64 16)\" -id -k 19456 -t 2 -p 1 -e"
-                    .to_owned()
+                "make one by: respgate hash < FILE, where FILE holds the password".to_owned()
             }
             Self::DefaultUser => "name a Redis user by redis_user and redis_password_file".to_owned(),
             Self::SecondHash => "keep one of password_hash_file and password_hash".to_owned(),

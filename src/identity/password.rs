@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, Version};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, PasswordHasher, Version};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
@@ -79,6 +79,14 @@ impl PasswordHash {
         Ok(Self { params, salt: salt.as_ref().to_vec(), output })
     }
 
+    /// Hashes a password at the usual cost (19 MiB, two passes), in the PHC form. The
+    /// salt is random bytes. Nothing if the password is longer than argon2 takes.
+    #[must_use]
+    pub fn make(password: &[u8], salt: &[u8; 16]) -> Option<String> {
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT);
+        argon2.hash_password_with_salt(password, salt).ok().map(|phc| phc.to_string())
+    }
+
     /// A hash that costs as much as this one and that nobody knows a password of.
     pub(super) fn decoy(&self) -> Self {
         Self {
@@ -129,6 +137,15 @@ mod tests {
         assert!(!hash.decoy().fits(b"secret"));
         assert!(!PasswordHash::usual_decoy().fits(b""));
         assert_eq!(format!("{hash:?}"), "***");
+    }
+
+    #[test]
+    fn what_is_made_can_be_read_and_fits() {
+        let text = PasswordHash::make(b"secret", &[7; 16]).expect("short enough");
+        assert!(text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{text}");
+        let hash = PasswordHash::parse(&text).expect("a good hash");
+        assert!(hash.fits(b"secret") && !hash.fits(b"secrets"));
+        assert_ne!(PasswordHash::make(b"secret", &[8; 16]), Some(text));
     }
 
     #[test]
