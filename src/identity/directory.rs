@@ -8,6 +8,10 @@ use super::password_check::{Check, Method, Proof};
 use super::realm::{Chain, RealmKind, Verify};
 use super::{Certificate, Needs, PasswordHash, Permit, Reason, Refusal, Rule, User, UserMap};
 
+/// Whom Redis is asked about in the place of a user who cannot come in: what
+/// strangers type is not handed on.
+const DECOY: &str = "respgate-decoy";
+
 /// The users and the realms of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Directory<'a> {
@@ -125,20 +129,11 @@ impl<'a> Directory<'a> {
             None => Some(Refusal::new(Reason::UnknownUser, "there is no user of this name")),
             Some(user) => refusal(claim, user),
         };
-        let realm = user.and_then(|user| self.realm_of(user));
-        match (user, realm) {
-            (Some(user), Some(method)) => Check { user: Some(Arc::clone(user)), method, doom },
-            (Some(user), None) => {
-                let inactive = || {
-                    let detail =
-                        format!("no realm of this listener checks the password of user {}", user.name);
-                    Refusal::new(Reason::RealmInactive, detail)
-                };
-                let doom = Some(doom.unwrap_or_else(inactive));
-                Check { user: Some(Arc::clone(user)), method: self.decoy(&user.name), doom }
-            }
-            (None, _) => Check { user: None, method: self.decoy("nobody"), doom },
-        }
+        let Some(user) = user else { return Check { user: None, method: self.decoy(), doom } };
+        let doom = doom.or_else(|| self.realm_of(user).is_none().then(|| unheard(user)));
+        // What cannot be right is held against the same, whoever it is for.
+        let method = self.realm_of(user).filter(|_| doom.is_none()).unwrap_or_else(|| self.decoy());
+        Check { user: Some(Arc::clone(user)), method, doom }
     }
 
     /// Lets a client in that has proved to know a user's password, by what is so now.
@@ -199,13 +194,19 @@ impl<'a> Directory<'a> {
         self.chain.passwords().find(|&(_, verify)| verify == wanted).map(|(realm, _)| &realm.name)
     }
 
-    /// Something that takes as long as the check of a real password.
-    fn decoy(&self, name: &str) -> Method {
+    /// Something that takes as long as the check of a real password. Where both hashes
+    /// and Redis are asked, as long as the first of these realms does.
+    fn decoy(&self) -> Method {
         match self.chain.passwords().next() {
-            Some((_, Verify::Backend)) => Method::Backend(name.to_owned()),
+            Some((_, Verify::Backend)) => Method::Backend(DECOY.to_owned()),
             _ => Method::Hash(self.users.decoy().unwrap_or_else(|| Arc::new(PasswordHash::usual_decoy()))),
         }
     }
+}
+
+fn unheard(user: &User) -> Refusal {
+    let detail = format!("no realm of this listener checks the password of user {}", user.name);
+    Refusal::new(Reason::RealmInactive, detail)
 }
 
 /// Refusals after which another realm may still know the client. What is wrong

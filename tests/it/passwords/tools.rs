@@ -2,6 +2,7 @@
 
 use crate::backend::{leashed, needed, target};
 use crate::clients::{finish, run};
+use crate::pki::write_secret;
 use crate::world::{Setup, World};
 
 use super::{setup, world};
@@ -29,6 +30,24 @@ fn redis_cli_comes_in_by_a_password() {
     assert!(text.contains("WRONGPASS") && text.contains("NOAUTH Authentication required."), "{text}");
     let text = run(cli(&world).args(["PING"]));
     assert!(text.contains("NOAUTH"), "{text}");
+}
+
+/// What `respgate hash` prints is what `password_hash_file` takes.
+#[test]
+fn a_hash_of_our_own_lets_its_user_in() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("fresh.hash");
+    write_secret(&directory.path().join("password"), "canary fresh\n");
+    let typed = std::fs::File::open(directory.path().join("password")).expect("just written");
+    write_secret(&file, &run(leashed(env!("CARGO_BIN_EXE_respgate")).arg("hash").stdin(typed)));
+    let user = format!(
+        "[[user]]\nname = \"fresh\"\nauth_method = \"password\"\npassword_hash_file = \"{}\"\n\
+         redis_user = \"ops\"\nredis_password_file = \"ops.password\"\n",
+        file.display()
+    );
+    let world = World::with(Setup { more: format!("{}\n{user}", setup().more), ..setup() });
+    let who = run(cli(&world).args(["--user", "fresh", "--pass", "canary fresh", "ACL", "WHOAMI"]));
+    assert_eq!(who, "ops\n");
 }
 
 const PYTHON: &str = r#"
