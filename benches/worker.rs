@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use respgate::command::Profile;
 use respgate::identity::{Certificate, Credential, Permit, User, UserMap};
 use respgate::limits::Limits;
 use respgate::resp::{ReplyScanner, write};
@@ -29,12 +28,8 @@ fn permit() -> Permit {
     let der = CertificateDer::from_pem_file(file).expect("a PEM file");
     let certificate = Certificate::from_der(&der).expect("a certificate");
     let credential = Credential { redis_user: "app".into(), password: Secret::new(b"password".to_vec()) };
-    let user = User {
-        name: "app".into(),
-        lines: vec![SUBJECT.parse().expect("a subject line")],
-        credential: Arc::new(credential),
-        commands: Profile::Default,
-    };
+    let lines = vec![SUBJECT.parse().expect("a subject line")];
+    let user = User { lines, ..User::new("app", credential) };
     let map = UserMap::build(vec![user]).expect("a sound map");
     map.permit(Arc::new(certificate)).expect("the certificate of the line")
 }

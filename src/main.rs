@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use respgate::cli::{cert, check, demo, keystore, run};
+use respgate::cli::{cert, check, demo, hash, keystore, run};
 
 /// Many small buffers come and go on every thread, and stay on it.
 #[global_allocator]
@@ -28,6 +28,8 @@ enum Command {
     Cert(cert::Args),
     /// Keep the secrets of a configuration in one encrypted file
     Keystore(keystore::Args),
+    /// Hash a password for the configuration
+    Hash(hash::Args),
     /// Show everything on this machine: certificates, Redis, gateway, clients
     Demo(demo::Args),
 }
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Cert(args) => cert::run(args),
         Command::Keystore(args) => keystore::run(args),
+        Command::Hash(args) => hash::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

@@ -227,19 +227,13 @@ except ssl.SSLCertVerificationError as error:
 
 #[test]
 fn a_certificate_of_a_made_authority_is_permitted_as_its_user() {
-    use respgate::command::Profile;
     use respgate::identity::{Credential, User, UserMap};
     use respgate::secret::Secret;
 
     let made = Made::new("CN=ca,O=Acme", KeyKind::EcdsaP256);
     made.client("app", "CN=app,O=Acme");
     let credential = Credential { redis_user: "app".to_owned(), password: Secret::new(b"x".to_vec()) };
-    let user = User {
-        name: "app".to_owned(),
-        lines: vec![line("CN=app,O=Acme")],
-        credential: Arc::new(credential),
-        commands: Profile::Default,
-    };
+    let user = User { lines: vec![line("CN=app,O=Acme")], ..User::new("app", credential) };
     let map = UserMap::build(vec![user]).unwrap();
     let permit = map.permit(Arc::new(made.certificate("app.crt"))).unwrap();
     assert_eq!(permit.user().name, "app");

@@ -4,5 +4,6 @@ pub mod cert;
 pub mod check;
 pub mod demo;
 mod harden;
+pub mod hash;
 pub mod keystore;
 pub mod run;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::role_cause::{Elsewhere, RoleCause};
 use super::secret_cause::SecretCause;
-use crate::identity::{LineError, Lint, MapError};
+use crate::identity::{HashError, LineError, Lint, MapError};
 
 /// Longer values are cut where they are shown.
 const SHOWN_CHARS_MAX: usize = 100;
@@ -118,6 +118,33 @@ pub enum Cause {
     #[error("found {}, expected a command name such as \"debug\" or \"config|set\"", Shown(found))]
     BadCommand { found: String },
     #[error(transparent)]
+    Hash(#[from] HashError),
+    #[error("user \"default\" would be Redis' user of that name, for which any password may be right")]
+    DefaultUser,
+    #[error("a second hash of the password, expected only one")]
+    SecondHash,
+    #[error("a password, but auth_method is \"certificate\"")]
+    PasswordOfCertificateUser,
+    #[error("a certificate's subject, but auth_method is \"password\"")]
+    LineOfPasswordUser,
+    #[error(
+        "no realm of the listener checks the password of {} (verify = {verify:?}): nobody can be this user",
+        Shown(name)
+    )]
+    UnheardPassword { name: String, verify: &'static str },
+
+    // Realms.
+    #[error("no [[realm]] is named {}", Shown(name))]
+    UnknownRealm { name: String },
+    #[error("the realm {} is there twice", Shown(name))]
+    RealmTwice { name: String },
+    #[error("the realm {} is in no listener's realms: it recognises nobody", Shown(name))]
+    InactiveRealm { name: String },
+    #[error("clients are not asked for a certificate, but a realm looks at certificates")]
+    UnaskedCertificates,
+    #[error("a client without a certificate can only be refused: no realm looks at passwords")]
+    NothingElse,
+    #[error(transparent)]
     Line(#[from] LineError),
     #[error(transparent)]
     Map(#[from] MapError),
@@ -179,6 +206,17 @@ impl Cause {
             Self::UnsetVariable { .. } => "unset_variable",
             Self::BadCommands { .. } => "commands",
             Self::BadCommand { .. } => "command_name",
+            Self::Hash(_) => "password_hash",
+            Self::DefaultUser => "default_user",
+            Self::SecondHash => "second_password_hash",
+            Self::PasswordOfCertificateUser => "password_of_certificate_user",
+            Self::LineOfPasswordUser => "subject_of_password_user",
+            Self::UnheardPassword { .. } => "unchecked_password",
+            Self::UnknownRealm { .. } => "unknown_realm",
+            Self::RealmTwice { .. } => "realm_twice",
+            Self::InactiveRealm { .. } => "inactive_realm",
+            Self::UnaskedCertificates => "certificates_not_asked_for",
+            Self::NothingElse => "client_auth_without_password",
             Self::Line(_) => "subject_line",
             Self::Map(MapError::DuplicateSubject { .. }) => "duplicate_subject",
             Self::Map(MapError::DuplicateUser { .. }) => "duplicate_user",
@@ -234,6 +272,29 @@ impl Cause {
                 "the key takes a name such as \"APP_PASSWORD\"; the password itself stands in the environment".to_owned()
             }
             Self::Secret(cause) => return cause.way_out(),
+            Self::Hash(_) => {
+                "make one by: respgate hash < FILE, where FILE holds the password".to_owned()
+            }
+            Self::DefaultUser => "name a Redis user by redis_user and redis_password_file".to_owned(),
+            Self::SecondHash => "keep one of password_hash_file and password_hash".to_owned(),
+            Self::PasswordOfCertificateUser => {
+                "remove it, or set auth_method = \"certificate_and_password\" to ask for both".to_owned()
+            }
+            Self::LineOfPasswordUser => {
+                "remove it, or set auth_method = \"certificate_and_password\" to ask for both".to_owned()
+            }
+            Self::UnheardPassword { verify, .. } => format!(
+                "add a [[realm]] with kind = \"password\" and verify = {verify:?}, and its name to the listener's realms"
+            ),
+            Self::UnknownRealm { name } => format!("add a [[realm]] with name = {}", Shown(name)),
+            Self::InactiveRealm { name } => format!("add {} to the listener's realms, or remove it", Shown(name)),
+            Self::UnaskedCertificates => {
+                "set client_auth = \"optional\", or list only password realms in the listener's realms".to_owned()
+            }
+            Self::NothingElse => {
+                "list a realm with kind = \"password\" in the listener's realms, or set client_auth = \"required\""
+                    .to_owned()
+            }
             Self::NoUser => "add a [[user]] section".to_owned(),
             _ => return None,
         })

@@ -19,6 +19,7 @@ use super::problem::{At, Notes};
 use super::secret_cause::SecretCause;
 use super::source::Written;
 use super::{keys, pkcs12};
+use crate::io::ClientAuth;
 use crate::io::tls::{self, RSA_BITS_MIN, TlsError, TlsSettings};
 
 /// How long before a certificate's end a warning begins.
@@ -32,12 +33,16 @@ pub(super) fn tls_settings(
     notes: &mut Notes,
 ) -> Option<TlsSettings> {
     let server = server(written, files, now, notes);
-    let client_ca = client_ca(&written.client_ca, files, now, notes);
+    let client_ca = match written.client_auth {
+        ClientAuth::None => Some(Vec::new()),
+        _ => client_ca(&written.client_ca, files, now, notes),
+    };
     let settings = TlsSettings {
         server: server?,
         client_ca: client_ca?,
         min_version: written.min_version,
         client_eku: written.client_eku,
+        client_auth: written.client_auth,
     };
     // Built here once to see that it can be: a reload must not find out later.
     let built = tls::server_config(&settings).map_err(|error| Cause::UnusableTls { why: error.to_string() });

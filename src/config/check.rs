@@ -13,7 +13,7 @@ use super::material::{self, Files};
 use super::modes::Modes;
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
-use super::{Surroundings, certificates, roles, users};
+use super::{Surroundings, certificates, realms, roles, users};
 use crate::io::{Address, Admin, Audit, Database, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
@@ -37,9 +37,13 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     if let Some(keystore) = &file.keystore {
         files.open_keystore(&keystore.value, &keystore.at, notes);
     }
-    let listener = file.listener.as_ref().map(|it| listener(it, &mut files, surroundings.now, notes));
+    let listener = file.listener.as_ref().map(|it| listener(it, &file, &mut files, surroundings.now, notes));
     let database = file.database_address.as_ref().map(|it| notes.ok(&it.at, backend(&it.value, &files)));
     let users = file.users.as_ref().map(|it| users::user_map(it, &mut files, notes));
+    if let (Some(Some(listener)), Some(Some(map)), Some(written)) = (&listener, &users, &file.users) {
+        let places: Vec<At> = written.iter().map(|user| user.at.clone()).collect();
+        realms::unheard(map, &places, &listener.realms, notes);
+    }
     let written = std::mem::take(&mut file.database_roles);
     let database_roles = roles::database_roles(&written, &mut files, notes);
     let roles = roles::role_map(&mut file, &mut files, &written, notes);
@@ -60,10 +64,17 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     })
 }
 
-fn listener(written: &ListenerFile, files: &mut Files<'_>, now: i64, notes: &mut Notes) -> Option<Listener> {
+fn listener(
+    written: &ListenerFile,
+    file: &File,
+    files: &mut Files<'_>,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<Listener> {
     let address = written.address.as_ref().and_then(|it| notes.ok(&it.at, socket_address(&it.value)));
     let tls = certificates::tls_settings(written, files, now, notes);
-    Some(Listener { address: address?, tls: tls? })
+    let realms = file.realms.as_ref().and_then(|all| realms::chain(all, written, notes));
+    Some(Listener { address: address?, tls: tls?, realms: realms? })
 }
 
 fn socket_address(found: &str) -> Result<SocketAddr, Cause> {

@@ -1,14 +1,17 @@
 //! The configuration as it is written: which keys there are, of what kind, and
 //! which must be there. What they mean is for `check`.
 
+use super::cause::Cause;
 use super::limits;
 use super::problem::{At, Notes};
+use super::realms::{self, RealmFile};
 use super::roles::{self, Placed};
 use super::secret_cause::SecretCause;
 use super::secrets::{SecretFile, keys, secret};
 use super::source::{Section, Source, Written};
-use crate::io::LogFormat;
+use crate::identity::Needs;
 use crate::io::tls::{ClientEku, TlsVersion};
+use crate::io::{ClientAuth, LogFormat};
 use crate::limits::Limits;
 
 /// The whole file. A section that is missing or unreadable has been noted.
@@ -23,6 +26,7 @@ pub(super) struct File {
     pub(super) role_rules: Vec<Placed>,
     pub(super) role_mapping_file: Option<Written<String>>,
     pub(super) users: Option<Vec<UserFile>>,
+    pub(super) realms: Option<Vec<RealmFile>>,
     pub(super) admin_address: Option<Written<String>>,
     pub(super) log_format: LogFormat,
     pub(super) log_level: Option<Written<String>>,
@@ -43,17 +47,25 @@ pub(super) struct ListenerFile {
     pub(super) client_ca: Vec<Written<String>>,
     pub(super) min_version: TlsVersion,
     pub(super) client_eku: ClientEku,
+    pub(super) client_auth_at: At,
+    pub(super) client_auth: ClientAuth,
+    /// The names of its realms, if they are given.
+    pub(super) realms: Option<Vec<Written<String>>>,
 }
 
 /// `[[user]]`
 pub(super) struct UserFile {
     pub(super) at: At,
     pub(super) name: Option<Written<String>>,
+    pub(super) needs: Needs,
+    pub(super) enabled: bool,
     pub(super) lines: Vec<Written<String>>,
     pub(super) ignore_case: bool,
     pub(super) roles: Vec<Written<String>>,
     pub(super) redis_user: Option<Written<String>>,
     pub(super) password: SecretFile,
+    /// Every key for a hash that is there; without a text if that was not a string.
+    pub(super) hashes: Vec<(Hash, At, Option<String>)>,
     pub(super) commands: Option<CommandsFile>,
 }
 
@@ -62,6 +74,15 @@ pub(super) struct DatabaseRoleFile {
     pub(super) role: Option<Written<String>>,
     pub(super) redis_user: Option<Written<String>>,
     pub(super) password: SecretFile,
+}
+
+/// Where a password's hash is to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hash {
+    /// `password_hash_file`
+    File,
+    /// `password_hash`
+    Inline,
 }
 
 /// `commands`: a word or a list of names.
@@ -89,6 +110,7 @@ impl File {
         let role_rules = roles::read(&mut root, notes);
         let role_mapping_file = root.take("role_mapping_file").and_then(|entry| entry.text(notes));
         let users = root.take("user").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
+        let realms = root.take("realm").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
         let admin = root.take("admin").and_then(|entry| entry.section(notes));
         let log = root.take("log").and_then(|entry| entry.section(notes));
         let (log_format, log_level) = log.map(|section| log_file(section, notes)).unwrap_or_default();
@@ -105,6 +127,7 @@ impl File {
             role_rules,
             role_mapping_file,
             users: users.map(|users| users.into_iter().map(|it| user_file(it, notes)).collect()),
+            realms: realms.map(|them| them.into_iter().map(|it| realms::read(it, notes)).collect()),
             admin_address: admin.and_then(|it| only(it, "address", "address = \"127.0.0.1:9121\"", notes)),
             log_format,
             log_level,
@@ -153,12 +176,22 @@ fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
     let [certificate, key, keystore] = server_files(&mut section, notes);
     let key_password = secret(&mut section, keys!("key_password"), notes);
     let keystore_password = secret(&mut section, keys!("keystore_password"), notes);
-    let client_ca = section.need("client_ca", "client_ca = \"ca.crt\"", notes);
+    let auths =
+        [("required", ClientAuth::Required), ("optional", ClientAuth::Optional), ("none", ClientAuth::None)];
+    let client_auth = section.take("client_auth");
+    let client_auth_at = client_auth.as_ref().map_or_else(|| section.at().clone(), |entry| entry.at.clone());
+    let client_auth = client_auth.and_then(|entry| entry.word(&auths, notes)).unwrap_or_default();
+    let client_ca = match client_auth {
+        // Nobody shows what it would have signed.
+        ClientAuth::None => section.take("client_ca"),
+        _ => section.need("client_ca", "client_ca = \"ca.crt\"", notes),
+    };
     let client_ca_at = client_ca.as_ref().map_or_else(|| section.at().clone(), |entry| entry.at.clone());
     let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
     let min_version = section.take("tls_min_version").and_then(|entry| entry.word(&versions, notes));
     let ekus = [("if_present", ClientEku::IfPresent), ("required", ClientEku::Required)];
     let client_eku = section.take("client_eku").and_then(|entry| entry.word(&ekus, notes));
+    let realms = section.take("realms").and_then(|entry| entry.filled_texts(notes));
     section.finish(notes);
     ListenerFile {
         address: address.and_then(|entry| entry.text(notes)),
@@ -171,6 +204,9 @@ fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
         client_ca: client_ca.and_then(|entry| entry.filled_texts(notes)).unwrap_or_default(),
         min_version: min_version.unwrap_or_default(),
         client_eku: client_eku.unwrap_or_default(),
+        client_auth_at,
+        client_auth,
+        realms,
     }
 }
 
@@ -193,25 +229,57 @@ fn server_files(section: &mut Section<'_>, notes: &mut Notes) -> [Option<Written
 fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
     let at = section.at().clone();
     let name = section.need("name", "name = \"app\"", notes).and_then(|entry| entry.text(notes));
-    // The only method so far; without the key it is meant.
-    if let Some(entry) = section.take("auth_method") {
-        let _ = entry.word(&[("certificate", ())], notes);
-    }
+    let methods = [
+        ("certificate", Needs::Certificate),
+        ("password", Needs::Password),
+        ("certificate_and_password", Needs::Both),
+    ];
+    let needs = section.take("auth_method").and_then(|entry| entry.word(&methods, notes)).unwrap_or_default();
+    let enabled = section.take("enabled").and_then(|entry| entry.flag(notes));
     let like = "certificate_subject_line = \"CN=app,O=Acme\"";
-    let lines = section.need("certificate_subject_line", like, notes);
+    let lines = if needs.certificate() {
+        section.need("certificate_subject_line", like, notes)
+    } else {
+        section.take("certificate_subject_line").filter(|entry| {
+            notes.error(&entry.at, Cause::LineOfPasswordUser);
+            false
+        })
+    };
     let lines = lines.and_then(|entry| entry.filled_texts(notes)).unwrap_or_default();
     let ignore_case = section.take("ignore_case").and_then(|entry| entry.flag(notes));
     let roles = section.take("roles").and_then(|entry| entry.texts(notes)).unwrap_or_default();
-    let redis_user = section.need("redis_user", "redis_user = \"app\"", notes);
-    let redis_user = redis_user.and_then(|entry| entry.text(notes));
+    let hashes = hashes(&mut section, needs, notes);
     let password = secret(&mut section, keys!("redis_password"), notes);
+    // Who is checked by Redis may be to Redis who it is.
+    let redis_user = if needs.password() && hashes.is_empty() && password.at().is_none() {
+        section.take("redis_user")
+    } else {
+        section.need("redis_user", "redis_user = \"app\"", notes)
+    };
+    let redis_user = redis_user.and_then(|entry| entry.text(notes));
     let commands = section.take("commands").and_then(|entry| {
         let (at, is_list) = (entry.at.clone(), entry.is_list());
         entry.texts(notes).map(|names| CommandsFile { at, names, is_list })
     });
     section.finish(notes);
     let ignore_case = ignore_case.is_some_and(|flag| flag.value);
-    UserFile { at, name, lines, ignore_case, roles, redis_user, password, commands }
+    let enabled = enabled.is_none_or(|flag| flag.value);
+    UserFile { at, name, needs, enabled, lines, ignore_case, roles, redis_user, password, hashes, commands }
+}
+
+/// The keys for a password's hash, which a user of certificates alone has none of.
+fn hashes(section: &mut Section<'_>, needs: Needs, notes: &mut Notes) -> Vec<(Hash, At, Option<String>)> {
+    let mut hashes = Vec::new();
+    for (key, source) in [("password_hash_file", Hash::File), ("password_hash", Hash::Inline)] {
+        let Some(entry) = section.take(key) else { continue };
+        let at = entry.at.clone();
+        if !needs.password() {
+            notes.error(&at, Cause::PasswordOfCertificateUser);
+            continue;
+        }
+        hashes.push((source, at, entry.text(notes).map(|text| text.value)));
+    }
+    hashes
 }
 
 fn log_file(mut section: Section<'_>, notes: &mut Notes) -> (LogFormat, Option<Written<String>>) {

@@ -24,6 +24,7 @@ mod modes;
 #[cfg_attr(not(feature = "pkcs12"), path = "pkcs12_absent.rs")]
 mod pkcs12;
 mod problem;
+mod realms;
 mod role_cause;
 mod roles;
 mod rules;

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cause::Cause;
-use super::file::{CommandsFile, UserFile};
+use super::file::{CommandsFile, Hash, UserFile};
 use super::material::Files;
 use super::problem::{At, Notes};
+use super::secrets::without_newline;
 use super::source::Written;
 use crate::command::Profile;
-use crate::identity::{Credential, MapError, SubjectLine, User, UserMap};
-use crate::secret::Secret;
+use crate::identity::{Credential, MapError, PasswordHash, SubjectLine, User, UserMap};
 
 /// Builds the map of users. Nothing is built if a user has a problem, but the
 /// others are still looked at, and all of them are compared.
@@ -63,24 +63,34 @@ fn one(written: &UserFile, files: &mut Files<'_>, notes: &mut Notes) -> One {
     });
     let lines = lines(written, notes);
     let redis_user = written.redis_user.as_ref().and_then(|user| redis_user(user, notes));
-    let password = written.password.need(files, notes);
+    // Without a Redis user of its own it is to Redis who it says to be.
+    let is_itself =
+        written.redis_user.is_none() && written.password.at().is_none() && written.needs.password();
+    if is_itself && name.is_some_and(|name| name == "default") {
+        notes.error(written.name.as_ref().map_or(&written.at, |name| &name.at), Cause::DefaultUser);
+    }
+    let password = if is_itself { None } else { written.password.need(files, notes) };
+    let credential = redis_user
+        .zip(password.as_ref())
+        .map(|(redis_user, password)| Arc::new(Credential { redis_user, password: password.clone() }));
+    let hash = hash(written, files, notes);
     let commands = written.commands.as_ref().map_or(Some(Profile::Default), |it| profile(it, notes));
 
-    let has_lines = !lines.is_empty() && lines.len() == written.lines.len();
-    let is_complete =
-        has_lines && name.is_some() && redis_user.is_some() && password.is_some() && commands.is_some();
+    let has_lines = !(lines.is_empty() && written.needs.certificate()) && lines.len() == written.lines.len();
+    let has_credential = credential.is_some() || is_itself;
+    let has_hash = hash.is_some() || written.hashes.is_empty();
+    let is_complete = has_lines && name.is_some() && has_credential && has_hash && commands.is_some();
     let (places, lines) = lines.into_iter().unzip();
     let name_at = written.name.as_ref().map_or(&written.at, |name| &name.at).clone();
-    let credential = Credential {
-        redis_user: redis_user.unwrap_or_default(),
-        password: password.unwrap_or_else(|| Secret::new(Vec::new())),
-    };
     One {
         user: User {
             // The key's path is no name that a user can have, so it cannot be taken.
             name: name.unwrap_or(&written.at.key).clone(),
+            needs: written.needs,
+            enabled: written.enabled,
             lines,
-            credential: Arc::new(credential),
+            password: hash.map(Arc::new),
+            credential,
             commands: commands.unwrap_or_default(),
         },
         places: Places { name: name_at, lines: places },
@@ -113,6 +123,24 @@ fn lines(written: &UserFile, notes: &mut Notes) -> Vec<(At, SubjectLine)> {
         Some((line.at.clone(), parsed))
     });
     lines.collect()
+}
+
+/// The hash of the user's own password, if it is given and can be used.
+fn hash(written: &UserFile, files: &mut Files<'_>, notes: &mut Notes) -> Option<PasswordHash> {
+    let (source, at, text) = written.hashes.first()?;
+    for (_, second, _) in &written.hashes[1..] {
+        notes.error(second, Cause::SecondHash);
+    }
+    let text = text.as_ref()?;
+    let parsed = match source {
+        Hash::Inline => PasswordHash::parse(text),
+        Hash::File => {
+            let content = files.secret(text, at, notes)?;
+            // What is not text is not a hash either.
+            PasswordHash::parse(std::str::from_utf8(without_newline(&content.bytes)).unwrap_or_default())
+        }
+    };
+    notes.ok(at, parsed.map_err(Cause::from))
 }
 
 fn profile(written: &CommandsFile, notes: &mut Notes) -> Option<Profile> {

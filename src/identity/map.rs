@@ -7,7 +7,10 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::line::brief;
-use super::{Certificate, Lint, Mismatch, Name, Reason, Refusal, Rule, SubjectLine, User, lint};
+use super::{
+    Certificate, Chain, Lint, Mismatch, Name, Needs, PasswordHash, Permit, Reason, Refusal, Rule,
+    SubjectLine, User, lint,
+};
 
 /// Why some users cannot be told apart, or never recognised. Users and lines are
 /// counted from 0, in the order given.
@@ -78,35 +81,6 @@ impl MapError {
     }
 }
 
-/// That a certificate is a user. Only [`UserMap::permit`] makes one, so whoever
-/// holds one has been let in.
-#[derive(Debug, Clone)]
-pub struct Permit {
-    user: Arc<User>,
-    certificate: Arc<Certificate>,
-    rule: Rule,
-}
-
-impl Permit {
-    /// Who it is.
-    #[must_use]
-    pub fn user(&self) -> &Arc<User> {
-        &self.user
-    }
-
-    /// What was shown.
-    #[must_use]
-    pub fn certificate(&self) -> &Arc<Certificate> {
-        &self.certificate
-    }
-
-    /// Which of the user's rules let it in.
-    #[must_use]
-    pub fn rule(&self) -> Rule {
-        self.rule
-    }
-}
-
 /// A line's place: its user and its index among that user's lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
@@ -121,6 +95,8 @@ type Index = HashMap<Vec<u8>, Place>;
 #[derive(Debug, Default)]
 pub struct UserMap {
     users: Vec<Arc<User>>,
+    /// Each user by its name.
+    names: HashMap<String, usize>,
     /// Every line by its name. Invariant: no two lines have the same.
     exact: Index,
     /// The lines that ignore case, by their folded name. Invariant: no other
@@ -130,6 +106,8 @@ pub struct UserMap {
     /// specific RDN. The first line wins.
     similar: Index,
     similar_leaf: Index,
+    /// Checked where there is no password to check.
+    decoy: Option<Arc<PasswordHash>>,
 }
 
 impl UserMap {
@@ -141,15 +119,16 @@ impl UserMap {
     pub fn build(users: Vec<User>) -> Result<Self, Vec<MapError>> {
         let mut map = Self { users: users.into_iter().map(Arc::new).collect(), ..Self::default() };
         let users = map.users.clone();
-        let mut names = HashMap::new();
+        let hash = users.iter().find_map(|user| user.password.as_ref());
+        map.decoy = hash.map(|hash| Arc::new(hash.decoy()));
         let mut errors = Vec::new();
         for (at, user) in users.iter().enumerate() {
-            if let Some(&other) = names.get(&user.name) {
+            if let Some(&other) = map.names.get(&user.name) {
                 errors.push(MapError::DuplicateUser { user: at, name: user.name.clone(), other });
             } else {
-                names.insert(&user.name, at);
+                map.names.insert(user.name.clone(), at);
             }
-            if user.lines.is_empty() {
+            if user.lines.is_empty() && user.needs.certificate() {
                 errors.push(MapError::NoLine { user: at, name: user.name.clone() });
             }
             for (line, subject) in user.lines.iter().enumerate() {
@@ -203,16 +182,41 @@ impl UserMap {
         self.users.iter().enumerate().flat_map(of_user).collect()
     }
 
-    /// Decides who a verified certificate is. Whether it holds at this moment is
-    /// not asked here.
+    /// The user of this name.
+    pub(super) fn named(&self, name: &str) -> Option<&Arc<User>> {
+        self.names.get(name).map(|&at| &self.users[at])
+    }
+
+    /// A hash that nobody knows the password of, as costly as those of the users.
+    pub(super) fn decoy(&self) -> Option<Arc<PasswordHash>> {
+        self.decoy.clone()
+    }
+
+    /// Decides who a verified certificate is, where nothing else is asked for. Whether
+    /// it holds at this moment is not asked here.
     ///
     /// # Errors
     ///
     /// Why it is nobody.
     pub fn permit(&self, certificate: Arc<Certificate>) -> Result<Permit, Refusal> {
-        admissible(&certificate)?;
+        let (user, rule) = self.recognise(&certificate)?;
+        if user.needs != Needs::Certificate {
+            let detail = format!("user {} needs a password beside its certificate", user.name);
+            return Err(Refusal::new(Reason::NoPassword, detail));
+        }
+        let realm = Chain::default().realms()[0].name.clone();
+        Permit::new(user, Some(certificate), rule, &realm, None)
+    }
+
+    /// The user of a certificate, and by which of its rules.
+    pub(super) fn recognise(&self, certificate: &Certificate) -> Result<(Arc<User>, Rule), Refusal> {
+        admissible(certificate)?;
         let Place { user, line } = self.by_subject(certificate.subject())?;
-        Ok(Permit { user: Arc::clone(&self.users[user]), certificate, rule: Rule::SubjectLine(line) })
+        let user = Arc::clone(&self.users[user]);
+        if !user.enabled {
+            return Err(Refusal::new(Reason::UserDisabled, format!("user {} is disabled", user.name)));
+        }
+        Ok((user, Rule::SubjectLine(line)))
     }
 
     fn by_subject(&self, subject: &Name) -> Result<Place, Refusal> {

@@ -71,6 +71,26 @@ reasons! {
     NoRole = "no_role", Operator;
     /// The user would have a role if it came from another address.
     HostScope = "host_scope", Client;
+    /// The user may not come in at present.
+    UserDisabled = "user_disabled", Operator;
+    /// Nothing says who the user is to Redis.
+    NoRedisUser = "no_redis_user", Operator;
+    /// The client came without the password that it needs.
+    NoPassword = "no_password", Client;
+    /// The password is not the user's.
+    WrongPassword = "wrong_password", Client;
+    /// There is no user of the name that AUTH gave.
+    UnknownUser = "unknown_user", Client;
+    /// The user comes in by a certificate alone.
+    PasswordNotAccepted = "password_not_accepted", Client;
+    /// AUTH named another user than the client is.
+    AuthDiffers = "auth_differs", Client;
+    /// No realm of the listener checks the user's password.
+    RealmInactive = "realm_inactive", Operator;
+    /// Passwords have been wrong too often.
+    TooManyAttempts = "too_many_attempts", Client;
+    /// The password could not be checked.
+    PasswordUnchecked = "password_unchecked", Operator;
     /// Redis did not accept the credential of the client's user.
     BackendAuthFailed = "backend_auth_failed", Operator;
 }

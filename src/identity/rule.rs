@@ -13,12 +13,15 @@ use std::fmt;
 pub enum Rule {
     /// The `certificate_subject_line` at this index, counted from 0.
     SubjectLine(usize),
+    /// Its password, and no certificate.
+    Password,
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SubjectLine(index) => write!(f, "certificate_subject_line[{index}]"),
+            Self::Password => f.write_str("password"),
         }
     }
 }

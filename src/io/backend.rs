@@ -17,7 +17,7 @@ use crate::upstream::LinkId;
 use crate::worker::Loss;
 
 /// A connection to the backend.
-enum Socket {
+pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -52,16 +52,20 @@ async fn gone(hub: &Rc<Hub>, id: LinkId) {
     .await;
 }
 
-async fn connect(hub: &Rc<Hub>) -> Result<Socket, Loss> {
-    let (keepalive, user_timeout) = hub.peek(|machine| machine.tcp_timeouts());
-    let socket = match &hub.backend {
+/// Opens a connection, with these times for keepalive and for what is unacknowledged.
+pub(super) async fn open(address: &Address, (keepalive, user_timeout): (u64, u64)) -> io::Result<Socket> {
+    match address {
         Address::Tcp { host, port } => TcpStream::connect((host.as_str(), *port)).await.and_then(|socket| {
             listen::tune(&socket, keepalive, user_timeout)?;
             Ok(Socket::Tcp(socket))
         }),
         Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
-    };
-    socket.map_err(|error| {
+    }
+}
+
+async fn connect(hub: &Rc<Hub>) -> Result<Socket, Loss> {
+    let times = hub.peek(|machine| machine.tcp_timeouts());
+    open(&hub.backend, times).await.map_err(|error| {
         if listen::is_out_of_resources(&error) {
             Loss::NoResources(error.to_string())
         } else {

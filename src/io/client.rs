@@ -16,10 +16,11 @@ use super::control::{Live, Shared};
 use super::hub::Hub;
 use super::listen::Accepted;
 use super::transfer::{End, transfer};
+use super::unproven::{self, NoProof, Proven};
 use super::{linger, tls};
 use crate::fault::Reference;
-use crate::identity::{Certificate, Permit, Reason, Refusal};
-use crate::observe::audit::{Lost, Outcome, Record};
+use crate::identity::{Admission, Certificate, Claim, Permit, Reason, Refusal};
+use crate::observe::audit::{Event, Lost, Outcome, Record};
 use crate::resp::write;
 use crate::session::SessionId;
 
@@ -52,21 +53,19 @@ pub(super) async fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted)
             return;
         }
     };
-    let admitted = admit(&shared, &tls, over_limit);
-    let (certificate, outcome) = match admitted {
-        Ok((permit, place)) => (Some(Arc::clone(permit.certificate())), Ok((permit, place))),
-        Err((certificate, refusal)) => (certificate, Err(refusal)),
-    };
-    match outcome {
-        Ok((permit, _user_place)) => {
-            // Nobody comes in unseen.
-            if shared.accepted(peer, &permit, &tls).is_err() {
-                tracing::error!(%peer, "client closed: its audit record could not be queued");
-                return;
+    match admit(&shared, &tls, over_limit) {
+        Ok(Admitted::In(permit, _place)) => let_in(&hub, &shared, permit, peer, tls, &[]).await,
+        Ok(Admitted::Unproven(claim)) => {
+            let mut tls = tls;
+            match unproven::prove(&hub, &shared, &claim, peer, &mut tls).await {
+                Ok(Proven { permit, place: _place, input }) => {
+                    let_in(&hub, &shared, permit, peer, tls, &input).await;
+                }
+                Err(NoProof::Polite) => linger::close(tls, &shared.live.load_full().settings.limits).await,
+                Err(NoProof::Abrupt) => {}
             }
-            run(&hub, &shared, permit, peer, tls).await;
         }
-        Err(refusal) => {
+        Err((certificate, refusal)) => {
             let reference = shared.reference();
             shared.refused(&hub, peer, certificate.as_deref(), Some(reference), &refusal);
             say_and_close(tls, &line_for(&refusal, reference), &live).await;
@@ -118,7 +117,28 @@ async fn handshake(
     }
 }
 
-type Admitted = (Permit, UserPlace);
+/// Opens the session of a client that is somebody.
+async fn let_in(
+    hub: &Rc<Hub>,
+    shared: &Shared,
+    permit: Permit,
+    peer: SocketAddr,
+    tls: TlsStream<TcpStream>,
+    first: &[u8],
+) {
+    // Nobody comes in unseen.
+    if shared.accepted(peer, &permit, &tls).is_err() {
+        tracing::error!(%peer, "client closed: its audit record could not be queued");
+        return;
+    }
+    run(hub, shared, permit, peer, tls, first).await;
+}
+
+/// A client that is not refused.
+enum Admitted {
+    In(Permit, UserPlace),
+    Unproven(Claim),
+}
 
 /// Finds the user of a client whose handshake is complete.
 fn admit(
@@ -129,22 +149,25 @@ fn admit(
     // The users in force now: a handshake may have begun before a reload.
     let live = shared.live.load_full();
     let (_, connection) = tls.get_ref();
-    let Some(leaf) = connection.peer_certificates().and_then(<[_]>::first) else {
-        return Err((None, Refusal::new(Reason::NoClientCertificate, "the client showed no certificate")));
-    };
-    let certificate = Certificate::from_der(leaf)
-        .map(Arc::new)
+    let leaf = connection.peer_certificates().and_then(<[_]>::first);
+    let certificate = leaf
+        .map(|leaf| Certificate::from_der(leaf).map(Arc::new))
+        .transpose()
         .map_err(|error| (None, Refusal::new(Reason::BadCertificate, error.to_string())))?;
-    let with = |refusal| (Some(Arc::clone(&certificate)), refusal);
+    let with = |refusal| (certificate.clone(), refusal);
     if over_limit {
         let detail = format!("there are {} clients already", shared.clients_max);
         return Err(with(Refusal::new(Reason::TooManyClients, detail)));
     }
-    let permit = live.settings.users.permit(Arc::clone(&certificate)).map_err(with)?;
+    let permit = match live.settings.directory().arrive(certificate.clone()) {
+        Admission::Permit(permit) => permit,
+        Admission::Unproven(claim) => return Ok(Admitted::Unproven(claim)),
+        Admission::Refused(refusal) => return Err(with(refusal)),
+    };
     let most = live.settings.limits.clients_per_user_max;
     let user = &permit.user().name;
     match shared.census.user_place(user, most) {
-        Some(place) => Ok((permit, place)),
+        Some(place) => Ok(Admitted::In(permit, place)),
         None => {
             let detail = format!("user {user} has {most} clients already");
             Err(with(Refusal::new(Reason::TooManyClients, detail)))
@@ -158,11 +181,15 @@ async fn run(
     permit: Permit,
     peer: SocketAddr,
     mut tls: TlsStream<TcpStream>,
+    first: &[u8],
 ) {
     let local = tls.get_ref().0.local_addr().unwrap_or(shared.address);
     let addresses = (peer.to_string(), local.to_string());
     let id = hub.with(|machine, now| machine.client_opened(permit, addresses, now));
     let opened = Opened { hub: Rc::clone(hub), id };
+    if !first.is_empty() {
+        hub.with(|machine, now| machine.client_input(id, first, now));
+    }
     let end = transfer(hub, id, &mut tls).await;
     // Its pinned link closes before its own socket does.
     drop(opened);
@@ -178,9 +205,12 @@ impl Shared {
     fn accepted(&self, peer: SocketAddr, permit: &Permit, tls: &TlsStream<TcpStream>) -> Result<(), Lost> {
         let (_, connection) = tls.get_ref();
         let mut record = Record::new(Outcome::Accepted, self.address, peer);
-        describe(&mut record, permit.certificate());
+        if let Some(certificate) = permit.certificate() {
+            describe(&mut record, certificate);
+        }
+        record.realm = Some(permit.realm().to_string());
         record.user = Some(permit.user().name.clone());
-        record.redis_user = Some(permit.user().credential.redis_user.clone());
+        record.redis_user = Some(permit.credential().redis_user.clone());
         record.tls_version =
             connection.protocol_version().and_then(|version| version.as_str()).map(str::to_owned);
         record.tls_cipher =
@@ -191,7 +221,7 @@ impl Shared {
     }
 
     /// Notes a client that was not let in.
-    fn refused(
+    pub(super) fn refused(
         &self,
         hub: &Hub,
         peer: SocketAddr,
@@ -199,23 +229,42 @@ impl Shared {
         reference: Option<Reference>,
         refusal: &Refusal,
     ) {
-        let reference = reference.unwrap_or_else(|| self.reference());
         let mut record = Record::new(Outcome::Refused, self.address, peer);
         if let Some(certificate) = certificate {
             describe(&mut record, certificate);
         }
+        self.note_refusal(
+            hub,
+            record,
+            reference.unwrap_or_else(|| self.reference()),
+            refusal,
+            "client refused",
+        );
+    }
+
+    /// Writes a refusal down, for the audit, the metric and the log.
+    pub(super) fn note_refusal(
+        &self,
+        hub: &Hub,
+        mut record: Record,
+        reference: Reference,
+        refusal: &Refusal,
+        what: &'static str,
+    ) {
+        let peer = record.peer;
         record.reason = Some(refusal.reason().as_str());
         record.detail = Some(refusal.detail().to_owned());
         record.reference = Some(reference.to_string());
         if self.audit.record(&record).is_err() {
             tracing::error!(%peer, %reference, "an audit record was lost: its queue is full");
         }
-        *hub.closed.borrow_mut().entry(refusal.reason().as_str()).or_default() += 1;
-        tracing::info!(%peer, %reference, reason = %refusal.reason(), detail = refusal.detail(), "client refused");
+        let counts = if record.event == Event::Authentication { &hub.passwords } else { &hub.closed };
+        *counts.borrow_mut().entry(refusal.reason().as_str()).or_default() += 1;
+        tracing::info!(%peer, %reference, reason = %refusal.reason(), detail = refusal.detail(), "{what}");
     }
 }
 
-fn describe(record: &mut Record, certificate: &Certificate) {
+pub(super) fn describe(record: &mut Record, certificate: &Certificate) {
     record.subject = Some(certificate.subject().to_string());
     record.serial = Some(certificate.serial().to_owned());
     record.fingerprint = Some(certificate.fingerprint().to_string());

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::tls::TlsSettings;
-use crate::identity::UserMap;
 use crate::identity::roles::{DatabaseRoles, RoleMap};
+use crate::identity::{Chain, Directory, UserMap};
 use crate::limits::Limits;
 
 /// The most workers that may be configured.
@@ -42,6 +42,28 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Certificate, key, client CAs and versions.
     pub tls: TlsSettings,
+    /// What recognises its clients, in this order.
+    pub realms: Chain,
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientAuth {
+    /// Without one there is no TLS.
+    #[default]
+    Required,
+    /// One that is shown has to be good.
+    Optional,
+    /// They are not.
+    None,
+}
+
+impl Settings {
+    /// Who the listener's clients are.
+    #[must_use]
+    pub fn directory(&self) -> Directory<'_> {
+        Directory::new(&self.users, &self.listener.realms)
+    }
 }
 
 /// The Redis behind the gateway.
@@ -111,7 +133,15 @@ pub struct Audit {
 }
 
 /// Limits that size something when the gateway starts.
-const LIMITS_AT_START: [&str; 3] = ["handshakes_max", "clients_max", "listen_backlog"];
+const LIMITS_AT_START: [&str; 7] = [
+    "handshakes_max",
+    "clients_max",
+    "listen_backlog",
+    "unproven_clients_max",
+    "password_hashes_max",
+    "password_connections_max",
+    "password_checks_max",
+];
 
 /// The keys whose change a reload cannot bring into force. Everything else can
 /// be swapped under running sessions.

@@ -63,6 +63,7 @@ async fn work(post: Post) {
             _ = ticks.tick() => {
                 reload(&hub, &shared, &mut live);
                 hub.with(|machine, now| machine.tick(now, clock::unix_now()));
+                shared.note_needless_auths(&hub);
                 count += 1;
                 if count % TICKS_A_FLUSH == 0 {
                     meters.flush(&hub);
@@ -84,6 +85,6 @@ fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
     *live = Arc::clone(&now);
     hub.with(|machine, _| {
         machine.set_limits(Arc::new(live.settings.limits.clone()));
-        machine.recheck(&|permit| live.settings.users.permit(Arc::clone(permit.certificate())));
+        machine.recheck(&|permit| live.settings.directory().again(permit));
     });
 }

@@ -17,14 +17,15 @@ const EXAMPLE: &str = include_str!("../../config/respgate.toml");
 
 /// The password of the first user.
 fn password(loaded: &Loaded) -> &[u8] {
-    loaded.settings.users.users()[0].credential.password.expose()
+    loaded.settings.users.users()[0].credential.as_ref().expect("its own").password.expose()
 }
 
 /// Every setting but certificates, for comparison.
 fn outline(loaded: &Loaded) -> String {
+    let realms = &loaded.settings.listener.realms;
     let Settings { listener, database, users, roles, limits, admin, log, audit, workers } = &loaded.settings;
     let warnings = &loaded.warnings;
-    let tls = (listener.tls.min_version, listener.tls.client_eku);
+    let tls = (listener.tls.min_version, listener.tls.client_eku, listener.tls.client_auth, realms);
     let (users, warnings) = (users.users(), &warnings.list);
     format!(
         "{tls:?} {database:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {warnings:?}"
@@ -56,8 +57,9 @@ fn the_smallest_configuration_runs_by_the_defaults() {
     assert_eq!(settings.workers, 4, "one for each core");
     assert_eq!(warnings.list, []);
     let [user] = settings.users.users() else { panic!("one user") };
-    assert_eq!((user.name.as_str(), user.credential.redis_user.as_str()), ("app", "app"));
-    assert_eq!(user.credential.password.expose(), b"s3cret");
+    let credential = user.credential.as_ref().unwrap();
+    assert_eq!((user.name.as_str(), credential.redis_user.as_str()), ("app", "app"));
+    assert_eq!(credential.password.expose(), b"s3cret");
     assert_eq!(user.commands, Profile::Default);
     assert_eq!(user.lines[0].to_string(), "CN=app,O=Acme");
 }
@@ -109,9 +111,17 @@ fn the_example_has_every_key() {
 
     // An unknown key lists all known ones when none is like it.
     let world = World::new();
-    for section in
-        ["listener", "database", "user", "role_rule", "roles_mapping.reader", "admin", "log", "audit"]
-    {
+    for section in [
+        "listener",
+        "database",
+        "user",
+        "realm",
+        "role_rule",
+        "roles_mapping.reader",
+        "admin",
+        "log",
+        "audit",
+    ] {
         let mut spoiled = example.clone();
         let mut path = section.split('.');
         let outer = spoiled.get_mut(path.next().unwrap()).unwrap();
@@ -267,7 +277,9 @@ fn a_restart_is_needed_for_what_is_set_up_once() {
 
     let other = format!(
         "workers = 1\n{}[admin]\naddress = \"127.0.0.1:1\"\n[log]\nformat = \"json\"\nlevel = \"warn\"\n\
-         [audit]\nfile = \"audit.log\"\n[limits]\nhandshakes_max = 1\nclients_max = 1\nlisten_backlog = 1\n",
+         [audit]\nfile = \"audit.log\"\n[limits]\nhandshakes_max = 1\nclients_max = 1\nlisten_backlog = 1\n\
+         unproven_clients_max = 1\npassword_hashes_max = 1\npassword_connections_max = 1\n\
+         password_checks_max = 1\n",
         FINE.replace("6380", "6381")
     );
     assert_eq!(
@@ -282,6 +294,10 @@ fn a_restart_is_needed_for_what_is_set_up_once() {
             "limits.handshakes_max",
             "limits.clients_max",
             "limits.listen_backlog",
+            "limits.unproven_clients_max",
+            "limits.password_hashes_max",
+            "limits.password_connections_max",
+            "limits.password_checks_max",
         ]
     );
 }

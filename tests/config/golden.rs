@@ -27,7 +27,7 @@ const fn nothing(_: &World) {}
 pub(crate) const CASE: Case = Case { claim: "", edits: &[], more: "", spoil: nothing };
 
 const PASSWORD: &str = "redis_password_file = \"app.password\"";
-const USER: &str = "[[user]]\nname = \"app\"\ncertificate_subject_line = \"CN=app,O=Acme\"\n\
+pub(crate) const USER: &str = "[[user]]\nname = \"app\"\ncertificate_subject_line = \"CN=app,O=Acme\"\n\
                     redis_user = \"app\"\nredis_password_file = \"app.password\"\n";
 const LINE: &str = "\"CN=app,O=Acme\"";
 
@@ -377,6 +377,7 @@ fn every_cause_is_in_the_golden_file() {
     assert!(ids.len() > 40, "{ids:?}");
     let golden = concat!(
         include_str!("../golden/check.txt"),
+        include_str!("../golden/passwords.txt"),
         include_str!("../golden/roles.txt"),
         include_str!("../golden/secrets.txt")
     );

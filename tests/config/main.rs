@@ -7,6 +7,7 @@ mod defaults;
 mod golden;
 mod keys;
 mod modes;
+mod password_problems;
 mod pki;
 mod role_problems;
 mod roles;

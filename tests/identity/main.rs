@@ -2,6 +2,7 @@
 //! a map of users refuses, and what no input may do.
 
 mod certificates;
+mod directory;
 mod lines;
 mod make;
 mod mapping;

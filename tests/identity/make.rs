@@ -2,9 +2,7 @@
 //! that names can be tested that no library would make.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use respgate::command::Profile;
 use respgate::identity::{Certificate, Credential, SubjectLine, User, UserMap};
 use respgate::secret::Secret;
 use rustls::pki_types::CertificateDer;
@@ -96,7 +94,7 @@ pub(crate) fn line(text: &str) -> SubjectLine {
 
 pub(crate) fn user(name: &str, lines: Vec<SubjectLine>) -> User {
     let credential = Credential { redis_user: format!("redis-{name}"), password: Secret::new(b"x".to_vec()) };
-    User { name: name.to_owned(), lines, credential: Arc::new(credential), commands: Profile::Default }
+    User { lines, ..User::new(name, credential) }
 }
 
 /// A map of users with one line each.
