@@ -74,7 +74,9 @@ fn gateway(path: &Path) -> Result<(), RunError> {
     let handles = Handles { audit: audit.clone(), registry: Arc::clone(&registry) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let control = start(settings, handles)?;
-    tracing::info!(address = %control.address(), %database, version = env!("CARGO_PKG_VERSION"), "listening");
+    for (listener, address) in control.addresses() {
+        tracing::info!(%address, listener, %database, version = env!("CARGO_PKG_VERSION"), "listening");
+    }
     let result = runtime.block_on(async {
         let health = Health::starting();
         let (stop, stopped) = watch::channel(false);

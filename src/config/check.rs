@@ -1,19 +1,20 @@
 //! From the file as written to settings that can run: every section is looked
 //! at, whatever is wrong with the others.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use tracing_subscriber::EnvFilter;
 
-use super::cause::Cause;
+use super::cause::{Cause, LISTENER_NAME_MAX};
 use super::file::{File, ListenerFile};
 use super::material::{self, Files};
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
 use super::{Surroundings, certificates, users};
-use crate::io::{Address, Admin, Audit, Database, Listener, Log, Settings, WORKERS_MAX};
+use crate::io::{Address, Admin, Audit, Database, LISTENER_NAME, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
 /// smaller batches, and Redis' one thread is busy long before these are.
@@ -31,7 +32,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let file = File::read(&source, notes);
 
     let mut files = Files::beside(path, file.allow_readable_secrets);
-    let listener = file.listener.as_ref().map(|it| listener(it, &mut files, surroundings.now, notes));
+    let listeners = listeners(&file.listeners, &mut files, surroundings.now, notes);
     let database = file.database_address.as_ref().map(|it| notes.ok(&it.at, backend(&it.value, &files)));
     let users = file.users.as_ref().map(|it| users::user_map(it, &mut files, surroundings, notes));
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
@@ -39,7 +40,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let audit = file.audit_file.as_ref().map(|it| notes.ok(&it.at, audit_file(&files.resolve(&it.value))));
     let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
     Some(Settings {
-        listener: listener??,
+        listeners: listeners?,
         database: Database { address: database?? },
         users: users??,
         limits: file.limits,
@@ -50,10 +51,46 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     })
 }
 
-fn listener(written: &ListenerFile, files: &mut Files, now: i64, notes: &mut Notes) -> Option<Listener> {
-    let address = written.address.as_ref().and_then(|it| notes.ok(&it.at, socket_address(&it.value)));
-    let tls = certificates::tls_settings(written, files, now, notes);
-    Some(Listener { address: address?, tls: tls? })
+/// All of them, or nothing if any is no good or there is none, which has been noted.
+fn listeners(
+    written: &[ListenerFile],
+    files: &mut Files,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<Vec<Listener>> {
+    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    let mut all = Vec::new();
+    for it in written {
+        let name = it.name.as_ref().map_or(LISTENER_NAME, |name| &name.value);
+        let name_at = it.name.as_ref().map_or(&it.at, |name| &name.at);
+        let mut named = notes.ok(name_at, listener_name(name));
+        if !names.insert(name) {
+            notes.error(name_at, Cause::DuplicateListener { found: name.to_owned() });
+            named = None;
+        }
+        let mut address = it.address.as_ref().and_then(|it| notes.ok(&it.at, socket_address(&it.value)));
+        // Port 0 is another one each time.
+        if let (Some(found), Some(written)) = (address.filter(|it| it.port() != 0), &it.address)
+            && !addresses.insert(found)
+        {
+            notes.error(&written.at, Cause::DuplicateAddress { found });
+            address = None;
+        }
+        let tls = certificates::tls_settings(it, files, now, notes);
+        let listener = || Some(Listener { name: named?, address: address?, tls: tls? });
+        all.push(listener());
+    }
+    let all: Option<Vec<Listener>> = all.into_iter().collect();
+    all.filter(|all| !all.is_empty())
+}
+
+fn listener_name(found: &str) -> Result<String, Cause> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if (1..=LISTENER_NAME_MAX).contains(&found.len()) && found.bytes().all(fits) {
+        Ok(found.to_owned())
+    } else {
+        Err(Cause::BadListenerName { found: found.to_owned() })
+    }
 }
 
 fn socket_address(found: &str) -> Result<SocketAddr, Cause> {

@@ -4,15 +4,17 @@
 use super::limits;
 use super::problem::{At, Notes};
 use super::source::{Section, Source, Written};
+use super::trust::{self, TrustFile};
 use crate::io::LogFormat;
-use crate::io::tls::{ClientEku, TlsVersion};
+use crate::io::tls::TlsVersion;
 use crate::limits::Limits;
 
 /// The whole file. A section that is missing or unreadable has been noted.
 pub(super) struct File {
     pub(super) allow_readable_secrets: bool,
     pub(super) workers: Option<Written<u64>>,
-    pub(super) listener: Option<ListenerFile>,
+    /// Empty if the section is missing or unreadable.
+    pub(super) listeners: Vec<ListenerFile>,
     pub(super) database_address: Option<Written<String>>,
     pub(super) users: Option<Vec<UserFile>>,
     pub(super) admin_address: Option<Written<String>>,
@@ -22,15 +24,15 @@ pub(super) struct File {
     pub(super) limits: Limits,
 }
 
-/// `[listener]`
+/// `[listener]`, or one of several `[[listener]]`.
 pub(super) struct ListenerFile {
+    pub(super) at: At,
+    pub(super) name: Option<Written<String>>,
+    pub(super) trust: TrustFile,
     pub(super) address: Option<Written<String>>,
     pub(super) certificate: Option<Written<String>>,
     pub(super) key: Option<Written<String>>,
-    pub(super) client_ca_at: At,
-    pub(super) client_ca: Vec<Written<String>>,
     pub(super) min_version: TlsVersion,
-    pub(super) client_eku: ClientEku,
 }
 
 /// `[[user]]`
@@ -71,7 +73,8 @@ impl File {
         let workers = root.take("workers").and_then(|entry| entry.number(notes));
         let listener =
             root.need("listener", "[listener] with address, certificate, key and client_ca", notes);
-        let listener = listener.and_then(|entry| entry.section(notes)).map(|it| listener_file(it, notes));
+        let listeners = listener.and_then(|entry| entry.section_or_sections(notes)).unwrap_or_default();
+        let listeners = listeners.into_iter().map(|it| listener_file(it, notes)).collect();
         let database = root.need("database", "[database] with address = \"127.0.0.1:6379\"", notes);
         let database = database.and_then(|entry| entry.section(notes));
         let users = root.take("user").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
@@ -83,7 +86,7 @@ impl File {
         let file = Self {
             allow_readable_secrets: allow.is_some_and(|flag| flag.value),
             workers,
-            listener,
+            listeners,
             database_address: database
                 .and_then(|it| only(it, "address", "address = \"127.0.0.1:6379\"", notes)),
             users: users.map(|users| users.into_iter().map(|it| user_file(it, notes)).collect()),
@@ -114,21 +117,20 @@ fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
     let address = section.need("address", "address = \"0.0.0.0:6380\"", notes);
     let certificate = section.need("certificate", "certificate = \"server.crt\"", notes);
     let key = section.need("key", "key = \"server.key\"", notes);
-    let client_ca = section.need("client_ca", "client_ca = \"ca.crt\"", notes);
-    let client_ca_at = client_ca.as_ref().map_or_else(|| section.at().clone(), |entry| entry.at.clone());
+    let at = section.at().clone();
+    let name = section.take("name").and_then(|entry| entry.text(notes));
+    let trust = trust::read(&mut section, notes);
     let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
     let min_version = section.take("tls_min_version").and_then(|entry| entry.word(&versions, notes));
-    let ekus = [("if_present", ClientEku::IfPresent), ("required", ClientEku::Required)];
-    let client_eku = section.take("client_eku").and_then(|entry| entry.word(&ekus, notes));
     section.finish(notes);
     ListenerFile {
+        at,
+        name,
+        trust,
         address: address.and_then(|entry| entry.text(notes)),
         certificate: certificate.and_then(|entry| entry.text(notes)),
         key: key.and_then(|entry| entry.text(notes)),
-        client_ca_at,
-        client_ca: client_ca.and_then(|entry| entry.filled_texts(notes)).unwrap_or_default(),
         min_version: min_version.unwrap_or_default(),
-        client_eku: client_eku.unwrap_or_default(),
     }
 }
 

@@ -19,6 +19,7 @@ mod limits;
 mod material;
 mod problem;
 mod source;
+mod trust;
 mod users;
 
 use std::ffi::OsString;

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::HandshakeKind;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -17,11 +19,13 @@ use tokio_rustls::server::TlsStream;
 use super::backend::read_into;
 use super::census::UserPlace;
 use super::control::{Live, Shared};
+use super::guests::Guest;
 use super::hub::Hub;
 use super::listen::Accepted;
-use super::{linger, tls};
+use super::tls::Verified;
+use super::{clock, linger, tls};
 use crate::fault::Reference;
-use crate::identity::{Certificate, Permit, Reason, Refusal};
+use crate::identity::{Certificate, Fingerprint, Permit, Reason, Refusal};
 use crate::observe::audit::{Lost, Outcome, Record};
 use crate::resp::write;
 use crate::session::{Fate, SessionId};
@@ -32,6 +36,13 @@ enum End {
     Polite,
     /// The client is gone, or is to be closed at once.
     Abrupt,
+}
+
+/// Which listener a client came to, and from where.
+#[derive(Clone, Copy)]
+struct Caller {
+    door: usize,
+    peer: SocketAddr,
 }
 
 /// The machine forgets the client however its task ends, a panic included.
@@ -52,34 +63,30 @@ impl Drop for Opened {
 
 /// Serves one client from its handshake to its end.
 pub(super) async fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) {
-    let Accepted { socket, peer, place, over_limit } = accepted;
+    let Accepted { door, socket, peer, place, over_limit } = accepted;
     let _place = place;
+    let caller = Caller { door, peer };
     let live = shared.live.load_full();
-    let tls = match handshake(&shared, &live, socket).await {
+    let tls = match handshake(&shared, &live, door, socket).await {
         Ok(tls) => tls,
         Err(refusal) => {
             let shown = tls::take_shown().and_then(|der| Certificate::from_der(&der).ok());
-            shared.refused(&hub, peer, shown.as_ref(), None, &refusal);
+            shared.refused(&hub, caller, shown.as_ref(), None, &refusal);
             return;
         }
     };
-    let admitted = admit(&shared, &tls, over_limit);
-    let (certificate, outcome) = match admitted {
-        Ok((permit, place)) => (Some(Arc::clone(permit.certificate())), Ok((permit, place))),
-        Err((certificate, refusal)) => (certificate, Err(refusal)),
-    };
-    match outcome {
-        Ok((permit, _user_place)) => {
+    match admit(&shared, caller, &tls, over_limit) {
+        Ok(admitted) => {
             // Nobody comes in unseen.
-            if shared.accepted(peer, &permit, &tls).is_err() {
+            if shared.accepted(&hub, caller, &admitted, &tls).is_err() {
                 tracing::error!(%peer, "client closed: its audit record could not be queued");
                 return;
             }
-            run(&hub, &shared, permit, peer, tls).await;
+            run(&hub, &shared, admitted, caller, tls).await;
         }
-        Err(refusal) => {
+        Err((certificate, refusal)) => {
             let reference = shared.reference();
-            shared.refused(&hub, peer, certificate.as_deref(), Some(reference), &refusal);
+            shared.refused(&hub, caller, certificate.as_deref(), Some(reference), &refusal);
             say_and_close(tls, &line_for(&refusal, reference), &live).await;
         }
     }
@@ -109,15 +116,20 @@ async fn say_and_close(mut tls: TlsStream<TcpStream>, line: &[u8], live: &Live) 
 async fn handshake(
     shared: &Shared,
     live: &Live,
+    door: usize,
     socket: std::net::TcpStream,
 ) -> Result<TlsStream<TcpStream>, Refusal> {
     let failed = |error: &io::Error| Refusal::new(tls::reason(error), tls::detail(error));
+    let Some(entrance) = live.entrance(door) else {
+        let detail = "its listener is no longer in the configuration; its socket closes at a restart";
+        return Err(Refusal::new(Reason::ListenerRemoved, detail));
+    };
     let socket = TcpStream::from_std(socket).map_err(|error| failed(&error))?;
     let timeout = Duration::from_millis(live.settings.limits.handshake_timeout_ms);
     let shake = async {
         socket.readable().await?;
         let _turn = shared.handshakes.acquire().await.map_err(io::Error::other)?;
-        TlsAcceptor::from(Arc::clone(&live.tls)).accept(socket).await
+        TlsAcceptor::from(Arc::clone(&entrance.tls)).accept(socket).await
     };
     match tokio::time::timeout(timeout, shake).await {
         Ok(Ok(tls)) => Ok(tls),
@@ -129,18 +141,30 @@ async fn handshake(
     }
 }
 
-type Admitted = (Permit, UserPlace);
+/// A client that is let in.
+struct Admitted {
+    permit: Permit,
+    /// Its chain, and by which trust that was verified.
+    chain: Arc<[CertificateDer<'static>]>,
+    trust: Fingerprint,
+    verified: Arc<Verified>,
+    /// Given back when it goes.
+    _place: UserPlace,
+}
 
 /// Finds the user of a client whose handshake is complete.
 fn admit(
     shared: &Shared,
+    caller: Caller,
     tls: &TlsStream<TcpStream>,
     over_limit: bool,
 ) -> Result<Admitted, (Option<Arc<Certificate>>, Refusal)> {
     // The users in force now: a handshake may have begun before a reload.
     let live = shared.live.load_full();
     let (_, connection) = tls.get_ref();
-    let Some(leaf) = connection.peer_certificates().and_then(<[_]>::first) else {
+    let chain = connection.peer_certificates().unwrap_or_default();
+    let trust = live.entrance(caller.door).and_then(|entrance| entrance.trust.as_ref());
+    let (Some(leaf), Some(trust)) = (chain.first(), trust) else {
         return Err((None, Refusal::new(Reason::NoClientCertificate, "the client showed no certificate")));
     };
     let certificate = Certificate::from_der(leaf)
@@ -151,11 +175,16 @@ fn admit(
         let detail = format!("there are {} clients already", shared.clients_max);
         return Err(with(Refusal::new(Reason::TooManyClients, detail)));
     }
+    // Known from the handshake, unless that was a resumed one, or began before a reload.
+    let now = clock::certificate_time(clock::unix_now());
+    let verified = trust.verify(chain, now).map_err(with)?;
     let permit = live.settings.users.permit(Arc::clone(&certificate)).map_err(with)?;
     let most = live.settings.limits.clients_per_user_max;
     let user = &permit.user().name;
     match shared.census.user_place(user, most) {
-        Some(place) => Ok((permit, place)),
+        Some(place) => {
+            Ok(Admitted { permit, chain: chain.into(), trust: trust.digest(), verified, _place: place })
+        }
         None => {
             let detail = format!("user {user} has {most} clients already");
             Err(with(Refusal::new(Reason::TooManyClients, detail)))
@@ -166,13 +195,19 @@ fn admit(
 async fn run(
     hub: &Rc<Hub>,
     shared: &Shared,
-    permit: Permit,
-    peer: SocketAddr,
+    admitted: Admitted,
+    caller: Caller,
     mut tls: TlsStream<TcpStream>,
 ) {
-    let local = tls.get_ref().0.local_addr().unwrap_or(shared.address);
-    let addresses = (peer.to_string(), local.to_string());
+    let local = tls.get_ref().0.local_addr().unwrap_or(shared.doors[caller.door].address);
+    let addresses = (caller.peer.to_string(), local.to_string());
+    let Admitted { permit, chain, trust, verified, _place } = admitted;
     let id = hub.with(|machine, now| machine.client_opened(permit, addresses, now));
+    if verified.may_expire {
+        hub.peek(|machine| machine.may_outlive_certificate(id));
+    }
+    let guest = Guest::new(caller.door, caller.peer, chain, Some((trust, verified)));
+    hub.guests.borrow_mut().enter(id, guest);
     let opened = Opened { hub: Rc::clone(hub), id };
     let mut unflushed = false;
     let end = poll_fn(|cx| transfer(hub, id, &mut tls, &mut unflushed, cx)).await;
@@ -298,9 +333,19 @@ fn read_in(
 
 impl Shared {
     /// Notes a client that was let in.
-    fn accepted(&self, peer: SocketAddr, permit: &Permit, tls: &TlsStream<TcpStream>) -> Result<(), Lost> {
+    fn accepted(
+        &self,
+        hub: &Hub,
+        caller: Caller,
+        admitted: &Admitted,
+        tls: &TlsStream<TcpStream>,
+    ) -> Result<(), Lost> {
         let (_, connection) = tls.get_ref();
-        let mut record = Record::new(Outcome::Accepted, self.address, peer);
+        let (peer, permit, door) = (caller.peer, &admitted.permit, self.doors[caller.door]);
+        let mut record = Record::new(Outcome::Accepted, door.address, peer);
+        record.listener_name = door.name;
+        record.expired = admitted.verified.is_expired;
+        record.resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         describe(&mut record, permit.certificate());
         record.user = Some(permit.user().name.clone());
         record.redis_user = Some(permit.user().credential.redis_user.clone());
@@ -309,7 +354,8 @@ impl Shared {
         record.tls_cipher =
             connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(str::to_owned);
         self.audit.record(&record)?;
-        tracing::debug!(%peer, user = permit.user().name, rule = %permit.rule(), "client accepted");
+        *hub.accepted.borrow_mut().entry(caller.door).or_default() += 1;
+        tracing::debug!(%peer, listener = door.name, user = permit.user().name, rule = %permit.rule(), "client accepted");
         Ok(())
     }
 
@@ -317,13 +363,15 @@ impl Shared {
     fn refused(
         &self,
         hub: &Hub,
-        peer: SocketAddr,
+        caller: Caller,
         certificate: Option<&Certificate>,
         reference: Option<Reference>,
         refusal: &Refusal,
     ) {
         let reference = reference.unwrap_or_else(|| self.reference());
-        let mut record = Record::new(Outcome::Refused, self.address, peer);
+        let (peer, door) = (caller.peer, self.doors[caller.door]);
+        let mut record = Record::new(Outcome::Refused, door.address, peer);
+        record.listener_name = door.name;
         if let Some(certificate) = certificate {
             describe(&mut record, certificate);
         }
@@ -333,12 +381,14 @@ impl Shared {
         if self.audit.record(&record).is_err() {
             tracing::error!(%peer, %reference, "an audit record was lost: its queue is full");
         }
-        *hub.closed.borrow_mut().entry(refusal.reason().as_str()).or_default() += 1;
-        tracing::info!(%peer, %reference, reason = %refusal.reason(), detail = refusal.detail(), "client refused");
+        let reason = refusal.reason();
+        *hub.refused.borrow_mut().entry((caller.door, reason.as_str())).or_default() += 1;
+        let detail = refusal.detail();
+        tracing::info!(%peer, listener = door.name, %reference, %reason, detail, "client refused");
     }
 }
 
-fn describe(record: &mut Record, certificate: &Certificate) {
+pub(super) fn describe(record: &mut Record, certificate: &Certificate) {
     record.subject = Some(certificate.subject().to_string());
     record.serial = Some(certificate.serial().to_owned());
     record.fingerprint = Some(certificate.fingerprint().to_string());

@@ -342,6 +342,18 @@ impl Worker {
         }
     }
 
+    /// Ends a session at once: what it was let in by no longer holds.
+    pub fn end_permit(&mut self, id: SessionId, why: Closed) {
+        self.close_client(id, why);
+    }
+
+    /// Leaves the end of this session's certificate to the caller, who allows more.
+    pub fn may_outlive_certificate(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.may_outlive_certificate = true;
+        }
+    }
+
     /// Keepalive and user timeout of the backend's sockets, in milliseconds.
     #[must_use]
     pub fn tcp_timeouts(&self) -> (u64, u64) {

@@ -7,23 +7,24 @@ use std::fs;
 
 use respgate::cli::check::{as_json, as_text};
 
+use crate::listeners;
 use crate::pki::{self, Ca, Change};
 use crate::world::{FINE, World};
 
 /// A way to spoil a configuration that has no problem.
-struct Case {
-    claim: &'static str,
+pub(crate) struct Case {
+    pub(crate) claim: &'static str,
     /// Texts of the file and what stands there instead.
-    edits: &'static [(&'static str, &'static str)],
+    pub(crate) edits: &'static [(&'static str, &'static str)],
     /// What is added at its end.
-    more: &'static str,
+    pub(crate) more: &'static str,
     /// What happens to the files it names.
-    spoil: fn(&World),
+    pub(crate) spoil: fn(&World),
 }
 
 const fn nothing(_: &World) {}
 
-const CASE: Case = Case { claim: "", edits: &[], more: "", spoil: nothing };
+pub(crate) const CASE: Case = Case { claim: "", edits: &[], more: "", spoil: nothing };
 
 const PASSWORD: &str = "redis_password_file = \"app.password\"";
 const USER: &str = "[[user]]\nname = \"app\"\ncertificate_subject_line = \"CN=app,O=Acme\"\n\
@@ -342,7 +343,7 @@ fn golden(name: &str, found: &str) {
 
 #[test]
 fn every_problem_is_said_as_the_golden_file_says() {
-    let blocks = CASES.iter().map(|case| {
+    let blocks = CASES.iter().chain(listeners::CASES).map(|case| {
         let (world, result) = case.check();
         let text = world.without_directory(&as_text(&result));
         assert!(

@@ -5,6 +5,7 @@
 
 mod defaults;
 mod golden;
+mod listeners;
 mod pki;
 mod tls;
 mod world;
