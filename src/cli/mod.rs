@@ -4,3 +4,4 @@ pub mod cert;
 pub mod check;
 pub mod demo;
 pub mod run;
+mod watch;

@@ -38,6 +38,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
     let log = log(&file, notes);
     let audit = file.audit_file.as_ref().map(|it| notes.ok(&it.at, audit_file(&files.resolve(&it.value))));
+    notes.depends_on(files.paths());
     let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
     Some(Settings {
         listeners: listeners?,
@@ -48,6 +49,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         log: log?,
         audit: Audit { file: audit.map_or(Some(None), |file| file.map(Some))? },
         workers: workers?,
+        watch: file.watch,
     })
 }
 

@@ -13,6 +13,7 @@ use crate::limits::Limits;
 pub(super) struct File {
     pub(super) allow_readable_secrets: bool,
     pub(super) workers: Option<Written<u64>>,
+    pub(super) watch: bool,
     /// Empty if the section is missing or unreadable.
     pub(super) listeners: Vec<ListenerFile>,
     pub(super) database_address: Option<Written<String>>,
@@ -70,6 +71,7 @@ impl File {
     pub(super) fn read(source: &Source<'_>, notes: &mut Notes) -> Self {
         let mut root = source.root();
         let allow = root.take("allow_readable_secrets").and_then(|entry| entry.flag(notes));
+        let watch = root.take("watch").and_then(|entry| entry.flag(notes));
         let workers = root.take("workers").and_then(|entry| entry.number(notes));
         let listener =
             root.need("listener", "[listener] with address, certificate, key and client_ca", notes);
@@ -86,6 +88,7 @@ impl File {
         let file = Self {
             allow_readable_secrets: allow.is_some_and(|flag| flag.value),
             workers,
+            watch: watch.is_some_and(|flag| flag.value),
             listeners,
             database_address: database
                 .and_then(|it| only(it, "address", "address = \"127.0.0.1:6379\"", notes)),

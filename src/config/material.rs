@@ -63,6 +63,11 @@ impl Files {
         self.read.entry(path).or_insert_with_key(read).clone()
     }
 
+    /// The files that have been asked for, whether they could be read or not.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.read.keys().map(PathBuf::as_path)
+    }
+
     /// Reads a file that nobody but its owner may see.
     pub(super) fn secret(&mut self, path: &str, at: &At, notes: &mut Notes) -> Option<Rc<Content>> {
         let result = self.public(path);

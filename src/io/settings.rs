@@ -34,6 +34,8 @@ pub struct Settings {
     pub audit: Audit,
     /// Worker threads; at least 1.
     pub workers: usize,
+    /// Whether a change of a file reloads.
+    pub watch: bool,
 }
 
 /// Where clients come in.

@@ -21,7 +21,7 @@ fn password(loaded: &Loaded) -> &[u8] {
 
 /// Every setting but certificates, for comparison.
 fn outline(loaded: &Loaded) -> String {
-    let Settings { listeners, database, users, limits, admin, log, audit, workers } = &loaded.settings;
+    let Settings { listeners, database, users, limits, admin, log, audit, workers, watch } = &loaded.settings;
     let warnings = &loaded.warnings;
     let of_listener = |listener: &Listener| {
         let Listener { name, address: _, tls } = listener;
@@ -32,7 +32,9 @@ fn outline(loaded: &Loaded) -> String {
     };
     let tls: Vec<_> = listeners.iter().map(of_listener).collect();
     let (users, warnings) = (users.users(), &warnings.list);
-    format!("{tls:?} {database:?} {users:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {warnings:?}")
+    format!(
+        "{tls:?} {database:?} {users:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {watch} {warnings:?}"
+    )
 }
 
 /// The example with every commented setting in force.
