@@ -10,6 +10,7 @@
 mod crl;
 mod fit;
 mod names;
+mod path_error;
 mod reason;
 mod trust;
 mod verify;

@@ -20,3 +20,4 @@ mod world;
 mod operate;
 mod sessions;
 mod tools;
+mod trust;

@@ -119,7 +119,7 @@ impl Crl {
     }
 
     /// Whether the key of this DER has signed it.
-    fn is_signed_by(&self, spki: &[u8]) -> bool {
+    pub(super) fn is_signed_by(&self, spki: &[u8]) -> bool {
         let spki = SubjectPublicKeyInfoDer::from(spki);
         let Ok(key) = RawPublicKeyEntity::try_from(&spki) else { return false };
         let Ok((_, parsed)) = CertificateRevocationList::from_der(&self.der) else { return false };

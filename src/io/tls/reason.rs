@@ -6,7 +6,7 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 use super::fit::Unfit;
-use super::trust::{CRL_NOT_ALLOWED, CRL_OF_ANOTHER};
+use super::path_error::{CRL_NOT_ALLOWED, CRL_OF_ANOTHER};
 use crate::identity::{Reason, Refusal};
 
 /// Why a handshake failed, given the error that tokio-rustls returned for it.

@@ -3,7 +3,7 @@
 //! handshake, for a resumed session, for a live one at a reload, and offline.
 //! Who the client is, is not decided here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,8 @@ use webpki::{
 use x509_parser::prelude::X509Certificate;
 
 use super::crl::Crl;
-use super::fit::{self, Purpose, Unfit};
+use super::fit::{self, Purpose};
+use super::path_error::{is_vague, of_path, of_webpki};
 use super::{ClientEku, TlsError, reason};
 use crate::identity::{Fingerprint, Refusal};
 
@@ -26,8 +27,9 @@ use crate::identity::{Fingerprint, Refusal};
 /// takes some two hundred bytes.
 const KNOWN_MAX: usize = 16 * 1024;
 
-/// How many of the lists of CAs of one name are tried.
-const SAME_NAME_MAX: usize = 8;
+/// How often a path is looked for where CAs or lists have names in common: a
+/// stranger can make us do that.
+const TWIN_ATTEMPTS_MAX: usize = 32;
 
 /// Which certificates of a chain are looked up in revocation lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,11 +91,14 @@ pub struct Verified {
 /// Decides about chains. Immutable, but for what it remembers of its own verdicts.
 pub struct Trust {
     anchors: Vec<TrustAnchor<'static>>,
-    /// Of the same CAs, in the same order.
-    anchor_keys: Vec<Fingerprint>,
+    /// The SubjectPublicKeyInfo of the same CAs, in the same order.
+    anchor_keys: Vec<Vec<u8>>,
     pinned: Vec<CertificateDer<'static>>,
-    /// The newest first: of one issuer's lists the first decides.
+    /// Of one issuer's lists the first decides: the newest stands before the others.
+    /// Invariant: the first `twins` have their name with another in common.
     crls: Vec<Arc<Crl>>,
+    twins: usize,
+    has_twin_anchors: bool,
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
     settings: TrustSettings,
@@ -121,7 +126,7 @@ impl Trust {
             let anchor =
                 webpki::anchor_from_trusted_cert(ca).map_err(|error| unusable(of_webpki(error)))?.to_owned();
             let parsed = fit::parse(ca).map_err(|unfit| unusable(unfit.into()))?;
-            anchor_keys.push(Fingerprint::of(parsed.public_key().raw));
+            anchor_keys.push(parsed.public_key().raw.to_vec());
             hints.push(DistinguishedName::in_sequence(&anchor.subject));
             anchors.push(anchor);
         }
@@ -136,11 +141,21 @@ impl Trust {
         }
         let mut crls = settings.crls.clone();
         crls.sort_by_key(|crl| std::cmp::Reverse((crl.this_update(), crl.next_update())));
+        let is_twin = |crl: &Arc<Crl>| {
+            settings.crls.iter().filter(|other| other.issuer_der() == crl.issuer_der()).count() > 1
+        };
+        // Stable: the newest stays before the others.
+        crls.sort_by_key(|crl| !is_twin(crl));
+        let twins = crls.iter().filter(|crl| is_twin(crl)).count();
+        let names: BTreeSet<&[u8]> = anchors.iter().map(|anchor| anchor.subject.as_ref()).collect();
+        let has_twin_anchors = names.len() < anchors.len();
         Ok(Self {
             anchors,
             anchor_keys,
             pinned: settings.client_certificates.clone(),
             crls,
+            twins,
+            has_twin_anchors,
             hints,
             algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
             digest: digest(settings),
@@ -230,8 +245,9 @@ impl Trust {
         Ok(Verified { issuers, since: now.as_secs(), until, is_expired, may_expire })
     }
 
-    /// A path to one of the CAs. CAs of one name have lists of one name, of which
-    /// WebPKI takes the first: where that is another key's, the next has its turn.
+    /// A path to one of the CAs. Where CAs have a name in common, WebPKI may take the
+    /// wrong one's list, and may report what it found about the wrong one: then each
+    /// CA is tried alone, with each list of that name.
     fn path<'a>(
         &'a self,
         entity: &'a EndEntityCert<'a>,
@@ -239,29 +255,63 @@ impl Trust {
         now: UnixTime,
     ) -> Result<VerifiedPath<'a>, webpki::Error> {
         let mut lists: Vec<&CertRevocationList<'_>> = self.crls.iter().map(|crl| crl.list()).collect();
-        let mut turns = lists.len().min(SAME_NAME_MAX);
-        loop {
-            let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|builder| self.policies(builder));
-            let path = entity.verify_for_usage(
+        let attempt = |anchors: &'a [TrustAnchor<'a>], lists: &[&CertRevocationList<'_>]| {
+            let revocation = RevocationOptionsBuilder::new(lists).ok().map(|builder| self.policies(builder));
+            entity.verify_for_usage(
                 self.algorithms.all,
-                &self.anchors,
+                anchors,
                 others,
                 now,
                 KeyUsage::client_auth(),
                 revocation.map(RevocationOptionsBuilder::build),
                 None,
-            );
-            match path {
-                Err(
-                    webpki::Error::InvalidCrlSignatureForPublicKey
-                    | webpki::Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_),
-                ) if turns > 1 => {
-                    turns -= 1;
-                    lists.rotate_left(1);
+            )
+        };
+        let mut refused = match attempt(&self.anchors, &lists) {
+            Err(error) if self.twins > 0 || self.has_twin_anchors => error,
+            decided => return decided,
+        };
+        let mut attempts = TWIN_ATTEMPTS_MAX;
+        for anchor in &self.anchors {
+            for _ in 0..self.twins.max(1) {
+                let Some(left) = attempts.checked_sub(1) else { return Err(refused) };
+                attempts = left;
+                match attempt(std::slice::from_ref(anchor), &lists) {
+                    // An older list of the same key may have had its turn.
+                    Ok(path) => return self.is_unlisted(&path).map(|()| path),
+                    Err(webpki::Error::CertRevoked) => return Err(webpki::Error::CertRevoked),
+                    Err(error) if is_vague(&refused) => refused = error,
+                    Err(_) => {}
                 }
-                other => return other,
+                if self.twins > 0 {
+                    lists[..self.twins].rotate_left(1);
+                }
             }
         }
+        Err(refused)
+    }
+
+    /// That no list at all which an issuer on this path has signed has one of its
+    /// certificates.
+    fn is_unlisted(&self, path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+        let mut certificate: &webpki::Cert<'_> = path.end_entity();
+        let cas: Vec<_> = path.intermediate_certificates().collect();
+        let anchor = self.anchors.iter().position(|anchor| anchor == path.anchor());
+        let anchor = anchor.map(|index| self.anchor_keys[index].clone());
+        let keys = cas.iter().map(|ca| ca.subject_public_key_info().as_ref().to_vec()).chain(anchor);
+        for (index, key) in keys.enumerate() {
+            if index == 0 || self.settings.crl_depth == CrlDepth::Chain {
+                for crl in self.crls.iter().filter(|crl| crl.issuer_der() == certificate.issuer()) {
+                    if crl.list().find_serial(certificate.serial())?.is_some() && crl.is_signed_by(&key) {
+                        return Err(webpki::Error::CertRevoked);
+                    }
+                }
+            }
+            if let Some(next) = cas.get(index) {
+                certificate = next;
+            }
+        }
+        Ok(())
     }
 
     fn policies<'a>(&self, builder: RevocationOptionsBuilder<'a>) -> RevocationOptionsBuilder<'a> {
@@ -331,7 +381,7 @@ impl Trust {
     fn issuers(&self, path: &VerifiedPath<'_>) -> Vec<Fingerprint> {
         let key = |ca: &webpki::Cert<'_>| Fingerprint::of(ca.subject_public_key_info().as_ref());
         let anchor = self.anchors.iter().position(|anchor| anchor == path.anchor());
-        let anchor = anchor.map(|index| self.anchor_keys[index]);
+        let anchor = anchor.map(|index| Fingerprint::of(&self.anchor_keys[index]));
         path.intermediate_certificates().map(key).chain(anchor).collect()
     }
 
@@ -395,78 +445,3 @@ fn part(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.extend(part.len().to_be_bytes());
     bytes.extend(part);
 }
-
-/// What WebPKI says about a path, with what is said of its leaf told from the rest.
-fn of_path(error: webpki::Error, leaf_ends: u64) -> Error {
-    match error {
-        webpki::Error::CertExpired { not_after, .. } if not_after.as_secs() != leaf_ends => {
-            Unfit::ExpiredIssuer.into()
-        }
-        other => of_webpki(other),
-    }
-}
-
-fn of_webpki(error: webpki::Error) -> Error {
-    use webpki::Error as E;
-    let context = match error {
-        E::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
-        E::CertNotValidYet { time, not_before } => CertificateError::NotValidYetContext { time, not_before },
-        E::CertRevoked => CertificateError::Revoked,
-        E::CrlExpired { time, next_update } => {
-            CertificateError::ExpiredRevocationListContext { time, next_update }
-        }
-        E::UnknownRevocationStatus => CertificateError::UnknownRevocationStatus,
-        // A certificate that names one of our CAs as its issuer but is signed by
-        // another key has an issuer that we do not trust.
-        E::UnknownIssuer | E::InvalidSignatureForPublicKey => CertificateError::UnknownIssuer,
-        E::RequiredEkuNotFoundContext(context) => CertificateError::InvalidPurposeContext {
-            required: ExtendedKeyPurpose::ClientAuth,
-            presented: context.present.into_iter().map(purpose).collect(),
-        },
-        E::CaUsedAsEndEntity => return Unfit::Ca.into(),
-        other => return Unfit::Path(words(&other)).into(),
-    };
-    Error::InvalidCertificate(context)
-}
-
-fn purpose(oid: Vec<usize>) -> ExtendedKeyPurpose {
-    match oid.as_slice() {
-        [1, 3, 6, 1, 5, 5, 7, 3, 1] => ExtendedKeyPurpose::ServerAuth,
-        [1, 3, 6, 1, 5, 5, 7, 3, 2] => ExtendedKeyPurpose::ClientAuth,
-        _ => ExtendedKeyPurpose::Other(oid),
-    }
-}
-
-fn words(error: &webpki::Error) -> &'static str {
-    use webpki::Error as E;
-    match error {
-        E::InvalidCrlSignatureForPublicKey
-        | E::UnsupportedCrlSignatureAlgorithmContext(_)
-        | E::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => CRL_OF_ANOTHER,
-        E::IssuerNotCrlSigner => CRL_NOT_ALLOWED,
-        E::NameConstraintViolation => "a name in the certificate is not one that its CA may issue for",
-        E::PathLenConstraintViolated => "there are more CAs in the chain than one of them allows",
-        E::EndEntityUsedAsCa => "a certificate in the chain is used as a CA's and is none",
-        E::UnsupportedSignatureAlgorithmContext(_) => {
-            "a certificate in the chain is signed with an algorithm that is not accepted, such as SHA-1"
-        }
-        E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-            "a certificate in the chain is signed with a key that is not accepted, such as RSA of less than 2048 bits"
-        }
-        E::UnsupportedCriticalExtension => {
-            "a certificate in the chain has a critical extension that is not understood"
-        }
-        E::MaximumSignatureChecksExceeded
-        | E::MaximumPathBuildCallsExceeded
-        | E::MaximumPathDepthExceeded
-        | E::MaximumNameConstraintComparisonsExceeded => "the chain takes too much work to check",
-        E::InvalidCertValidity => "a certificate in the chain ends before it begins",
-        E::UnsupportedCertVersion => "a certificate in the chain is older than X.509 v3",
-        _ => "a certificate in the chain is malformed",
-    }
-}
-
-/// Revocation cannot be told, since the list is not the issuer's.
-pub(super) const CRL_OF_ANOTHER: &str =
-    "the CRL under the name of the certificate's issuer was not signed by that issuer's key";
-pub(super) const CRL_NOT_ALLOWED: &str = "the key usage of the certificate's issuer does not let it sign CRLs (cRLSign), so its CRL cannot be believed";
