@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in these files fails a test, in helpers too")]
 
+mod client_auth;
 mod defaults;
 mod golden;
 mod listeners;

@@ -22,16 +22,16 @@ use rustls::{
 
 use crate::pki::{self, Ca, Leaf};
 
-const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+pub(crate) const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
 /// A listener, its CA, and the settings it was made of.
-struct Gate {
-    ca: Ca,
-    settings: TlsSettings,
+pub(crate) struct Gate {
+    pub(crate) ca: Ca,
+    pub(crate) settings: TlsSettings,
 }
 
 impl Gate {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let ca = Ca::new("Test CA");
         let server = ca.issue("server", pki::for_servers);
         let settings = TlsSettings {
@@ -45,7 +45,7 @@ impl Gate {
         Self { ca, settings }
     }
 
-    fn config(&self) -> Arc<ServerConfig> {
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
         server_config(&self.settings, trust(&self.settings).unwrap().as_ref()).unwrap()
     }
 
@@ -84,7 +84,7 @@ impl ResolvesClientCert for Always {
     }
 }
 
-fn client(
+pub(crate) fn client(
     ca: &Ca,
     version: &'static SupportedProtocolVersion,
     shows: Option<(Vec<CertificateDer<'static>>, &Leaf)>,
@@ -109,7 +109,7 @@ fn client(
 
 /// Runs a handshake and one byte in each direction; the error is the server's,
 /// as tokio-rustls would return it.
-fn handshake(
+pub(crate) fn handshake(
     server: &Arc<ServerConfig>,
     client: &Arc<ClientConfig>,
 ) -> io::Result<(ServerConnection, ClientConnection)> {
