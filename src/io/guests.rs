@@ -22,8 +22,8 @@ use crate::observe::audit::{Outcome, Record};
 use crate::session::SessionId;
 use crate::worker::Closed;
 
-/// Ticks within which all sessions have been looked at after a reload: two seconds.
-const TICKS_A_ROUND: usize = 40;
+/// Ticks within which all sessions have been looked at after a reload: three seconds.
+const TICKS_A_ROUND: usize = 60;
 
 /// Fewer are not worth another tick.
 const TURN_MIN: usize = 64;
