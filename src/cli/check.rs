@@ -51,10 +51,10 @@ pub fn as_text(result: &Result<Loaded, Problems>) -> String {
         Err(_) => format!("{file}: cannot run, {errors}, {warnings}"),
         Ok(Loaded { settings, .. }) => {
             let users = plural(settings.users.users().len(), "user");
-            format!(
-                "{file}: can run, {warnings}: {users}, {} to {}",
-                settings.listener.address, settings.database.address
-            )
+            let addresses: Vec<_> =
+                settings.listeners.iter().map(|listener| listener.address.to_string()).collect();
+            let (from, to) = (addresses.join(" and "), &settings.database.address);
+            format!("{file}: can run, {warnings}: {users}, {from} to {to}")
         }
     });
     lines.join("\n")

@@ -7,3 +7,4 @@ mod harden;
 pub mod hash;
 pub mod keystore;
 pub mod run;
+mod watch;

@@ -20,6 +20,8 @@ use crate::observe::audit::{self, AuditError};
 use crate::observe::log::{self, LogError};
 use crate::observe::metrics::{Flow, Registry};
 
+use super::watch::Watcher;
+
 /// How often health and slow metrics are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -74,12 +76,14 @@ fn gateway(path: &Path) -> Result<(), RunError> {
     }
     let (audit, writer) = audit::start((&settings.audit).into())?;
     let registry = Arc::new(Registry::new()?);
-    let admin = settings.admin;
+    let (admin, is_watching) = (settings.admin, settings.watch);
     let database = settings.database.address.to_string();
     let handles = Handles { audit: audit.clone(), registry: Arc::clone(&registry) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let control = start(settings, handles)?;
-    tracing::info!(address = %control.address(), %database, version = env!("CARGO_PKG_VERSION"), "listening");
+    for (listener, address) in control.addresses() {
+        tracing::info!(%address, listener, %database, version = env!("CARGO_PKG_VERSION"), "listening");
+    }
     let result = runtime.block_on(async {
         let health = Health::starting();
         let (stop, stopped) = watch::channel(false);
@@ -88,8 +92,9 @@ fn gateway(path: &Path) -> Result<(), RunError> {
         }
         health.clear(NotReady::Starting);
         let lost = registry.counter("respgate_audit_lost_total", "Audit records lost.", &[]);
+        let mut files = Files { watcher: is_watching.then(|| Watcher::new(&warnings.files)) };
         let watch = Watch { path, control: &control, audit: &audit, health: &health, registry: &registry };
-        watch.until_stopped(Flow::new(lost)).await?;
+        watch.until_stopped(Flow::new(lost), &mut files).await?;
         let _ = stop.send(true);
         Ok(())
     });
@@ -127,14 +132,21 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    async fn until_stopped(&self, mut lost: Flow) -> io::Result<()> {
+    async fn until_stopped(&self, mut lost: Flow, files: &mut Files) -> io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
-                _ = hangup.recv() => self.reload(),
+                _ = hangup.recv() => {
+                    files.look();
+                    files.follow(&self.reload());
+                }
+                () = files.changed() => {
+                    tracing::info!("a file of the configuration has changed");
+                    files.follow(&self.reload());
+                }
                 () = either(&mut terminate, &mut interrupt) => break,
                 _ = look.tick() => {
                     if self.control.is_backend_failing() {
@@ -157,7 +169,7 @@ impl Watch<'_> {
     }
 
     /// Reads and checks everything, then swaps it; if any of it is wrong, nothing changes.
-    fn reload(&self) {
+    fn reload(&self) -> Depends {
         self.audit.reopen();
         let Loaded { settings, warnings } = match config::load(self.path) {
             Ok(loaded) => loaded,
@@ -166,19 +178,60 @@ impl Watch<'_> {
                     tracing::error!(problem = problems.describe(problem), "reload refused");
                 }
                 tracing::error!("nothing was reloaded: the configuration in force stays");
-                return;
+                return Depends { files: problems.files, watch: None };
             }
         };
         warn_of(&warnings);
-        let users = settings.users.users().len();
+        let (users, is_watching) = (settings.users.users().len(), settings.watch);
         match self.control.reload(settings) {
             Ok(unchanged) => {
                 for key in unchanged {
                     tracing::warn!(key, "this change needs a restart");
                 }
                 tracing::info!(users, "reloaded");
+                Depends { files: warnings.files, watch: Some(is_watching) }
             }
-            Err(error) => tracing::error!(%error, "nothing was reloaded: the configuration in force stays"),
+            Err(error) => {
+                tracing::error!(%error, "nothing was reloaded: the configuration in force stays");
+                Depends { files: warnings.files, watch: None }
+            }
+        }
+    }
+}
+
+/// What a configuration depends on, and whether that is to be watched; `None` is as before.
+struct Depends {
+    files: Vec<PathBuf>,
+    watch: Option<bool>,
+}
+
+/// The files of the configuration, watched or not.
+struct Files {
+    watcher: Option<Watcher>,
+}
+
+impl Files {
+    /// Returns when one of them has changed; never, if they are not watched.
+    async fn changed(&mut self) {
+        match &mut self.watcher {
+            Some(watcher) => watcher.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// To be called before they are read: what changes later is noticed.
+    fn look(&mut self) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher.look();
+        }
+    }
+
+    fn follow(&mut self, depends: &Depends) {
+        match (&mut self.watcher, depends.watch) {
+            (watcher, Some(false)) => *watcher = None,
+            (Some(watcher), _) => watcher.follow(&depends.files),
+            (watcher @ None, Some(true)) => *watcher = Some(Watcher::new(&depends.files)),
+            (None, None) => {}
         }
     }
 }

@@ -9,9 +9,13 @@ use std::path::PathBuf;
 use super::role_cause::{Elsewhere, RoleCause};
 use super::secret_cause::SecretCause;
 use crate::identity::{HashError, LineError, Lint, MapError};
+use crate::io::tls::CrlError;
 
 /// Longer values are cut where they are shown.
 const SHOWN_CHARS_MAX: usize = 100;
+
+/// Characters of a listener's name: it is a label of metrics.
+pub(super) const LISTENER_NAME_MAX: usize = 64;
 
 /// One thing that is wrong or doubtful.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +94,32 @@ pub enum Cause {
     CertificateExpires { path: PathBuf, number: usize, on: String },
     #[error("certificate {number} in {} is not valid before {on}", path.display())]
     CertificateNotYetValid { path: PathBuf, number: usize, on: String },
+    #[error("certificate {number} in {} is a CA's (CA:TRUE), which nobody is let in with", path.display())]
+    PinnedCa { path: PathBuf, number: usize },
+    #[error("certificate {number} in {} expired on {on}: its client is refused", path.display())]
+    PinnedExpired { path: PathBuf, number: usize, on: String },
+    #[error("certificate {number} in {} is signed with MD5 or SHA-1", path.display())]
+    WeakHash { path: PathBuf, number: usize },
+    #[error("{} has no CRL in it", path.display())]
+    NoCrl { path: PathBuf },
+    #[error("CRL {number} in {} cannot be used: {why}", path.display())]
+    BadCrl { path: PathBuf, number: usize, why: CrlError },
+    #[error("CRL {number} in {} ended on {on}", path.display())]
+    CrlExpired { path: PathBuf, number: usize, on: String },
+    #[error("CRL {number} in {} ends on {on}", path.display())]
+    CrlExpires { path: PathBuf, number: usize, on: String },
+    #[error("CRL {number} in {} has the name of {} and was not signed by it", path.display(), Shown(issuer))]
+    CrlOfAnother { path: PathBuf, number: usize, issuer: String },
+    #[error("certificates signed with SHA-1 or MD5 are never accepted")]
+    WeakHashing,
+    #[error("clients may come in with an expired certificate")]
+    ExpiredAllowed,
+    #[error("found {}, expected 1 to {LISTENER_NAME_MAX} of A-Z a-z 0-9 _ . -", Shown(found))]
+    BadListenerName { found: String },
+    #[error("the listener name {} is taken by an earlier listener", Shown(found))]
+    DuplicateListener { found: String },
+    #[error("{found} is the address of an earlier listener")]
+    DuplicateAddress { found: std::net::SocketAddr },
     #[error("the TLS settings cannot be used: {why}")]
     UnusableTls { why: String },
 
@@ -194,6 +224,19 @@ impl Cause {
             Self::CaExpired { .. } => "ca_expired",
             Self::CertificateExpires { .. } => "certificate_expires_soon",
             Self::CertificateNotYetValid { .. } => "certificate_not_yet_valid",
+            Self::PinnedCa { .. } => "pinned_ca",
+            Self::PinnedExpired { .. } => "pinned_expired",
+            Self::WeakHash { .. } => "weak_hash",
+            Self::NoCrl { .. } => "no_crl",
+            Self::BadCrl { .. } => "unusable_crl",
+            Self::CrlExpired { .. } => "crl_expired",
+            Self::CrlExpires { .. } => "crl_expires_soon",
+            Self::CrlOfAnother { .. } => "crl_of_another_issuer",
+            Self::WeakHashing => "weak_hashing",
+            Self::ExpiredAllowed => "expired_allowed",
+            Self::BadListenerName { .. } => "listener_name",
+            Self::DuplicateListener { .. } => "duplicate_listener",
+            Self::DuplicateAddress { .. } => "duplicate_address",
             Self::UnusableTls { .. } => "unusable_tls",
             Self::Secret(cause) => cause.id(),
             Self::NoUser => "no_user",
@@ -260,6 +303,38 @@ impl Cause {
                 "the server's own certificate comes first in its file, then those that issued it".to_owned()
             }
             Self::NotCa { .. } => "list the CA that issued the clients' certificates, not one of these".to_owned(),
+            Self::PinnedCa { path, .. } => format!(
+                "if {} is a CA, list it in client_ca; if it is one client's, make it anew with CA:FALSE \
+                 (openssl req -x509 ... -addext basicConstraints=critical,CA:FALSE)",
+                Shell(path)
+            ),
+            Self::WeakHash { .. } => "have it signed anew with SHA-256".to_owned(),
+            Self::NoCrl { .. } => {
+                "expected DER, or a section that begins with -----BEGIN X509 CRL-----".to_owned()
+            }
+            Self::BadCrl { .. } => {
+                "have its CA issue a full CRL of its own certificates (version 2, nextUpdate, CRL number), \
+                 for all reasons"
+                    .to_owned()
+            }
+            Self::CrlExpired { .. } => {
+                "clients of its CA are refused (crl_expired = \"deny\"): get the present one, then reload".to_owned()
+            }
+            Self::CrlExpires { .. } => {
+                "from then on clients of its CA are refused: get the next one in time, then reload".to_owned()
+            }
+            Self::CrlOfAnother { .. } => {
+                "another CA of the same name has issued it, or a key of long ago: get the CRL of the CA in client_ca"
+                    .to_owned()
+            }
+            Self::WeakHashing => "remove the key, and have such certificates signed anew with SHA-256".to_owned(),
+            Self::ExpiredAllowed => {
+                "meant for a short time only: replace those certificates, then remove allow_expired_certificates"
+                    .to_owned()
+            }
+            Self::DuplicateListener { .. } => {
+                "give each [[listener]] a name of its own, for example: name = \"apps\"".to_owned()
+            }
             Self::CertificateExpired { .. } => {
                 "clients that verify it refuse to connect: replace it, or check this machine's clock".to_owned()
             }

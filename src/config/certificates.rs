@@ -1,16 +1,16 @@
-//! The listener's certificate, key and client CAs: from PEM files to what TLS
-//! runs with, with everything that would go wrong later said now.
+//! A listener's certificate and key, and what is asked of any certificate: from
+//! PEM files to what TLS runs with, with everything that would go wrong later
+//! said now. Whom the listener trusts is in `trust`.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 use time::macros::format_description;
-use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate, X509Version};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::cause::Cause;
 use super::file::ListenerFile;
@@ -18,8 +18,7 @@ use super::material::{Content, Files};
 use super::problem::{At, Notes};
 use super::secret_cause::SecretCause;
 use super::source::Written;
-use super::{keys, pkcs12};
-use crate::io::ClientAuth;
+use super::{keys, pkcs12, trust};
 use crate::io::tls::{self, RSA_BITS_MIN, TlsError, TlsSettings};
 
 /// How long before a certificate's end a warning begins.
@@ -33,21 +32,15 @@ pub(super) fn tls_settings(
     notes: &mut Notes,
 ) -> Option<TlsSettings> {
     let server = server(written, files, now, notes);
-    let client_ca = match written.client_auth {
-        ClientAuth::None => Some(Vec::new()),
-        _ => client_ca(&written.client_ca, files, now, notes),
-    };
-    let settings = TlsSettings {
+    let trust = trust::settings(&written.trust, files, now, notes);
+    Some(TlsSettings {
         server: server?,
-        client_ca: client_ca?,
         min_version: written.min_version,
-        client_eku: written.client_eku,
-        client_auth: written.client_auth,
-    };
-    // Built here once to see that it can be: a reload must not find out later.
-    let built = tls::server_config(&settings).map_err(|error| Cause::UnusableTls { why: error.to_string() });
-    notes.ok(&written.client_ca_at, built)?;
-    Some(settings)
+        client_auth: written.trust.client_auth,
+        trust: trust?,
+        resumption: written.trust.resumption,
+        keep_server_names: written.trust.keep_server_names,
+    })
 }
 
 /// The server's own, from two PEM files or one of PKCS#12.
@@ -126,53 +119,25 @@ fn checked(
     is_whole.then_some(chain)
 }
 
-/// All files' CAs, each once. Nothing, if any of them is no good.
-fn client_ca(
-    paths: &[Written<String>],
-    files: &mut Files<'_>,
-    now: i64,
-    notes: &mut Notes,
-) -> Option<Vec<CertificateDer<'static>>> {
-    let mut all = Vec::new();
-    let mut seen = BTreeSet::new();
-    let mut is_whole = !paths.is_empty();
-    for path in paths {
-        let content = files.public(&path.value, &path.at, notes);
-        let found = content.and_then(|content| notes.ok(&path.at, certificates(&content)));
-        let Some(found) = found else {
-            is_whole = false;
-            continue;
-        };
-        let file = files.resolve(&path.value);
-        for (index, der) in found.into_iter().enumerate() {
-            let numbered = Numbered { path: &file, number: index + 1, der: &der };
-            is_whole &= check_certificate(&numbered, Role::ClientCa, now, &path.at, notes).is_some();
-            is_whole &= check_ca(&numbered, &path.at, notes).is_some();
-            if seen.insert(der.to_vec()) {
-                all.push(der);
-            }
-        }
-    }
-    is_whole.then_some(all)
-}
-
 /// What a certificate is for.
 #[derive(Clone, Copy)]
-enum Role {
+pub(super) enum Role {
     Server,
     /// Trusted for what it says: WebPKI does not ask how long.
     ClientCa,
+    /// A client's own, trusted as it is.
+    Client,
 }
 
 /// A certificate and where it came from.
-struct Numbered<'a> {
-    path: &'a Path,
-    number: usize,
-    der: &'a CertificateDer<'static>,
+pub(super) struct Numbered<'a> {
+    pub(super) path: &'a Path,
+    pub(super) number: usize,
+    pub(super) der: &'a CertificateDer<'static>,
 }
 
 impl Numbered<'_> {
-    fn parse(&self) -> Result<X509Certificate<'_>, Cause> {
+    pub(super) fn parse(&self) -> Result<X509Certificate<'_>, Cause> {
         match X509Certificate::from_der(self.der) {
             Ok(([], certificate)) => Ok(certificate),
             Ok(_) => Err(self.unusable("it has bytes after its end")),
@@ -180,14 +145,20 @@ impl Numbered<'_> {
         }
     }
 
-    fn unusable(&self, why: &str) -> Cause {
+    pub(super) fn unusable(&self, why: &str) -> Cause {
         Cause::BadCertificate { path: self.path.to_owned(), number: self.number, why: why.to_owned() }
     }
 }
 
 /// What holds for every certificate: it can be read, its key is strong, and it
 /// is of today, which is only a warning since it may be replaced in time.
-fn check_certificate(it: &Numbered<'_>, role: Role, now: i64, at: &At, notes: &mut Notes) -> Option<()> {
+pub(super) fn check_certificate(
+    it: &Numbered<'_>,
+    role: Role,
+    now: i64,
+    at: &At,
+    notes: &mut Notes,
+) -> Option<()> {
     let certificate = notes.ok(at, it.parse())?;
     if certificate.version() != X509Version::V3 {
         notes.error(at, it.unusable("it is older than X.509 v3"));
@@ -196,18 +167,19 @@ fn check_certificate(it: &Numbered<'_>, role: Role, now: i64, at: &At, notes: &m
     let (path, number) = (it.path.to_owned(), it.number);
     let (starts, ends) = (&certificate.validity().not_before, &certificate.validity().not_after);
     if ends.timestamp() < now {
-        let on = date(ends);
+        let on = date(ends.timestamp());
         notes.warn(
             at,
             match role {
                 Role::Server => Cause::CertificateExpired { path, number, on },
+                Role::Client => Cause::PinnedExpired { path, number, on },
                 Role::ClientCa => Cause::CaExpired { path, number, on },
             },
         );
     } else if starts.timestamp() > now {
-        notes.warn(at, Cause::CertificateNotYetValid { path, number, on: date(starts) });
+        notes.warn(at, Cause::CertificateNotYetValid { path, number, on: date(starts.timestamp()) });
     } else if ends.timestamp().saturating_sub(now) < EXPIRES_SOON_SECONDS {
-        notes.warn(at, Cause::CertificateExpires { path, number, on: date(ends) });
+        notes.warn(at, Cause::CertificateExpires { path, number, on: date(ends.timestamp()) });
     }
     match tls::rsa_bits(&certificate) {
         Some(bits) if bits < RSA_BITS_MIN => {
@@ -219,28 +191,27 @@ fn check_certificate(it: &Numbered<'_>, role: Role, now: i64, at: &At, notes: &m
     }
 }
 
-/// WebPKI believes whatever it is given as a trust anchor: a client's own
-/// certificate among the CAs could issue certificates for anybody.
-fn check_ca(it: &Numbered<'_>, at: &At, notes: &mut Notes) -> Option<()> {
-    // Unreadable has been noted already.
-    let certificate = it.parse().ok()?;
-    if !certificate.is_ca() {
-        notes.error(at, Cause::NotCa { path: it.path.to_owned(), number: it.number });
-        return None;
-    }
-    let anchor = tls::client_roots(std::slice::from_ref(it.der));
-    notes.ok(at, anchor.map_err(|error| it.unusable(&error.to_string()))).map(|_| ())
-}
-
-fn certificates(content: &Content) -> Result<Vec<CertificateDer<'static>>, Cause> {
+pub(super) fn certificates(content: &Content) -> Result<Vec<CertificateDer<'static>>, Cause> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content.bytes).collect();
     let found = found.map_err(|error| keys::bad_pem(content, &error))?;
     if found.is_empty() { Err(Cause::NoCertificate { path: content.path.clone() }) } else { Ok(found) }
 }
 
-fn date(time: &ASN1Time) -> String {
+/// Says what is wrong without quoting the file, as the error's own text would.
+pub(super) fn bad_pem(content: &Content, error: &pem::Error) -> Cause {
+    let why = match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no END line",
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is not well-formed",
+        pem::Error::Base64Decode(_) => "a section is not base64",
+        _ => "it is damaged",
+    };
+    Cause::BadPem { path: content.path.clone(), why }
+}
+
+/// A time, in seconds since 1970, to the minute.
+pub(super) fn date(timestamp: i64) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
-    OffsetDateTime::from_unix_timestamp(time.timestamp())
+    OffsetDateTime::from_unix_timestamp(timestamp)
         .ok()
         .and_then(|time| time.format(format).ok())
         .unwrap_or_else(|| "an unreadable date".to_owned())

@@ -1,20 +1,21 @@
 //! From the file as written to settings that can run: every section is looked
 //! at, whatever is wrong with the others.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use tracing_subscriber::EnvFilter;
 
-use super::cause::Cause;
-use super::file::{File, ListenerFile};
+use super::cause::{Cause, LISTENER_NAME_MAX};
+use super::file::File;
 use super::material::{self, Files};
 use super::modes::Modes;
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
 use super::{Surroundings, certificates, realms, roles, users};
-use crate::io::{Address, Admin, Audit, Database, Listener, Log, Settings, WORKERS_MAX};
+use crate::io::{Address, Admin, Audit, Database, LISTENER_NAME, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
 /// smaller batches, and Redis' one thread is busy long before these are.
@@ -37,12 +38,13 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     if let Some(keystore) = &file.keystore {
         files.open_keystore(&keystore.value, &keystore.at, notes);
     }
-    let listener = file.listener.as_ref().map(|it| listener(it, &file, &mut files, surroundings.now, notes));
+    let listeners = listeners(&file, &mut files, surroundings.now, notes);
     let database = file.database_address.as_ref().map(|it| notes.ok(&it.at, backend(&it.value, &files)));
     let users = file.users.as_ref().map(|it| users::user_map(it, &mut files, notes));
-    if let (Some(Some(listener)), Some(Some(map)), Some(written)) = (&listener, &users, &file.users) {
+    if let (Some(listeners), Some(Some(map)), Some(written)) = (&listeners, &users, &file.users) {
         let places: Vec<At> = written.iter().map(|user| user.at.clone()).collect();
-        realms::unheard(map, &places, &listener.realms, notes);
+        let chains: Vec<_> = listeners.iter().map(|listener| &listener.realms).collect();
+        realms::unheard(map, &places, &chains, notes);
     }
     let written = std::mem::take(&mut file.database_roles);
     let database_roles = roles::database_roles(&written, &mut files, notes);
@@ -50,9 +52,10 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
     let log = log(&file, notes);
     let audit = file.audit_file.as_ref().map(|it| notes.ok(&it.at, audit_file(&files.resolve(&it.value))));
+    notes.depends_on(files.paths());
     let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
     Some(Settings {
-        listener: listener??,
+        listeners: listeners?,
         database: Database { address: database??, roles: database_roles },
         users: users??,
         roles: roles?,
@@ -61,20 +64,49 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         log: log?,
         audit: Audit { file: audit.map_or(Some(None), |file| file.map(Some))? },
         workers: workers?,
+        watch: file.watch,
     })
 }
 
-fn listener(
-    written: &ListenerFile,
-    file: &File,
-    files: &mut Files<'_>,
-    now: i64,
-    notes: &mut Notes,
-) -> Option<Listener> {
-    let address = written.address.as_ref().and_then(|it| notes.ok(&it.at, socket_address(&it.value)));
-    let tls = certificates::tls_settings(written, files, now, notes);
-    let realms = file.realms.as_ref().and_then(|all| realms::chain(all, written, notes));
-    Some(Listener { address: address?, tls: tls?, realms: realms? })
+/// All of them, or nothing if any is no good or there is none, which has been noted.
+fn listeners(file: &File, files: &mut Files<'_>, now: i64, notes: &mut Notes) -> Option<Vec<Listener>> {
+    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    let realms_known = file.realms.as_ref().and_then(|all| realms::known(all, notes));
+    realms::inactive(file.realms.as_deref().unwrap_or_default(), &file.listeners, notes);
+    let mut all = Vec::new();
+    for it in &file.listeners {
+        let name = it.name.as_ref().map_or(LISTENER_NAME, |name| &name.value);
+        let name_at = it.name.as_ref().map_or(&it.at, |name| &name.at);
+        let mut named = notes.ok(name_at, listener_name(name));
+        if !names.insert(name) {
+            notes.error(name_at, Cause::DuplicateListener { found: name.to_owned() });
+            named = None;
+        }
+        let mut address = it.address.as_ref().and_then(|it| notes.ok(&it.at, socket_address(&it.value)));
+        // Port 0 is another one each time.
+        if let (Some(found), Some(written)) = (address.filter(|it| it.port() != 0), &it.address)
+            && !addresses.insert(found)
+        {
+            notes.error(&written.at, Cause::DuplicateAddress { found });
+            address = None;
+        }
+        let tls = certificates::tls_settings(it, files, now, notes);
+        let realms = file.realms.as_ref().and_then(|all| realms::chain(all, it, notes));
+        let listener = || Some(Listener { name: named?, address: address?, tls: tls?, realms: realms? });
+        all.push(listener());
+    }
+    let all: Option<Vec<Listener>> = all.into_iter().collect();
+    realms_known?;
+    all.filter(|all| !all.is_empty())
+}
+
+fn listener_name(found: &str) -> Result<String, Cause> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if (1..=LISTENER_NAME_MAX).contains(&found.len()) && found.bytes().all(fits) {
+        Ok(found.to_owned())
+    } else {
+        Err(Cause::BadListenerName { found: found.to_owned() })
+    }
 }
 
 fn socket_address(found: &str) -> Result<SocketAddr, Cause> {

@@ -9,9 +9,10 @@ use super::roles::{self, Placed};
 use super::secret_cause::SecretCause;
 use super::secrets::{SecretFile, keys, secret};
 use super::source::{Section, Source, Written};
+use super::trust::{self, TrustFile};
 use crate::identity::Needs;
-use crate::io::tls::{ClientEku, TlsVersion};
-use crate::io::{ClientAuth, LogFormat};
+use crate::io::LogFormat;
+use crate::io::tls::TlsVersion;
 use crate::limits::Limits;
 
 /// The whole file. A section that is missing or unreadable has been noted.
@@ -20,7 +21,9 @@ pub(super) struct File {
     pub(super) strict: bool,
     pub(super) keystore: Option<Written<String>>,
     pub(super) workers: Option<Written<u64>>,
-    pub(super) listener: Option<ListenerFile>,
+    pub(super) watch: bool,
+    /// Empty if the section is missing or unreadable.
+    pub(super) listeners: Vec<ListenerFile>,
     pub(super) database_address: Option<Written<String>>,
     pub(super) database_roles: Vec<DatabaseRoleFile>,
     pub(super) role_rules: Vec<Placed>,
@@ -34,8 +37,11 @@ pub(super) struct File {
     pub(super) limits: Limits,
 }
 
-/// `[listener]`
+/// `[listener]`, or one of several `[[listener]]`.
 pub(super) struct ListenerFile {
+    pub(super) at: At,
+    pub(super) name: Option<Written<String>>,
+    pub(super) trust: TrustFile,
     pub(super) address: Option<Written<String>>,
     pub(super) certificate: Option<Written<String>>,
     pub(super) key: Option<Written<String>>,
@@ -43,12 +49,7 @@ pub(super) struct ListenerFile {
     /// A PKCS#12 file in the place of `certificate` and `key`.
     pub(super) keystore: Option<Written<String>>,
     pub(super) keystore_password: SecretFile,
-    pub(super) client_ca_at: At,
-    pub(super) client_ca: Vec<Written<String>>,
     pub(super) min_version: TlsVersion,
-    pub(super) client_eku: ClientEku,
-    pub(super) client_auth_at: At,
-    pub(super) client_auth: ClientAuth,
     /// The names of its realms, if they are given.
     pub(super) realms: Option<Vec<Written<String>>>,
 }
@@ -99,10 +100,12 @@ impl File {
         let allow = root.take("allow_readable_secrets").and_then(|entry| entry.flag(notes));
         let strict = root.take("strict").and_then(|entry| entry.flag(notes));
         let keystore = root.take("keystore").and_then(|entry| entry.text(notes));
+        let watch = root.take("watch").and_then(|entry| entry.flag(notes));
         let workers = root.take("workers").and_then(|entry| entry.number(notes));
         let listener =
             root.need("listener", "[listener] with address, certificate, key and client_ca", notes);
-        let listener = listener.and_then(|entry| entry.section(notes)).map(|it| listener_file(it, notes));
+        let listeners = listener.and_then(|entry| entry.section_or_sections(notes)).unwrap_or_default();
+        let listeners = listeners.into_iter().map(|it| listener_file(it, notes)).collect();
         let database = root.need("database", "[database] with address = \"127.0.0.1:6379\"", notes);
         let database = database.and_then(|entry| entry.section(notes));
         let (database_address, database_roles) =
@@ -121,7 +124,8 @@ impl File {
             strict: strict.is_some_and(|flag| flag.value),
             keystore,
             workers,
-            listener,
+            watch: watch.is_some_and(|flag| flag.value),
+            listeners,
             database_address,
             database_roles,
             role_rules,
@@ -173,39 +177,27 @@ fn database_role_file(mut section: Section<'_>, notes: &mut Notes) -> DatabaseRo
 
 fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
     let address = section.need("address", "address = \"0.0.0.0:6380\"", notes);
+    let at = section.at().clone();
+    let name = section.take("name").and_then(|entry| entry.text(notes));
     let [certificate, key, keystore] = server_files(&mut section, notes);
     let key_password = secret(&mut section, keys!("key_password"), notes);
     let keystore_password = secret(&mut section, keys!("keystore_password"), notes);
-    let auths =
-        [("required", ClientAuth::Required), ("optional", ClientAuth::Optional), ("none", ClientAuth::None)];
-    let client_auth = section.take("client_auth");
-    let client_auth_at = client_auth.as_ref().map_or_else(|| section.at().clone(), |entry| entry.at.clone());
-    let client_auth = client_auth.and_then(|entry| entry.word(&auths, notes)).unwrap_or_default();
-    let client_ca = match client_auth {
-        // Nobody shows what it would have signed.
-        ClientAuth::None => section.take("client_ca"),
-        _ => section.need("client_ca", "client_ca = \"ca.crt\"", notes),
-    };
-    let client_ca_at = client_ca.as_ref().map_or_else(|| section.at().clone(), |entry| entry.at.clone());
+    let trust = trust::read(&mut section, notes);
     let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
     let min_version = section.take("tls_min_version").and_then(|entry| entry.word(&versions, notes));
-    let ekus = [("if_present", ClientEku::IfPresent), ("required", ClientEku::Required)];
-    let client_eku = section.take("client_eku").and_then(|entry| entry.word(&ekus, notes));
     let realms = section.take("realms").and_then(|entry| entry.filled_texts(notes));
     section.finish(notes);
     ListenerFile {
+        at,
+        name,
+        trust,
         address: address.and_then(|entry| entry.text(notes)),
         certificate,
         key,
         key_password,
         keystore,
         keystore_password,
-        client_ca_at,
-        client_ca: client_ca.and_then(|entry| entry.filled_texts(notes)).unwrap_or_default(),
         min_version: min_version.unwrap_or_default(),
-        client_eku: client_eku.unwrap_or_default(),
-        client_auth_at,
-        client_auth,
         realms,
     }
 }

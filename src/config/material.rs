@@ -23,6 +23,9 @@ use crate::secret::Secret;
 /// The largest configuration, certificate, key or password file.
 const FILE_BYTES_MAX: usize = 1 << 20;
 
+/// The largest file of CRLs: some hundred thousand entries.
+const LARGE_FILE_BYTES_MAX: usize = 16 << 20;
+
 /// What a file held when it was read.
 pub(super) struct Content {
     pub(super) path: PathBuf,
@@ -102,6 +105,21 @@ impl<'a> Files<'a> {
         Some(content)
     }
 
+    /// As `public`, for what may be large: a CRL of a busy CA.
+    pub(super) fn large(&mut self, path: &str, at: &At, notes: &mut Notes) -> Option<Rc<Content>> {
+        let path = self.resolve(path);
+        let read = |path: &PathBuf| read_up_to(path, LARGE_FILE_BYTES_MAX).map(Rc::new);
+        let result = self.read.entry(path).or_insert_with_key(read).clone();
+        let content = notes.ok(at, result)?;
+        self.modes.public(&content.path, content.access, at, notes);
+        Some(content)
+    }
+
+    /// The files that have been asked for, whether they could be read or not.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.read.keys().map(PathBuf::as_path)
+    }
+
     /// Reads a file that nobody but its owner may see.
     pub(super) fn secret(&mut self, path: &str, at: &At, notes: &mut Notes) -> Option<Rc<Content>> {
         let result = self.content(path);
@@ -150,15 +168,19 @@ impl<'a> Files<'a> {
 /// Reads a whole file. The mode is that of the file that was opened, whatever
 /// the path leads to by then.
 pub(super) fn read(path: &Path) -> Result<Content, Cause> {
+    read_up_to(path, FILE_BYTES_MAX)
+}
+
+fn read_up_to(path: &Path, most: usize) -> Result<Content, Cause> {
     let unreadable = |error: &io::Error| Cause::Unreadable { path: path.to_owned(), why: why(error) };
     let file = File::open(path).map_err(|error| unreadable(&error))?;
     let metadata = file.metadata().map_err(|error| unreadable(&error))?;
     // With room for everything from the start, no copy is left behind by growing.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX.min(metadata.len() as usize + 1)));
-    let bound = FILE_BYTES_MAX as u64 + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most.min(metadata.len() as usize + 1)));
+    let bound = most as u64 + 1;
     file.take(bound).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(Cause::TooLarge { path: path.to_owned(), most: FILE_BYTES_MAX });
+    if bytes.len() > most {
+        return Err(Cause::TooLarge { path: path.to_owned(), most });
     }
     Ok(Content { path: path.to_owned(), bytes, access: Access::of(&metadata) })
 }

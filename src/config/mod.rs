@@ -31,6 +31,7 @@ mod rules;
 mod secret_cause;
 mod secrets;
 mod source;
+mod trust;
 mod users;
 
 use std::ffi::OsString;

@@ -53,6 +53,8 @@ pub struct Problems {
     pub file: PathBuf,
     /// The problems.
     pub list: Vec<Problem>,
+    /// It and the files that it names, as far as it could be read.
+    pub files: Vec<PathBuf>,
 }
 
 impl Problems {
@@ -103,15 +105,18 @@ impl std::error::Error for Problems {}
 
 /// Collects problems while a configuration is read.
 #[derive(Debug, Default)]
-pub(super) struct Notes(Vec<Problem>);
+pub(super) struct Notes {
+    problems: Vec<Problem>,
+    files: Vec<PathBuf>,
+}
 
 impl Notes {
     pub(super) fn error(&mut self, at: &At, cause: Cause) {
-        self.0.push(Problem { severity: Severity::Error, at: at.clone(), cause });
+        self.problems.push(Problem { severity: Severity::Error, at: at.clone(), cause });
     }
 
     pub(super) fn warn(&mut self, at: &At, cause: Cause) {
-        self.0.push(Problem { severity: Severity::Warning, at: at.clone(), cause });
+        self.problems.push(Problem { severity: Severity::Warning, at: at.clone(), cause });
     }
 
     /// The value, or nothing and a note of why.
@@ -119,8 +124,14 @@ impl Notes {
         result.map_err(|cause| self.error(at, cause)).ok()
     }
 
+    /// Remembers which files what is noted depends on.
+    pub(super) fn depends_on<'a>(&mut self, files: impl Iterator<Item = &'a Path>) {
+        self.files.extend(files.map(Path::to_owned));
+    }
+
     pub(super) fn into_problems(mut self, file: &Path) -> Problems {
-        self.0.sort_by_key(|problem| problem.at.line);
-        Problems { file: file.to_owned(), list: self.0 }
+        self.problems.sort_by_key(|problem| problem.at.line);
+        self.files.push(file.to_owned());
+        Problems { file: file.to_owned(), list: self.problems, files: self.files }
     }
 }

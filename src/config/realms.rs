@@ -44,12 +44,10 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> RealmFile {
 
 /// The realms of a listener, in its order.
 pub(super) fn chain(written: &[RealmFile], listener: &ListenerFile, notes: &mut Notes) -> Option<Chain> {
-    let known = known(written, notes);
     let Some(listed) = &listener.realms else {
         let chain = Chain::default();
-        inactive(written, &[], notes);
         agrees(listener, &chain, notes);
-        return known.map(|_| chain);
+        return Some(chain);
     };
     let mut realms: Vec<Realm> = Vec::new();
     let mut is_whole = true;
@@ -68,16 +66,15 @@ pub(super) fn chain(written: &[RealmFile], listener: &ListenerFile, notes: &mut 
             }
         }
     }
-    inactive(written, listed, notes);
     let chain = Chain::new(realms);
     if is_whole {
         agrees(listener, &chain, notes);
     }
-    (is_whole && known.is_some()).then_some(chain)
+    is_whole.then_some(chain)
 }
 
-/// Whether every section is sound by itself.
-fn known(written: &[RealmFile], notes: &mut Notes) -> Option<()> {
+/// Whether every section is sound by itself, and no two have one name.
+pub(super) fn known(written: &[RealmFile], notes: &mut Notes) -> Option<()> {
     let mut is_whole = true;
     for (index, realm) in written.iter().enumerate() {
         let Some(name) = &realm.name else {
@@ -97,11 +94,12 @@ fn known(written: &[RealmFile], notes: &mut Notes) -> Option<()> {
     is_whole.then_some(())
 }
 
-/// A realm that nobody asks is most likely one that was forgotten.
-fn inactive(written: &[RealmFile], listed: &[Written<String>], notes: &mut Notes) {
+/// A realm that no listener asks is most likely one that was forgotten.
+pub(super) fn inactive(written: &[RealmFile], listeners: &[ListenerFile], notes: &mut Notes) {
+    let listed = || listeners.iter().flat_map(|listener| &listener.realms).flatten();
     for realm in written {
         let Some(name) = &realm.name else { continue };
-        if listed.iter().all(|listed| listed.value != name.value) {
+        if listed().all(|listed| listed.value != name.value) {
             notes.warn(&realm.at, Cause::InactiveRealm { name: name.value.clone() });
         }
     }
@@ -109,22 +107,25 @@ fn inactive(written: &[RealmFile], listed: &[Written<String>], notes: &mut Notes
 
 /// Whether what the listener asks for in TLS is what its realms look at.
 fn agrees(listener: &ListenerFile, chain: &Chain, notes: &mut Notes) {
-    match listener.client_auth {
+    match listener.trust.client_auth {
         ClientAuth::None if chain.takes_certificates() => {
-            notes.error(&listener.client_auth_at, Cause::UnaskedCertificates);
+            notes.error(&listener.trust.client_auth_at, Cause::UnaskedCertificates);
         }
         ClientAuth::Optional if !chain.takes_passwords() => {
-            notes.warn(&listener.client_auth_at, Cause::NothingElse);
+            notes.warn(&listener.trust.client_auth_at, Cause::NothingElse);
         }
         _ => {}
     }
 }
 
-/// Users whose passwords no realm of the listener looks at.
-pub(super) fn unheard(users: &UserMap, at: &[At], chain: &Chain, notes: &mut Notes) {
+/// Users whose passwords no realm of any listener looks at.
+pub(super) fn unheard(users: &UserMap, at: &[At], chains: &[&Chain], notes: &mut Notes) {
     for (user, at) in users.users().iter().zip(at) {
         let wanted = if user.password.is_some() { Verify::Argon2id } else { Verify::Backend };
-        let is_heard = chain.realms().iter().any(|realm| realm.kind == RealmKind::Password(wanted));
+        let is_heard = chains
+            .iter()
+            .flat_map(|chain| chain.realms())
+            .any(|realm| realm.kind == RealmKind::Password(wanted));
         if user.needs.password() && !is_heard {
             let verify = if wanted == Verify::Argon2id { "argon2id" } else { "backend" };
             notes.warn(at, Cause::UnheardPassword { name: user.name.clone(), verify });

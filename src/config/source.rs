@@ -281,6 +281,11 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// A section that may be written once, as `[name]`, or several times, as `[[name]]`.
+    pub(super) fn section_or_sections(self, notes: &mut Notes) -> Option<Vec<Section<'a>>> {
+        if self.is_list() { self.sections(notes) } else { self.section(notes).map(|section| vec![section]) }
+    }
+
     fn item(&self, index: usize, item: &'a Spanned<DeValue<'a>>) -> Self {
         let mut key = self.at.key.clone();
         let _ = write!(key, "[{index}]");

@@ -38,7 +38,9 @@ pub enum Unreadable {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    fn of(der: &[u8]) -> Self {
+    /// The SHA-256 of these bytes.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Self {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
         Self(bytes)

@@ -141,6 +141,13 @@ impl Name {
         self.rdns.iter().flat_map(Rdn::attributes).any(|attribute| attribute.value.has_control())
     }
 
+    /// Each RDN in RFC 4514, in the certificate's order. Escaped, so that two RDNs
+    /// have the same text only if they are equal.
+    #[must_use]
+    pub fn rdn_texts(&self) -> Vec<String> {
+        self.rdns.iter().map(Rdn::to_string).collect()
+    }
+
     /// The name as `ignore_case` compares it.
     pub(super) fn folded(&self) -> Self {
         Self { rdns: self.rdns.iter().map(Rdn::folded).collect() }

@@ -45,6 +45,8 @@ reasons! {
     HandshakeFailed = "handshake_failed", Client;
     /// There are as many clients as there may be.
     TooManyClients = "too_many_clients", Operator;
+    /// The listener that the client came to is no longer in the configuration.
+    ListenerRemoved = "listener_removed", Operator;
     /// The client showed no certificate.
     NoClientCertificate = "no_client_certificate", Client;
     /// The certificate is malformed, too old a version, or wrongly signed.
@@ -55,6 +57,12 @@ reasons! {
     Expired = "expired", Client;
     /// The certificate's time has not come.
     NotYetValid = "not_yet_valid", Client;
+    /// The certificate, or a CA of its chain, is in a revocation list.
+    Revoked = "revoked", Client;
+    /// The revocation list of the certificate's issuer is out of date.
+    CrlStale = "crl_stale", Operator;
+    /// There is no believable revocation list of the certificate's issuer.
+    RevocationUnknown = "revocation_unknown", Operator;
     /// The certificate's extended key usage does not allow it to be a client's.
     Eku = "eku", Client;
     /// The certificate is a CA's.

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
+use rustls::pki_types::CertificateDer;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -13,16 +15,26 @@ use tokio_rustls::server::TlsStream;
 
 use super::census::UserPlace;
 use super::control::{Live, Shared};
+use super::doors::removed;
+use super::guests::Guest;
 use super::hub::Hub;
 use super::listen::Accepted;
+use super::tls::Verified;
 use super::transfer::{End, transfer};
 use super::unproven::{self, NoProof, Proven};
-use super::{linger, tls};
+use super::{clock, linger, tls};
 use crate::fault::Reference;
-use crate::identity::{Admission, Certificate, Claim, Permit, Reason, Refusal};
+use crate::identity::{Admission, Certificate, Claim, Fingerprint, Permit, Reason, Refusal};
 use crate::observe::audit::{Event, Lost, Outcome, Record};
 use crate::resp::write;
 use crate::session::SessionId;
+
+/// Which listener a client came to, and from where.
+#[derive(Clone, Copy)]
+pub(super) struct Caller {
+    pub(super) door: usize,
+    pub(super) peer: SocketAddr,
+}
 
 /// The machine forgets the client however its task ends, a panic included.
 struct Opened {
@@ -42,24 +54,27 @@ impl Drop for Opened {
 
 /// Serves one client from its handshake to its end.
 pub(super) async fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) {
-    let Accepted { socket, peer, place, over_limit } = accepted;
+    let Accepted { door, socket, peer, place, over_limit } = accepted;
     let _place = place;
+    let caller = Caller { door, peer };
     let live = shared.live.load_full();
-    let tls = match handshake(&shared, &live, socket).await {
+    let tls = match handshake(&shared, &live, door, socket).await {
         Ok(tls) => tls,
         Err(refusal) => {
             let shown = tls::take_shown().and_then(|der| Certificate::from_der(&der).ok());
-            shared.refused(&hub, peer, shown.as_ref(), None, &refusal);
+            shared.refused(&hub, caller, shown.as_ref(), None, &refusal);
             return;
         }
     };
-    match admit(&shared, &tls, over_limit) {
-        Ok(Admitted::In(permit, _place)) => let_in(&hub, &shared, permit, peer, tls, &[]).await,
-        Ok(Admitted::Unproven(claim)) => {
+    match admit(&shared, caller, &tls, over_limit) {
+        Ok((Admitted::In(permit, _place), shown)) => {
+            let_in(&hub, &shared, permit, shown, caller, tls, &[]).await;
+        }
+        Ok((Admitted::Unproven(claim), shown)) => {
             let mut tls = tls;
-            match unproven::prove(&hub, &shared, &claim, peer, &mut tls).await {
+            match unproven::prove(&hub, &shared, &claim, caller, &mut tls).await {
                 Ok(Proven { permit, place: _place, input }) => {
-                    let_in(&hub, &shared, permit, peer, tls, &input).await;
+                    let_in(&hub, &shared, permit, shown, caller, tls, &input).await;
                 }
                 Err(NoProof::Polite) => linger::close(tls, &shared.live.load_full().settings.limits).await,
                 Err(NoProof::Abrupt) => {}
@@ -67,7 +82,7 @@ pub(super) async fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted)
         }
         Err((certificate, refusal)) => {
             let reference = shared.reference();
-            shared.refused(&hub, peer, certificate.as_deref(), Some(reference), &refusal);
+            shared.refused(&hub, caller, certificate.as_deref(), Some(reference), &refusal);
             say_and_close(tls, &line_for(&refusal, reference), &live).await;
         }
     }
@@ -97,15 +112,19 @@ async fn say_and_close(mut tls: TlsStream<TcpStream>, line: &[u8], live: &Live) 
 async fn handshake(
     shared: &Shared,
     live: &Live,
+    door: usize,
     socket: std::net::TcpStream,
 ) -> Result<TlsStream<TcpStream>, Refusal> {
     let failed = |error: &io::Error| Refusal::new(tls::reason(error), tls::detail(error));
+    let Some(entrance) = live.entrance(door) else {
+        return Err(removed());
+    };
     let socket = TcpStream::from_std(socket).map_err(|error| failed(&error))?;
     let timeout = Duration::from_millis(live.settings.limits.handshake_timeout_ms);
     let shake = async {
         socket.readable().await?;
         let _turn = shared.handshakes.acquire().await.map_err(io::Error::other)?;
-        TlsAcceptor::from(Arc::clone(&live.tls)).accept(socket).await
+        TlsAcceptor::from(Arc::clone(&entrance.tls)).accept(socket).await
     };
     match tokio::time::timeout(timeout, shake).await {
         Ok(Ok(tls)) => Ok(tls),
@@ -122,16 +141,17 @@ async fn let_in(
     hub: &Rc<Hub>,
     shared: &Shared,
     permit: Permit,
-    peer: SocketAddr,
+    shown: Shown,
+    caller: Caller,
     tls: TlsStream<TcpStream>,
     first: &[u8],
 ) {
     // Nobody comes in unseen.
-    if shared.accepted(peer, &permit, &tls).is_err() {
-        tracing::error!(%peer, "client closed: its audit record could not be queued");
+    if shared.accepted(hub, caller, &permit, &shown, &tls).is_err() {
+        tracing::error!(peer = %caller.peer, "client closed: its audit record could not be queued");
         return;
     }
-    run(hub, shared, permit, peer, tls, first).await;
+    run(hub, shared, permit, shown, caller, tls, first).await;
 }
 
 /// A client that is not refused.
@@ -140,17 +160,30 @@ enum Admitted {
     Unproven(Claim),
 }
 
+/// What a client has shown.
+struct Shown {
+    /// Its chain; none where it has no certificate.
+    chain: Arc<[CertificateDer<'static>]>,
+    /// By which trust it was verified, and what that found.
+    verified: Option<(Fingerprint, Arc<Verified>)>,
+}
+
+/// A client that is refused, with its certificate.
+type Turned = (Option<Arc<Certificate>>, Refusal);
+
 /// Finds the user of a client whose handshake is complete.
 fn admit(
     shared: &Shared,
+    caller: Caller,
     tls: &TlsStream<TcpStream>,
     over_limit: bool,
-) -> Result<Admitted, (Option<Arc<Certificate>>, Refusal)> {
+) -> Result<(Admitted, Shown), Turned> {
     // The users in force now: a handshake may have begun before a reload.
     let live = shared.live.load_full();
     let (_, connection) = tls.get_ref();
-    let leaf = connection.peer_certificates().and_then(<[_]>::first);
-    let certificate = leaf
+    let chain = connection.peer_certificates().unwrap_or_default();
+    let certificate = chain
+        .first()
         .map(|leaf| Certificate::from_der(leaf).map(Arc::new))
         .transpose()
         .map_err(|error| (None, Refusal::new(Reason::BadCertificate, error.to_string())))?;
@@ -159,15 +192,31 @@ fn admit(
         let detail = format!("there are {} clients already", shared.clients_max);
         return Err(with(Refusal::new(Reason::TooManyClients, detail)));
     }
-    let permit = match live.settings.directory().arrive(certificate.clone()) {
+    let Some(entrance) = live.entrance(caller.door) else {
+        return Err(with(removed()));
+    };
+    // Known from the handshake, unless that was a resumed one, or began before a reload.
+    let verified = match &entrance.trust {
+        Some(trust) if !chain.is_empty() => {
+            let now = clock::certificate_time(clock::unix_now());
+            Some((trust.digest(), trust.verify(chain, now).map_err(with)?))
+        }
+        None if !chain.is_empty() => {
+            let detail = "its listener no longer looks at certificates";
+            return Err(with(Refusal::new(Reason::NoClientCertificate, detail)));
+        }
+        _ => None,
+    };
+    let shown = Shown { chain: chain.into(), verified };
+    let permit = match entrance.directory(&live.settings).arrive(certificate.clone()) {
         Admission::Permit(permit) => permit,
-        Admission::Unproven(claim) => return Ok(Admitted::Unproven(claim)),
+        Admission::Unproven(claim) => return Ok((Admitted::Unproven(claim), shown)),
         Admission::Refused(refusal) => return Err(with(refusal)),
     };
     let most = live.settings.limits.clients_per_user_max;
     let user = &permit.user().name;
     match shared.census.user_place(user, most) {
-        Some(place) => Ok(Admitted::In(permit, place)),
+        Some(place) => Ok((Admitted::In(permit, place), shown)),
         None => {
             let detail = format!("user {user} has {most} clients already");
             Err(with(Refusal::new(Reason::TooManyClients, detail)))
@@ -179,13 +228,18 @@ async fn run(
     hub: &Rc<Hub>,
     shared: &Shared,
     permit: Permit,
-    peer: SocketAddr,
+    shown: Shown,
+    caller: Caller,
     mut tls: TlsStream<TcpStream>,
     first: &[u8],
 ) {
-    let local = tls.get_ref().0.local_addr().unwrap_or(shared.address);
-    let addresses = (peer.to_string(), local.to_string());
+    let local = tls.get_ref().0.local_addr().unwrap_or(shared.doors[caller.door].address);
+    let addresses = (caller.peer.to_string(), local.to_string());
     let id = hub.with(|machine, now| machine.client_opened(permit, addresses, now));
+    if shown.verified.as_ref().is_some_and(|(_, verified)| verified.may_expire) {
+        hub.peek(|machine| machine.may_outlive_certificate(id));
+    }
+    hub.guests.borrow_mut().enter(id, Guest::new(caller.door, caller.peer, shown.chain, shown.verified));
     let opened = Opened { hub: Rc::clone(hub), id };
     if !first.is_empty() {
         hub.with(|machine, now| machine.client_input(id, first, now));
@@ -202,9 +256,18 @@ async fn run(
 
 impl Shared {
     /// Notes a client that was let in.
-    fn accepted(&self, peer: SocketAddr, permit: &Permit, tls: &TlsStream<TcpStream>) -> Result<(), Lost> {
+    fn accepted(
+        &self,
+        hub: &Hub,
+        caller: Caller,
+        permit: &Permit,
+        shown: &Shown,
+        tls: &TlsStream<TcpStream>,
+    ) -> Result<(), Lost> {
         let (_, connection) = tls.get_ref();
-        let mut record = Record::new(Outcome::Accepted, self.address, peer);
+        let mut record = self.record(Outcome::Accepted, caller);
+        record.expired = shown.verified.as_ref().is_some_and(|(_, verified)| verified.is_expired);
+        record.resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         if let Some(certificate) = permit.certificate() {
             describe(&mut record, certificate);
         }
@@ -216,36 +279,42 @@ impl Shared {
         record.tls_cipher =
             connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(str::to_owned);
         self.audit.record(&record)?;
-        tracing::debug!(%peer, user = permit.user().name, rule = %permit.rule(), "client accepted");
+        *hub.accepted.borrow_mut().entry(caller.door).or_default() += 1;
+        let (peer, listener) = (caller.peer, record.listener_name);
+        tracing::debug!(%peer, listener, user = permit.user().name, rule = %permit.rule(), "client accepted");
         Ok(())
+    }
+
+    /// A record about a client, with where it came from and to.
+    pub(super) fn record(&self, outcome: Outcome, caller: Caller) -> Record {
+        let door = self.doors[caller.door];
+        let mut record = Record::new(outcome, door.address, caller.peer);
+        record.listener_name = door.name;
+        record
     }
 
     /// Notes a client that was not let in.
     pub(super) fn refused(
         &self,
         hub: &Hub,
-        peer: SocketAddr,
+        caller: Caller,
         certificate: Option<&Certificate>,
         reference: Option<Reference>,
         refusal: &Refusal,
     ) {
-        let mut record = Record::new(Outcome::Refused, self.address, peer);
+        let mut record = self.record(Outcome::Refused, caller);
         if let Some(certificate) = certificate {
             describe(&mut record, certificate);
         }
-        self.note_refusal(
-            hub,
-            record,
-            reference.unwrap_or_else(|| self.reference()),
-            refusal,
-            "client refused",
-        );
+        let reference = reference.unwrap_or_else(|| self.reference());
+        self.note_refusal(hub, caller.door, record, reference, refusal, "client refused");
     }
 
     /// Writes a refusal down, for the audit, the metric and the log.
     pub(super) fn note_refusal(
         &self,
         hub: &Hub,
+        door: usize,
         mut record: Record,
         reference: Reference,
         refusal: &Refusal,
@@ -258,9 +327,11 @@ impl Shared {
         if self.audit.record(&record).is_err() {
             tracing::error!(%peer, %reference, "an audit record was lost: its queue is full");
         }
-        let counts = if record.event == Event::Authentication { &hub.passwords } else { &hub.closed };
-        *counts.borrow_mut().entry(refusal.reason().as_str()).or_default() += 1;
-        tracing::info!(%peer, %reference, reason = %refusal.reason(), detail = refusal.detail(), "{what}");
+        let reason = refusal.reason();
+        let counts = if record.event == Event::Authentication { &hub.passwords } else { &hub.refused };
+        *counts.borrow_mut().entry((door, reason.as_str())).or_default() += 1;
+        let detail = refusal.detail();
+        tracing::info!(%peer, listener = record.listener_name, %reference, %reason, detail, "{what}");
     }
 }
 

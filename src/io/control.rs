@@ -8,18 +8,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::census::Census;
-use super::listen::{self, Accepted};
+use super::doors::{self, Door, Entrance, ReloadError};
+use super::listen::{self, Accepted, Desk};
 use super::passwords::Passwords;
-use super::tally::Meters;
+use super::tally::{Gauges, Meters};
 use super::thread::{self, Post};
-use super::tls::{self, TlsError};
 use super::{Settings, WORKERS_MAX, needs_restart};
 use crate::fault::Reference;
+use crate::identity::{Permit, Refusal};
 use crate::observe::audit::Audit;
 use crate::observe::metrics::Registry;
 use crate::worker::Seed;
@@ -33,13 +33,28 @@ const RESERVE_FILES: u64 = 64;
 /// What is in force, swapped whole by a reload.
 pub(super) struct Live {
     pub(super) settings: Settings,
-    pub(super) tls: Arc<ServerConfig>,
+    /// What is behind each door, by its number; nothing where its listener is gone.
+    pub(super) entrances: Vec<Option<Entrance>>,
+}
+
+impl Live {
+    /// Decides again about a client that was let in.
+    pub(super) fn again(&self, permit: &Permit) -> Result<Permit, Refusal> {
+        let chain = self.entrances.iter().flatten().find(|entrance| entrance.has_realm(permit));
+        chain.ok_or_else(doors::removed)?.directory(&self.settings).again(permit)
+    }
+
+    /// What is behind the door of this number.
+    pub(super) fn entrance(&self, door: usize) -> Option<&Entrance> {
+        self.entrances.get(door).and_then(Option::as_ref)
+    }
 }
 
 /// What all threads share.
 pub(super) struct Shared {
     pub(super) live: ArcSwap<Live>,
-    pub(super) address: SocketAddr,
+    /// Fixed at the start.
+    pub(super) doors: Vec<Door>,
     pub(super) census: Arc<Census>,
     pub(super) handshakes: Semaphore,
     pub(super) clients_max: usize,
@@ -79,9 +94,9 @@ pub enum StartError {
         /// What the system says.
         cause: io::Error,
     },
-    /// The TLS settings.
-    #[error("TLS: {0}")]
-    Tls(#[from] TlsError),
+    /// The settings of a listener.
+    #[error(transparent)]
+    Listener(#[from] ReloadError),
     /// A thread or its runtime, or random bytes.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -92,6 +107,7 @@ pub struct Control {
     shared: Arc<Shared>,
     stage: watch::Sender<Stage>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    gauges: Gauges,
 }
 
 /// Listens and starts the threads.
@@ -99,16 +115,16 @@ pub struct Control {
 /// # Errors
 /// If the address is taken or the system has no threads to give.
 pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError> {
-    let tls = tls::server_config(&settings.listener.tls)?;
-    let listener = listen::bind(settings.listener.address, settings.limits.listen_backlog)
-        .map_err(|cause| StartError::Listen { address: settings.listener.address, cause })?;
-    let address = listener.local_addr()?;
+    let (doors, sockets) = open_doors(&settings)?;
+    let entrances = doors::entrances(&doors, &settings, &[])?;
+    let gauges = Gauges::new(&handles.registry, &doors);
+    gauges.set(&settings);
     let workers = settings.workers.clamp(1, WORKERS_MAX);
     let clients_max = clients_max(&settings);
     let limits = Arc::new(settings.limits.clone());
     let (stage, stages) = watch::channel(Stage::Running);
     let shared = Arc::new(Shared {
-        address,
+        doors,
         census: Census::new(workers),
         handshakes: Semaphore::new(settings.limits.handshakes_max.max(1)),
         clients_max,
@@ -116,7 +132,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         passwords: Passwords::new(&limits),
         unproven: Semaphore::new(limits.unproven_clients_max.max(1)),
         stages: stages.clone(),
-        live: ArcSwap::from_pointee(Live { settings, tls }),
+        live: ArcSwap::from_pointee(Live { settings, entrances }),
         audit: handles.audit,
     });
     let mut threads = Vec::new();
@@ -134,7 +150,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
             shared: Arc::clone(&shared),
             clients,
             stage: stages.clone(),
-            meters: Meters::new(&handles.registry, name),
+            meters: Meters::new(&handles.registry, name, &shared.doors),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new()
@@ -142,42 +158,62 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
             .spawn(move || thread::run(&runtime, post))?;
         threads.push(thread);
     }
-    threads.push(start_acceptor(listener, limits, &shared, queues, stages)?);
-    Ok(Control { shared, stage, threads: Mutex::new(threads) })
+    threads.push(start_acceptor(sockets, limits, &shared, queues, stages)?);
+    Ok(Control { shared, stage, threads: Mutex::new(threads), gauges })
+}
+
+/// Opens the socket of each listener.
+fn open_doors(settings: &Settings) -> Result<(Vec<Door>, Vec<std::net::TcpListener>), StartError> {
+    let (mut doors, mut sockets) = (Vec::new(), Vec::new());
+    for listener in &settings.listeners {
+        let address = listener.address;
+        let socket = listen::bind(address, settings.limits.listen_backlog)
+            .map_err(|cause| StartError::Listen { address, cause })?;
+        // For the lifetime of the process: there are few listeners.
+        let name: &'static str = Box::leak(listener.name.clone().into_boxed_str());
+        doors.push(Door { name, address: socket.local_addr()? });
+        sockets.push(socket);
+    }
+    Ok((doors, sockets))
 }
 
 fn start_acceptor(
-    listener: std::net::TcpListener,
+    sockets: Vec<std::net::TcpListener>,
     limits: Arc<crate::limits::Limits>,
     shared: &Arc<Shared>,
     queues: Vec<mpsc::Sender<Accepted>>,
-    mut stages: watch::Receiver<Stage>,
+    stages: watch::Receiver<Stage>,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (census, clients_max) = (Arc::clone(&shared.census), shared.clients_max);
     std::thread::Builder::new().name("acceptor".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            let stop = async move {
-                // An error means that the gateway is being dropped.
-                let _ = stages.wait_for(|stage| *stage != Stage::Running).await;
-            };
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => {
-                    listen::accept(listener, limits, clients_max, census, queues.clone(), stop).await;
-                }
-                Err(error) => tracing::error!(%error, "the listening socket cannot be used"),
+        let desk = Desk { limits, clients_max, census, workers: queues };
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let mut accepting = tokio::task::JoinSet::new();
+            for (door, socket) in sockets.into_iter().enumerate() {
+                let (desk, mut stages) = (desk.clone(), stages.clone());
+                accepting.spawn_local(async move {
+                    let stop = async move {
+                        // An error means that the gateway is being dropped.
+                        let _ = stages.wait_for(|stage| *stage != Stage::Running).await;
+                    };
+                    match tokio::net::TcpListener::from_std(socket) {
+                        Ok(socket) => listen::accept(door, socket, &desk, stop).await,
+                        Err(error) => tracing::error!(%error, "the listening socket cannot be used"),
+                    }
+                });
             }
+            accepting.join_all().await;
         });
         // Workers go on with the clients that they have.
-        drop(queues);
+        drop(desk);
     })
 }
 
 impl Control {
-    /// The address that clients come to.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.shared.address
+    /// Each listener's name and the address that its clients come to.
+    pub fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        self.shared.doors.iter().map(|door| (door.name, door.address))
     }
 
     /// Whether some worker's last connection to the backend failed.
@@ -197,11 +233,15 @@ impl Control {
     /// restart.
     ///
     /// # Errors
-    /// If the TLS settings cannot be used; nothing has changed then.
-    pub fn reload(&self, settings: Settings) -> Result<Vec<String>, TlsError> {
-        let tls = tls::server_config(&settings.listener.tls)?;
-        let unchanged = needs_restart(&self.shared.live.load().settings, &settings);
-        self.shared.live.store(Arc::new(Live { settings, tls }));
+    /// If a listener cannot be made of them, or changes a name that it is to keep;
+    /// nothing has changed then.
+    pub fn reload(&self, settings: Settings) -> Result<Vec<String>, ReloadError> {
+        let before = self.shared.live.load();
+        doors::keep_names(&before.settings, &settings)?;
+        let entrances = doors::entrances(&self.shared.doors, &settings, &before.entrances)?;
+        let unchanged = needs_restart(&before.settings, &settings);
+        self.gauges.set(&settings);
+        self.shared.live.store(Arc::new(Live { settings, entrances }));
         Ok(unchanged)
     }
 

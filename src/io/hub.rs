@@ -2,10 +2,12 @@
 //! the machine does so through [`Hub::with`] or [`Hub::at`], which then carries out its steps.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
+use super::guests::Guests;
 use super::{Address, backend, clock};
 use crate::session::SessionId;
 use crate::upstream::LinkId;
@@ -24,13 +26,19 @@ pub(super) struct Hub {
     /// Read into, then handed to the machine, without a task switch in between.
     pub(super) scratch: RefCell<Box<[u8]>>,
     pub(super) backend: Address,
+    /// Who is in, and by which certificates.
+    pub(super) guests: RefCell<Guests>,
     /// Clients that the gateway has closed, for the metric.
-    pub(super) closed: RefCell<std::collections::HashMap<&'static str, u64>>,
+    pub(super) closed: RefCell<HashMap<&'static str, u64>>,
+    /// Clients let in, not let in, and in no longer, by listener, for the metrics.
+    pub(super) accepted: RefCell<HashMap<usize, u64>>,
+    pub(super) refused: RefCell<HashMap<(usize, &'static str), u64>>,
+    pub(super) ended: RefCell<HashMap<(usize, &'static str), u64>>,
     pub(super) panics: Cell<u64>,
     /// Passwords that were refused, for the metric.
-    pub(super) passwords: RefCell<std::collections::HashMap<&'static str, u64>>,
+    pub(super) passwords: RefCell<HashMap<(usize, &'static str), u64>>,
     /// What has still to be written down; at most two a session.
-    pub(super) needless_auths: RefCell<Vec<NeedlessAuth>>,
+    pub(super) needless_auths: RefCell<Vec<(usize, NeedlessAuth)>>,
 }
 
 /// The waker of each slot's present tenant.
@@ -75,7 +83,11 @@ impl Hub {
             links: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             backend,
+            guests: RefCell::default(),
             closed: RefCell::default(),
+            accepted: RefCell::default(),
+            refused: RefCell::default(),
+            ended: RefCell::default(),
             panics: Cell::new(0),
             passwords: RefCell::default(),
             needless_auths: RefCell::default(),
@@ -119,6 +131,7 @@ impl Hub {
 
     pub(super) fn client_ended(&self, id: SessionId) {
         self.clients.borrow_mut().remove(id.index, id.generation);
+        self.guests.borrow_mut().leave(id);
     }
 
     pub(super) fn link_ended(&self, id: LinkId) {
@@ -156,7 +169,11 @@ impl Hub {
                      on connections of their own"
                 );
             }
-            Report::NeedlessAuth(auth) => self.needless_auths.borrow_mut().push(auth),
+            Report::NeedlessAuth(id, auth) => {
+                if let Some(door) = self.guests.borrow().door(id) {
+                    self.needless_auths.borrow_mut().push((door, auth));
+                }
+            }
             Report::BackendBack => tracing::info!("the backend answers again"),
         }
     }

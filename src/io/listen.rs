@@ -22,8 +22,19 @@ const TOLD_MAX: usize = 64;
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
+/// What all acceptors share.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) limits: Arc<Limits>,
+    pub(super) clients_max: usize,
+    pub(super) census: Arc<Census>,
+    pub(super) workers: Vec<mpsc::Sender<Accepted>>,
+}
+
 /// A client that has just been accepted.
 pub(super) struct Accepted {
+    /// The number of the listener that it came to.
+    pub(super) door: usize,
     pub(super) socket: std::net::TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) place: Place,
@@ -42,14 +53,7 @@ pub(super) fn bind(address: SocketAddr, backlog: u32) -> io::Result<std::net::Tc
 }
 
 /// Accepts until `stop` resolves.
-pub(super) async fn accept(
-    listener: TcpListener,
-    limits: Arc<Limits>,
-    clients_max: usize,
-    census: Arc<Census>,
-    workers: Vec<mpsc::Sender<Accepted>>,
-    stop: impl Future<Output = ()>,
-) {
+pub(super) async fn accept(door: usize, listener: TcpListener, desk: &Desk, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
     let mut backoff = BACKOFF_MIN;
     let mut batch = 0;
@@ -68,7 +72,7 @@ pub(super) async fn accept(
                 if spare.is_none() {
                     spare = std::fs::File::open("/dev/null").ok();
                 }
-                hand_over(socket, peer, &limits, clients_max, &census, &workers).await;
+                desk.hand_over(door, socket, peer).await;
             }
             Err(error) if is_out_of_resources(&error) => {
                 tracing::warn!(%error, retry_ms = backoff.as_millis() as u64, "cannot accept clients");
@@ -91,33 +95,28 @@ pub(super) async fn accept(
     }
 }
 
-async fn hand_over(
-    socket: TcpStream,
-    peer: SocketAddr,
-    limits: &Limits,
-    clients_max: usize,
-    census: &Arc<Census>,
-    workers: &[mpsc::Sender<Accepted>],
-) {
-    let total = census.total();
-    if total >= clients_max + TOLD_MAX {
-        tracing::debug!(%peer, "closed: too many clients");
-        return;
-    }
-    let times = (limits.keepalive_ms, limits.tcp_user_timeout_ms);
-    // Each worker's runtime registers the socket for itself.
-    let socket = match tune(&socket, times.0, times.1).and_then(|()| socket.into_std()) {
-        Ok(socket) => socket,
-        Err(error) => {
-            tracing::debug!(%peer, %error, "a client left before it was served");
+impl Desk {
+    async fn hand_over(&self, door: usize, socket: TcpStream, peer: SocketAddr) {
+        let total = self.census.total();
+        if total >= self.clients_max + TOLD_MAX {
+            tracing::debug!(%peer, "closed: too many clients");
             return;
         }
-    };
-    let place = census.place();
-    let worker = &workers[place.worker()];
-    let client = Accepted { socket, peer, place, over_limit: total >= clients_max };
-    if worker.send(client).await.is_err() {
-        tracing::error!("a worker is gone: its client was closed");
+        let times = (self.limits.keepalive_ms, self.limits.tcp_user_timeout_ms);
+        // Each worker's runtime registers the socket for itself.
+        let socket = match tune(&socket, times.0, times.1).and_then(|()| socket.into_std()) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "a client left before it was served");
+                return;
+            }
+        };
+        let place = self.census.place();
+        let worker = &self.workers[place.worker()];
+        let client = Accepted { door, socket, peer, place, over_limit: total >= self.clients_max };
+        if worker.send(client).await.is_err() {
+            tracing::error!("a worker is gone: its client was closed");
+        }
     }
 }
 

@@ -12,6 +12,8 @@ mod census;
 mod client;
 mod clock;
 mod control;
+mod doors;
+mod guests;
 mod hub;
 mod linger;
 mod listen;
@@ -24,7 +26,8 @@ mod transfer;
 mod unproven;
 
 pub use control::{Control, Handles, StartError, start};
+pub use doors::ReloadError;
 pub use settings::{
-    Address, Admin, Audit, ClientAuth, Database, Listener, Log, LogFormat, Settings, WORKERS_MAX,
-    needs_restart,
+    Address, Admin, Audit, ClientAuth, Database, LISTENER_NAME, Listener, Log, LogFormat, Settings,
+    WORKERS_MAX, needs_restart,
 };

@@ -1,5 +1,6 @@
 //! What runs: immutable, complete and checked. Knows nothing of files and TOML.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,11 +13,14 @@ use crate::limits::Limits;
 /// The most workers that may be configured.
 pub const WORKERS_MAX: usize = 256;
 
+/// What a single listener is called that has no name.
+pub const LISTENER_NAME: &str = "default";
+
 /// Everything the gateway runs by. Replaced whole at a reload.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where clients come in.
-    pub listener: Listener,
+    /// Where clients come in; at least one.
+    pub listeners: Vec<Listener>,
     /// Where their commands go.
     pub database: Database,
     /// Who may come in.
@@ -33,11 +37,15 @@ pub struct Settings {
     pub audit: Audit,
     /// Worker threads; at least 1.
     pub workers: usize,
+    /// Whether a change of a file reloads.
+    pub watch: bool,
 }
 
 /// Where clients come in.
 #[derive(Debug, Clone)]
 pub struct Listener {
+    /// What it is called in logs, audit and metrics; no two have the same.
+    pub name: String,
     /// The address to listen on; port 0 lets the system choose.
     pub address: SocketAddr,
     /// Certificate, key, client CAs and versions.
@@ -58,11 +66,11 @@ pub enum ClientAuth {
     None,
 }
 
-impl Settings {
+impl Listener {
     /// Who the listener's clients are.
     #[must_use]
-    pub fn directory(&self) -> Directory<'_> {
-        Directory::new(&self.users, &self.listener.realms)
+    pub fn directory<'a>(&'a self, users: &'a UserMap) -> Directory<'a> {
+        Directory::new(users, &self.realms)
     }
 }
 
@@ -148,15 +156,32 @@ const LIMITS_AT_START: [&str; 7] = [
 #[must_use]
 pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
     let changed = [
-        ("listener.address", old.listener.address != new.listener.address),
         ("admin.address", old.admin != new.admin),
         ("log.format", old.log.format != new.log.format),
         ("log.level", old.log.level != new.log.level),
         ("audit.file", old.audit != new.audit),
         ("workers", old.workers != new.workers),
     ];
+    let listeners = listeners_that_need_restart(&old.listeners, &new.listeners);
     let keys = changed.into_iter().filter(|&(_, changed)| changed).map(|(key, _)| key.to_owned());
     let limits = old.limits.entries().into_iter().zip(new.limits.entries());
     let limits = limits.filter(|(old, new)| old != new && LIMITS_AT_START.contains(&old.0));
-    keys.chain(limits.map(|(old, _)| format!("limits.{}", old.0))).collect()
+    listeners.into_iter().chain(keys).chain(limits.map(|(old, _)| format!("limits.{}", old.0))).collect()
+}
+
+/// Sockets are opened and closed at a start only. A listener that is new does not
+/// listen yet; one that is gone lets nobody in any more.
+fn listeners_that_need_restart(old: &[Listener], new: &[Listener]) -> Vec<String> {
+    let of = |listeners: &[Listener], name: &str| {
+        listeners.iter().find(|listener| listener.name == name).map(|listener| listener.address)
+    };
+    let names: BTreeSet<&str> = old.iter().chain(new).map(|listener| listener.name.as_str()).collect();
+    let changes = names.into_iter().filter_map(|name| match (of(old, name), of(new, name)) {
+        (Some(old), Some(new)) if old == new => None,
+        (Some(_), Some(_)) if name == LISTENER_NAME => Some("listener.address".to_owned()),
+        (Some(_), Some(_)) => Some(format!("listener {name:?}: address")),
+        (Some(_), None) => Some(format!("listener {name:?}: removed")),
+        (None, _) => Some(format!("listener {name:?}: added")),
+    });
+    changes.collect()
 }

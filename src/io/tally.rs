@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use metrics::{Counter, Gauge};
 
+use super::doors::Door;
 use super::hub::Hub;
+use super::settings::Settings;
 use crate::identity::Reason;
 use crate::observe::metrics::{Flow, Registry};
 use crate::worker::{Closed, Tally};
@@ -37,8 +39,11 @@ const TOTALS: [(&str, &str, Field); 12] = [
 /// One thread's handles.
 pub(super) struct Meters {
     totals: Vec<Flow>,
-    refusals: HashMap<&'static str, Counter>,
-    passwords: HashMap<&'static str, Counter>,
+    /// Of each listener, by its number.
+    acceptances: Vec<Counter>,
+    refusals: HashMap<(usize, &'static str), Counter>,
+    passwords: HashMap<(usize, &'static str), Counter>,
+    ends: HashMap<(usize, &'static str), Counter>,
     closures: HashMap<&'static str, Counter>,
     panics: Flow,
     clients: Gauge,
@@ -48,23 +53,23 @@ pub(super) struct Meters {
 impl Meters {
     /// Registers what the thread of this number counts. Totals are shared between
     /// threads; gauges carry the thread's number, which is one of `WORKER_NAMES`.
-    pub(super) fn new(registry: &Registry, worker: &'static str) -> Self {
+    pub(super) fn new(registry: &Registry, worker: &'static str, doors: &[Door]) -> Self {
         let totals =
             TOTALS.iter().map(|(name, about, _)| Flow::new(registry.counter(name, about, &[]))).collect();
-        let refusals = Reason::ALL
-            .iter()
-            .map(|reason| reason.as_str())
-            .map(|word| {
-                let about = "Clients not let in, by reason.";
-                (word, registry.counter("respgate_clients_refused_total", about, &[("reason", word)]))
+        let of_door = |name, about| {
+            let reasons = || Reason::ALL.iter().map(|reason| reason.as_str());
+            let each = doors.iter().enumerate().flat_map(|door| reasons().map(move |word| (door, word)));
+            each.map(|((number, door), word)| {
+                let labels = [("listener", door.name), ("reason", word)];
+                ((number, word), registry.counter(name, about, &labels))
             })
-            .collect();
-        let passwords = Reason::ALL
+            .collect()
+        };
+        let acceptances = doors
             .iter()
-            .map(|reason| reason.as_str())
-            .map(|word| {
-                let about = "Passwords refused, by reason.";
-                (word, registry.counter("respgate_passwords_refused_total", about, &[("reason", word)]))
+            .map(|door| {
+                let about = "Clients let in.";
+                registry.counter("respgate_clients_accepted_total", about, &[("listener", door.name)])
             })
             .collect();
         let closures = Closed::ALL
@@ -78,8 +83,13 @@ impl Meters {
         let panics = registry.counter("respgate_panics_total", "Client tasks that panicked: bugs.", &[]);
         Self {
             totals,
-            refusals,
-            passwords,
+            acceptances,
+            refusals: of_door("respgate_clients_refused_total", "Clients not let in, by reason."),
+            passwords: of_door("respgate_passwords_refused_total", "Passwords refused, by reason."),
+            ends: of_door(
+                "respgate_clients_ended_total",
+                "Clients let in whose certificate no longer holds, by reason.",
+            ),
             closures,
             panics: Flow::new(panics),
             clients: registry.gauge("respgate_clients", "Clients connected.", &[("worker", worker)]),
@@ -94,17 +104,52 @@ impl Meters {
             flow.flush(field(&tally));
         }
         for (word, count) in hub.closed.borrow_mut().drain() {
-            if let Some(counter) = self.refusals.get(word).or_else(|| self.closures.get(word)) {
+            if let Some(counter) = self.closures.get(word) {
                 counter.increment(count);
             }
         }
-        for (word, count) in hub.passwords.borrow_mut().drain() {
-            if let Some(counter) = self.passwords.get(word) {
+        for (door, count) in hub.accepted.borrow_mut().drain() {
+            if let Some(counter) = self.acceptances.get(door) {
                 counter.increment(count);
+            }
+        }
+        let of_doors =
+            [(&self.refusals, &hub.refused), (&self.passwords, &hub.passwords), (&self.ends, &hub.ended)];
+        for (counters, counts) in of_doors {
+            for (key, count) in counts.borrow_mut().drain() {
+                if let Some(counter) = counters.get(&key) {
+                    counter.increment(count);
+                }
             }
         }
         self.panics.flush(hub.panics.get());
         self.clients.set(clients as f64);
         self.links.set(links as f64);
+    }
+}
+
+/// What is set at a start and at each reload.
+pub(super) struct Gauges {
+    lists_end: Vec<(&'static str, Gauge)>,
+}
+
+impl Gauges {
+    pub(super) fn new(registry: &Registry, doors: &[Door]) -> Self {
+        let lists_end = doors.iter().map(|door| {
+            let about = "When the first of the listener's CRLs ends, in seconds since 1970; 0 without any.";
+            (
+                door.name,
+                registry.gauge("respgate_crl_end_timestamp_seconds", about, &[("listener", door.name)]),
+            )
+        });
+        Self { lists_end: lists_end.collect() }
+    }
+
+    pub(super) fn set(&self, settings: &Settings) {
+        for (name, gauge) in &self.lists_end {
+            let listener = settings.listeners.iter().find(|listener| listener.name == *name);
+            let crls = listener.into_iter().flat_map(|listener| &listener.tls.trust.crls);
+            gauge.set(crls.map(|crl| crl.next_update()).min().unwrap_or(0) as f64);
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::control::{Live, Shared, Stage};
 use super::hub::Hub;
 use super::listen::Accepted;
 use super::tally::Meters;
-use super::{client, clock};
+use super::{client, clock, guests};
 use crate::worker::{Seed, Worker};
 
 /// How often the machine looks at its deadlines.
@@ -62,6 +62,8 @@ async fn work(post: Post) {
             },
             _ = ticks.tick() => {
                 reload(&hub, &shared, &mut live);
+                // Before the machine, which would end an expired session without a record.
+                guests::look(&hub, &shared, &live);
                 hub.with(|machine, now| machine.tick(now, clock::unix_now()));
                 shared.note_needless_auths(&hub);
                 count += 1;
@@ -85,6 +87,12 @@ fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
     *live = Arc::clone(&now);
     hub.with(|machine, _| {
         machine.set_limits(Arc::new(live.settings.limits.clone()));
-        machine.recheck(&|permit| live.settings.directory().again(permit));
+        machine.recheck(&|permit| {
+            live.again(permit).inspect_err(|refusal| {
+                let (user, reason) = (&permit.user().name, refusal.reason());
+                tracing::info!(user, %reason, detail = refusal.detail(), "client is no longer let in");
+            })
+        });
     });
+    hub.guests.borrow_mut().all_due();
 }

@@ -1,45 +1,64 @@
 //! The TLS side of the listener: what a configured certificate, key and client
 //! CAs become, and what is refused. Knows no socket, user or configuration file.
 //!
-//! Nothing here lets a session skip the certificate check: no tickets, no
-//! session storage, no early data, no half-RTT data. A `ServerConfig` is built
-//! afresh at each reload and shares nothing with the one before it.
+//! By default nothing lets a session skip the certificate check: no tickets, no
+//! session storage, no early data, no half-RTT data. Where resumption is switched
+//! on, a resumed client's stored chain is given to `trust` again before it is let
+//! in. A `ServerConfig` is built afresh at each reload and shares nothing with the
+//! one before it, so a reload also forgets every session that could be resumed.
 
+mod crl;
+mod fit;
+mod names;
+mod path_error;
 mod reason;
+mod trust;
 mod verify;
 
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{InconsistentKeys, NoKeyLog, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{InconsistentKeys, NoKeyLog, ServerConfig, SupportedProtocolVersion};
 
 use super::settings::ClientAuth;
+pub use crl::{Crl, CrlError};
+pub(crate) use fit::rsa_bits;
+pub use names::{NameField, renamed};
 pub use reason::{detail, reason};
+pub use trust::{CrlDepth, CrlPolicy, Trust, TrustSettings, Verified};
 use verify::ClientVerifier;
-pub(crate) use verify::rsa_bits;
 pub use verify::take_shown;
 
 /// The smallest RSA key that is accepted, of the server and of clients.
 pub const RSA_BITS_MIN: usize = 2048;
+
+/// Sessions of one listener that can be resumed, where that is switched on.
+/// Each takes about two kilobytes: the client's chain is in it.
+const RESUMABLE_MAX: usize = 4096;
+
+/// TLS 1.3 tickets for each handshake, where resumption is switched on.
+const TICKETS: usize = 2;
 
 /// What a listener needs to speak TLS.
 #[derive(Debug, Clone)]
 pub struct TlsSettings {
     /// The server's chain and key, which belong together.
     pub server: Arc<CertifiedKey>,
-    /// The CAs that may issue client certificates; never empty.
-    pub client_ca: Vec<CertificateDer<'static>>,
     /// The oldest protocol version that is spoken.
     pub min_version: TlsVersion,
-    /// Whether a client certificate must say that it is for clients.
-    pub client_eku: ClientEku,
     /// Whether clients are asked for a certificate.
     pub client_auth: ClientAuth,
+    /// What a client's certificate is held against.
+    pub trust: TrustSettings,
+    /// Whether clients may resume sessions.
+    pub resumption: bool,
+    /// Whether a reload must keep the server certificate's names.
+    pub keep_server_names: bool,
 }
 
 /// A version of TLS.
@@ -84,6 +103,14 @@ pub enum TlsError {
         /// What rustls says.
         why: rustls::Error,
     },
+    /// One of the pinned client certificates cannot be a client's.
+    #[error("client certificate {index} cannot be used: {why}")]
+    ClientCertificate {
+        /// Its place in `TrustSettings::client_certificates`, from 0.
+        index: usize,
+        /// What rustls says.
+        why: rustls::Error,
+    },
     /// There is no client CA, so no client could be let in.
     #[error("no client CA certificate, expected at least one")]
     NoClientCa,
@@ -113,26 +140,38 @@ pub fn certified_key(
     }
 }
 
-/// Builds what the accept loop hands to each handshake.
+/// Builds what the accept loop hands to each handshake. Nobody's certificate is
+/// asked for without a `trust`.
 ///
 /// # Errors
-/// If a CA is unusable or missing.
-pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier: Arc<dyn ClientCertVerifier> = match settings.client_auth {
-        ClientAuth::None => WebPkiClientVerifier::no_client_auth(),
-        ClientAuth::Required | ClientAuth::Optional => client_verifier(settings, &provider)?,
+/// If rustls refuses the settings.
+pub fn server_config(
+    settings: &TlsSettings,
+    trust: Option<&Arc<Trust>>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let verifier: Arc<dyn ClientCertVerifier> = match (settings.client_auth, trust) {
+        (ClientAuth::None, _) => WebPkiClientVerifier::no_client_auth(),
+        (_, None) => return Err(TlsError::NoClientCa),
+        (auth, Some(trust)) => {
+            Arc::new(ClientVerifier { trust: Arc::clone(trust), is_mandatory: auth == ClientAuth::Required })
+        }
     };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(versions(settings.min_version))
         .map_err(TlsError::Refused)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&settings.server))));
 
-    // Resumption would let a client in by a check made earlier, perhaps against
-    // another CA or before a revocation.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
+    if settings.resumption {
+        // Kept here, not in a ticket that the client keeps: it can be forgotten.
+        config.session_storage = ServerSessionMemoryCache::new(RESUMABLE_MAX);
+        config.send_tls13_tickets = TICKETS;
+    } else {
+        // Resumption would let a client in by a check made earlier, perhaps against
+        // another CA or before a revocation.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.max_tls13_tickets = 0;
     config.max_early_data_size = 0;
     // Nothing is sent before the client's certificate has been verified.
@@ -142,31 +181,15 @@ pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsErr
     Ok(Arc::new(config))
 }
 
-/// Checks each CA by itself, so that an error can name the one that is unusable.
-pub(crate) fn client_roots(settings: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for (index, ca) in settings.iter().enumerate() {
-        roots.add(ca.clone()).map_err(|why| TlsError::ClientCa { index, why })?;
+/// What clients' certificates are held against; nothing where none is asked for.
+///
+/// # Errors
+/// If a CA is unusable or missing.
+pub fn trust(settings: &TlsSettings) -> Result<Option<Arc<Trust>>, TlsError> {
+    match settings.client_auth {
+        ClientAuth::None => Ok(None),
+        ClientAuth::Required | ClientAuth::Optional => Ok(Some(Arc::new(Trust::new(&settings.trust)?))),
     }
-    Ok(roots)
-}
-
-fn client_verifier(
-    settings: &TlsSettings,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<ClientVerifier>, TlsError> {
-    let roots = Arc::new(client_roots(&settings.client_ca)?);
-    let webpki = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build().map_err(
-        |error| match error {
-            VerifierBuilderError::NoRootAnchors => TlsError::NoClientCa,
-            other => TlsError::Refused(rustls::Error::General(other.to_string())),
-        },
-    )?;
-    Ok(Arc::new(ClientVerifier {
-        webpki,
-        eku: settings.client_eku,
-        is_mandatory: settings.client_auth == ClientAuth::Required,
-    }))
 }
 
 fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {

@@ -1,7 +1,6 @@
 //! The conversation with a client that has yet to say who it is: from its
 //! handshake to a permit, or to its end. Only the permit opens a session.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +11,12 @@ use tokio_rustls::server::TlsStream;
 use zeroize::Zeroizing;
 
 use super::census::UserPlace;
-use super::client::describe;
+use super::client::{Caller, describe};
 use super::control::{Shared, Stage};
+use super::doors::removed;
 use super::hub::Hub;
 use crate::identity::{Claim, Permit, Proof, Reason, Refusal};
-use crate::observe::audit::{Event, Outcome, Record};
+use crate::observe::audit::{Event, Outcome};
 use crate::session::{Ask, Turn, Unproven, WRONG};
 use crate::worker::NeedlessAuth;
 
@@ -58,16 +58,16 @@ pub(super) async fn prove(
     hub: &Rc<Hub>,
     shared: &Arc<Shared>,
     claim: &Claim,
-    peer: SocketAddr,
+    caller: Caller,
     tls: &mut TlsStream<TcpStream>,
 ) -> Result<Proven, NoProof> {
     let Ok(_place) = shared.unproven.try_acquire() else {
         let detail = "as many clients as may be have yet to say who they are";
         let refusal = Refusal::new(Reason::TooManyClients, detail);
-        shared.refused(hub, peer, claim.certificate().map(AsRef::as_ref), None, &refusal);
+        shared.refused(hub, caller, claim.certificate().map(AsRef::as_ref), None, &refusal);
         return Err(NoProof::Abrupt);
     };
-    let mut talk = Talk { hub, shared, claim, peer, failures: 0, told: false };
+    let mut talk = Talk { hub, shared, claim, caller, failures: 0, told: false };
     let mut stages = shared.stages.clone();
     let limit = Duration::from_millis(shared.live.load().settings.limits.authentication_timeout_ms);
     let ended = tokio::select! {
@@ -78,7 +78,7 @@ pub(super) async fn prove(
     };
     if ended.is_err() && !talk.told {
         // It has not been told of yet: it never gave a password.
-        shared.refused(hub, peer, claim.certificate().map(AsRef::as_ref), None, &claim.missing());
+        shared.refused(hub, caller, claim.certificate().map(AsRef::as_ref), None, &claim.missing());
     }
     ended
 }
@@ -87,7 +87,7 @@ struct Talk<'a> {
     hub: &'a Rc<Hub>,
     shared: &'a Arc<Shared>,
     claim: &'a Claim,
-    peer: SocketAddr,
+    caller: Caller,
     failures: u32,
     /// Some refusal of this client is in the audit.
     told: bool,
@@ -161,10 +161,14 @@ impl Talk<'_> {
     async fn check(&self, ask: Ask) -> Judged {
         let live = self.shared.live.load_full();
         let settings = &live.settings;
-        let check = settings.directory().check(self.claim, ask.name.as_deref());
+        let Some(entrance) = live.entrance(self.caller.door) else {
+            return Judged { user: None, outcome: Err(removed()) };
+        };
+        let check = entrance.directory(settings).check(self.claim, ask.name.as_deref());
         let user = check.user().map(|user| user.name.clone());
         let (address, limits) = (&settings.database.address, &settings.limits);
-        let proof = self.shared.passwords.check(check, ask.password, self.peer.ip(), address, limits).await;
+        let proof =
+            self.shared.passwords.check(check, ask.password, self.caller.peer.ip(), address, limits).await;
         Judged { user, outcome: proof.and_then(|proof| self.admit(proof)) }
     }
 
@@ -172,7 +176,8 @@ impl Talk<'_> {
         let Self { shared, claim, .. } = self;
         // By the users in force now: the check may have begun before a reload.
         let live = shared.live.load_full();
-        let permit = live.settings.directory().prove(claim, Arc::new(proof))?;
+        let entrance = live.entrance(self.caller.door).ok_or_else(removed)?;
+        let permit = entrance.directory(&live.settings).prove(claim, Arc::new(proof))?;
         let most = live.settings.limits.clients_per_user_max;
         let place = shared.census.user_place(&permit.user().name, most).ok_or_else(|| {
             let detail = format!("user {} has {most} clients already", permit.user().name);
@@ -185,13 +190,13 @@ impl Talk<'_> {
     fn line_for(&mut self, user: Option<String>, refusal: &Refusal) -> String {
         self.told = true;
         let reference = self.shared.reference();
-        let mut record = Record::new(Outcome::Refused, self.shared.address, self.peer);
+        let mut record = self.shared.record(Outcome::Refused, self.caller);
         record.event = Event::Authentication;
         record.user = user;
         if let Some(certificate) = self.claim.certificate() {
             describe(&mut record, certificate);
         }
-        self.shared.note_refusal(self.hub, record, reference, refusal, "password refused");
+        self.shared.note_refusal(self.hub, self.caller.door, record, reference, refusal, "password refused");
         match refusal.reason() {
             Reason::TooManyClients => "ERR max number of clients reached".to_owned(),
             // The password may be right: a client must not take it for wrong.
@@ -222,7 +227,7 @@ async fn say(tls: &mut TlsStream<TcpStream>, out: &[u8]) -> Result<(), NoProof> 
 impl Shared {
     /// Writes down that clients sent AUTH although they are somebody already.
     pub(super) fn note_needless_auths(&self, hub: &Hub) {
-        for auth in hub.needless_auths.take() {
+        for (door, auth) in hub.needless_auths.take() {
             let NeedlessAuth { user, peer, subject, differs } = auth;
             if !differs {
                 // Such a password is in the client's configuration to no purpose.
@@ -234,13 +239,13 @@ impl Shared {
                 continue;
             }
             let Ok(peer) = peer.parse() else { continue };
-            let mut record = Record::new(Outcome::Refused, self.address, peer);
+            let mut record = self.record(Outcome::Refused, Caller { door, peer });
             record.event = Event::Authentication;
             record.subject = subject;
             let detail = format!("AUTH named another user than {user}, which the client is and stays");
             record.user = Some(user);
             let refusal = Refusal::new(Reason::AuthDiffers, detail);
-            self.note_refusal(hub, record, self.reference(), &refusal, "password refused");
+            self.note_refusal(hub, door, record, self.reference(), &refusal, "password refused");
         }
     }
 }

@@ -170,6 +170,8 @@ pub struct Session {
     pub partial: Option<(Instant, usize)>,
     /// Already on the list of clients to be woken.
     pub woken: bool,
+    /// Somebody else looks after the end of its certificate.
+    pub may_outlive_certificate: bool,
 }
 
 impl Session {
@@ -210,6 +212,7 @@ impl Session {
             read_at: now,
             partial: None,
             woken: false,
+            may_outlive_certificate: false,
         }
     }
 

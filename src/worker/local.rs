@@ -153,12 +153,13 @@ impl Worker {
             return;
         }
         *told = true;
-        self.steps.push(Step::Report(Report::NeedlessAuth(NeedlessAuth {
+        let auth = NeedlessAuth {
             user: permit.user().name.clone(),
             peer: session.addresses.0.clone(),
             subject: permit.certificate().map(|certificate| certificate.subject().to_string()),
             differs,
-        })));
+        };
+        self.steps.push(Step::Report(Report::NeedlessAuth(id, auth)));
     }
 
     fn select(&mut self, id: SessionId, args: &[&[u8]], now: Instant) -> Flow {

@@ -81,7 +81,7 @@ pub enum Report {
         why: Closed,
     },
     /// A client that is somebody sent AUTH all the same. Told once a session.
-    NeedlessAuth(NeedlessAuth),
+    NeedlessAuth(SessionId, NeedlessAuth),
     /// A Redis user may not ECHO: nothing can prove its links in step, and its
     /// scripts run on pinned links.
     NoFences {
@@ -342,6 +342,18 @@ impl Worker {
             if let Some(lane) = self.sibling_lane(id, proto, db) {
                 self.move_session(id, lane);
             }
+        }
+    }
+
+    /// Ends a session at once: what it was let in by no longer holds.
+    pub fn end_permit(&mut self, id: SessionId, why: Closed) {
+        self.close_client(id, why);
+    }
+
+    /// Leaves the end of this session's certificate to the caller, who allows more.
+    pub fn may_outlive_certificate(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.may_outlive_certificate = true;
         }
     }
 

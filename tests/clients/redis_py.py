@@ -37,6 +37,13 @@ def equal(got, expected):
     assert got == expected, f"got {got!r}, expected {expected!r}"
 
 
+# A CA that has not signed the gateway's certificate: the client refuses it.
+try:
+    redis.Redis(**{**options, "ssl_ca_certs": f"{directory}/{user}.crt"}).ping()
+    raise SystemExit("a gateway of an unknown CA was believed")
+except redis.ConnectionError as error:
+    equal("certificate verify failed" in str(error).lower(), True)
+
 r = redis.Redis(**options)
 
 # Plain commands and types.

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use respgate::command::Profile;
 use respgate::config::{Loaded, load};
 use respgate::identity::roles::RoleMap;
-use respgate::io::tls::{ClientEku, TlsVersion};
-use respgate::io::{Address, Admin, Audit, Log, LogFormat, Settings, needs_restart};
+use respgate::io::tls::{ClientEku, TlsVersion, TrustSettings};
+use respgate::io::{Address, Admin, Audit, Listener, Log, LogFormat, Settings, needs_restart};
 use respgate::limits::Limits;
 
 use crate::pki::{self, Ca};
@@ -22,13 +22,20 @@ fn password(loaded: &Loaded) -> &[u8] {
 
 /// Every setting but certificates, for comparison.
 fn outline(loaded: &Loaded) -> String {
-    let realms = &loaded.settings.listener.realms;
-    let Settings { listener, database, users, roles, limits, admin, log, audit, workers } = &loaded.settings;
+    let Settings { listeners, database, users, roles, limits, admin, log, audit, workers, watch } =
+        &loaded.settings;
     let warnings = &loaded.warnings;
-    let tls = (listener.tls.min_version, listener.tls.client_eku, listener.tls.client_auth, realms);
+    let of_listener = |listener: &Listener| {
+        let Listener { name, address: _, tls, realms } = listener;
+        let TrustSettings { client_eku, crl_depth, crl_unknown, crl_expired, allow_expired, .. } = &tls.trust;
+        let trust = (client_eku, crl_depth, crl_unknown, crl_expired, allow_expired);
+        let tls = (tls.min_version, tls.client_auth, tls.resumption, tls.keep_server_names);
+        format!("{name} {trust:?} {tls:?} {realms:?}")
+    };
+    let tls: Vec<_> = listeners.iter().map(of_listener).collect();
     let (users, warnings) = (users.users(), &warnings.list);
     format!(
-        "{tls:?} {database:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {warnings:?}"
+        "{tls:?} {database:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {watch} {warnings:?}"
     )
 }
 
@@ -45,10 +52,10 @@ fn uncommented() -> String {
 #[test]
 fn the_smallest_configuration_runs_by_the_defaults() {
     let Loaded { settings, warnings } = World::new().load(FINE).unwrap();
-    assert_eq!(settings.listener.address, "127.0.0.1:6380".parse().unwrap());
-    assert_eq!(settings.listener.tls.client_ca.len(), 1);
-    assert_eq!(settings.listener.tls.min_version, TlsVersion::V12);
-    assert_eq!(settings.listener.tls.client_eku, ClientEku::IfPresent);
+    assert_eq!(settings.listeners[0].address, "127.0.0.1:6380".parse().unwrap());
+    assert_eq!(settings.listeners[0].tls.trust.client_ca.len(), 1);
+    assert_eq!(settings.listeners[0].tls.min_version, TlsVersion::V12);
+    assert_eq!(settings.listeners[0].tls.trust.client_eku, ClientEku::IfPresent);
     assert_eq!(settings.database.address, Address::Tcp { host: "127.0.0.1".to_owned(), port: 6379 });
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.admin, None);
@@ -188,9 +195,9 @@ fn every_setting_can_be_given() {
     assert_eq!(password(&loaded), b"from the environment");
     let settings = loaded.settings;
     assert_eq!(settings.workers, 3);
-    assert_eq!(settings.listener.tls.client_ca.len(), 2, "each CA once");
-    assert_eq!(settings.listener.tls.min_version, TlsVersion::V13);
-    assert_eq!(settings.listener.tls.client_eku, ClientEku::Required);
+    assert_eq!(settings.listeners[0].tls.trust.client_ca.len(), 2, "each CA once");
+    assert_eq!(settings.listeners[0].tls.min_version, TlsVersion::V13);
+    assert_eq!(settings.listeners[0].tls.trust.client_eku, ClientEku::Required);
     assert_eq!(settings.database.address, Address::Unix(world.path("run/redis.sock")));
     let [app, ops] = settings.users.users() else { panic!("two users") };
     assert!(app.lines.len() == 2 && app.lines.iter().all(|line| line.ignores_case()));

@@ -115,7 +115,7 @@ fn a_pkcs12_file_serves_as_certificate_and_key() {
         let world = World::new();
         export(&world, args);
         let loaded = load(&world, &[(PAIR, P12_OPENED)]);
-        let server = &loaded.settings.listener.tls.server.cert;
+        let server = &loaded.settings.listeners[0].tls.server.cert;
         let expected = 1 + usize::from(args.contains("certfile"));
         assert_eq!(server.len(), expected, "{args}: the chain");
         assert!(server.get(1).is_none_or(|ca| *ca == world.ca.der()), "{args}: the CA");
@@ -147,7 +147,7 @@ fn the_chain_of_a_pkcs12_file_leads_from_the_keys_certificate_upwards() {
     world.write("others.crt", &format!("{}{}{}", stranger.pem(), world.ca.pem(), middle.pem()));
     export(&world, "-certfile others.crt -passout pass:hunter2");
     let loaded = load(&world, &[(PAIR, P12_OPENED)]);
-    assert_eq!(loaded.settings.listener.tls.server.cert, [leaf.der(), middle.der(), world.ca.der()]);
+    assert_eq!(loaded.settings.listeners[0].tls.server.cert, [leaf.der(), middle.der(), world.ca.der()]);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_ca_bundle_with_text_around_its_certificates_is_read() {
     let text = std::fs::read_to_string(world.path("ca.crt")).unwrap();
     assert!(text.contains("Bag Attributes") && text.contains("subject="), "{text}");
     let loaded = load(&world, &[]);
-    let mut found = loaded.settings.listener.tls.client_ca.clone();
+    let mut found = loaded.settings.listeners[0].tls.trust.client_ca.clone();
     let mut expected = vec![world.ca.der(), second.der()];
     found.sort_by(|a, b| a.as_ref().cmp(b));
     expected.sort_by(|a, b| a.as_ref().cmp(b));

@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in these files fails a test, in helpers too")]
 
+mod client_auth;
 mod defaults;
 mod golden;
 mod keys;
+mod listeners;
 mod modes;
 mod password_problems;
 mod pki;

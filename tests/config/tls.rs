@@ -7,7 +7,8 @@ use std::sync::Arc;
 use respgate::identity::Reason;
 use respgate::io::ClientAuth;
 use respgate::io::tls::{
-    ClientEku, TlsError, TlsSettings, TlsVersion, certified_key, detail, reason, server_config, take_shown,
+    ClientEku, TlsError, TlsSettings, TlsVersion, TrustSettings, certified_key, detail, reason,
+    server_config, take_shown, trust,
 };
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::aws_lc_rs;
@@ -21,30 +22,31 @@ use rustls::{
 
 use crate::pki::{self, Ca, Leaf};
 
-const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+pub(crate) const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
 /// A listener, its CA, and the settings it was made of.
-struct Gate {
-    ca: Ca,
-    settings: TlsSettings,
+pub(crate) struct Gate {
+    pub(crate) ca: Ca,
+    pub(crate) settings: TlsSettings,
 }
 
 impl Gate {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let ca = Ca::new("Test CA");
         let server = ca.issue("server", pki::for_servers);
         let settings = TlsSettings {
             server: certified_key(vec![server.der()], server.key_der()).unwrap(),
-            client_ca: vec![ca.der()],
             min_version: TlsVersion::V12,
-            client_eku: ClientEku::IfPresent,
             client_auth: ClientAuth::Required,
+            trust: TrustSettings { client_ca: vec![ca.der()], ..TrustSettings::default() },
+            resumption: false,
+            keep_server_names: false,
         };
         Self { ca, settings }
     }
 
-    fn config(&self) -> Arc<ServerConfig> {
-        server_config(&self.settings).unwrap()
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        server_config(&self.settings, trust(&self.settings).unwrap().as_ref()).unwrap()
     }
 
     /// Why a client with this certificate is refused, in every version. Its
@@ -82,7 +84,7 @@ impl ResolvesClientCert for Always {
     }
 }
 
-fn client(
+pub(crate) fn client(
     ca: &Ca,
     version: &'static SupportedProtocolVersion,
     shows: Option<(Vec<CertificateDer<'static>>, &Leaf)>,
@@ -107,7 +109,7 @@ fn client(
 
 /// Runs a handshake and one byte in each direction; the error is the server's,
 /// as tokio-rustls would return it.
-fn handshake(
+pub(crate) fn handshake(
     server: &Arc<ServerConfig>,
     client: &Arc<ClientConfig>,
 ) -> io::Result<(ServerConnection, ClientConnection)> {
@@ -166,7 +168,7 @@ fn a_certificate_of_a_client_ca_is_let_through_in_both_versions() {
 fn the_certificate_may_come_with_an_intermediate_or_be_of_a_second_ca() {
     let mut gate = Gate::new();
     let second = Ca::new("Second CA");
-    gate.settings.client_ca.push(second.der());
+    gate.settings.trust.client_ca.push(second.der());
     let below = second.intermediate("Below");
     let leaf = below.issue("app", pki::for_clients);
     for version in BOTH {
@@ -234,7 +236,7 @@ fn a_ca_past_its_end_is_trusted_until_it_is_removed() {
     let old = Ca::with("Old CA", pki::expired);
     let leaf = old.issue("app", pki::for_clients);
     assert_eq!(gate.refusal_of(&leaf), Reason::UntrustedIssuer);
-    gate.settings.client_ca.push(old.der());
+    gate.settings.trust.client_ca.push(old.der());
     let client = client(&gate.ca, BOTH[1], Some((vec![leaf.der()], &leaf)));
     handshake(&gate.config(), &client).unwrap();
 }
@@ -260,7 +262,7 @@ fn a_certificate_for_servers_only_is_refused_for_its_usage() {
 #[test]
 fn a_required_usage_must_be_named() {
     let mut gate = Gate::new();
-    gate.settings.client_eku = ClientEku::Required;
+    gate.settings.trust.client_eku = ClientEku::Required;
     let without = gate.ca.issue("app", pki::as_is);
     let (reason, text) = gate.refusal(&[without.der()], &without);
     assert_eq!(reason, Reason::Eku);
@@ -273,13 +275,13 @@ fn a_required_usage_must_be_named() {
 #[test]
 fn old_and_weak_certificates_are_refused() {
     let mut gate = Gate::new();
-    gate.settings.client_ca.push(fixture("ca.crt"));
+    gate.settings.trust.client_ca.push(fixture("ca.crt"));
     // The certificate is refused before its key is asked for, so any key will do.
     let any = gate.ca.issue("any", pki::as_is);
     for (name, why) in [
         ("v1.crt", "the client certificate is X.509 v1, expected v3"),
         ("rsa1024.crt", "the client certificate has an RSA key of 1024 bits, expected at least 2048"),
-        ("sha1.crt", "signature"),
+        ("sha1.crt", "not accepted, such as SHA-1"),
     ] {
         let (reason, text) = gate.refusal(&[fixture(name)], &any);
         assert_eq!(reason, Reason::BadCertificate, "{name}");
@@ -342,8 +344,8 @@ fn an_end_or_reset_in_the_middle_is_a_failed_handshake() {
 #[test]
 fn settings_without_a_ca_or_with_another_key_make_no_listener() {
     let mut gate = Gate::new();
-    gate.settings.client_ca.clear();
-    assert_eq!(server_config(&gate.settings).unwrap_err(), TlsError::NoClientCa);
+    gate.settings.trust.client_ca.clear();
+    assert_eq!(trust(&gate.settings).unwrap_err(), TlsError::NoClientCa);
     let (a, b) = (gate.ca.issue("a", pki::as_is), gate.ca.issue("b", pki::as_is));
     assert_eq!(certified_key(vec![a.der()], b.key_der()).unwrap_err(), TlsError::KeyMismatch);
 }

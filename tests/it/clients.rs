@@ -65,6 +65,7 @@ fn python(program: &str, version: &str, protocols: &[&str]) {
     }
 }
 
+/// OS-19: with CA, certificate and key as PEM; with a wrong CA it refuses the gateway.
 #[test]
 fn redis_py_6_works_as_its_documentation_says() {
     python("redis_py.py", "6.4.0", &["default", "3"]);

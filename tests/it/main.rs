@@ -22,3 +22,4 @@ mod passwords;
 mod secrets;
 mod sessions;
 mod tools;
+mod trust;

@@ -42,7 +42,7 @@ pub(crate) fn write_secret(path: &Path, text: &str) {
 /// What a leaf certificate is to say; the default is a good client certificate without a subject.
 #[derive(Default)]
 pub(crate) struct Leaf {
-    subject: DistinguishedName,
+    pub(crate) subject: DistinguishedName,
     names: Vec<String>,
     is_server: bool,
     validity: Option<(i32, i32)>,
@@ -77,6 +77,11 @@ impl Leaf {
     pub(crate) fn server(names: &[&str]) -> Self {
         let names = names.iter().map(ToString::to_string).collect();
         Self { names, is_server: true, ..Self::client("CN=gateway") }
+    }
+
+    /// For somebody else.
+    pub(crate) fn named(self, subject: &str) -> Self {
+        Self { subject: Self::client(subject).subject, ..self }
     }
 
     /// Valid from the first day of one year to the first day of another.
@@ -165,11 +170,12 @@ pub(crate) fn client_config_for(
     Arc::new(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified(identity)))))
 }
 
-/// Certificate and key, which are not checked against each other: a thief has no
+/// The certificates, the leaf first, and the leaf's key, which are not checked against each other: a thief has no
 /// key that fits.
 fn certified(identity: &Identity) -> CertifiedKey {
-    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("PEM");
+    let chain = CertificateDer::pem_slice_iter(identity.certificate.as_bytes());
+    let chain = chain.collect::<Result<_, _>>().expect("PEM");
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("PEM");
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).expect("a usable key");
-    CertifiedKey::new(vec![certificate], key)
+    CertifiedKey::new(chain, key)
 }

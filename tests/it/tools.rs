@@ -37,6 +37,7 @@ fn typed_into(command: &mut Command, lines: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// RE-13
 #[test]
 fn each_certificate_answers_with_its_own_redis_user() {
     let world = World::start();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use rustix::process::Signal;
 use rustls::ClientConfig;
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -59,6 +60,10 @@ pub(crate) struct Setup {
     pub(crate) database: Option<String>,
     /// The gateway's limit on open files.
     pub(crate) files_max: Option<u64>,
+    /// Files beside the configuration, which replace the usual ones.
+    pub(crate) files: Vec<(&'static str, String)>,
+    /// Texts of the configuration and what stands there instead.
+    pub(crate) edits: Vec<(&'static str, String)>,
 }
 
 impl Default for Setup {
@@ -73,6 +78,8 @@ impl Default for Setup {
             audit: "[audit]\nfile = \"audit.jsonl\"",
             database: None,
             files_max: None,
+            files: Vec::new(),
+            edits: Vec::new(),
         }
     }
 }
@@ -141,6 +148,24 @@ impl World {
     /// The configuration of the gateway, with other users.
     pub(crate) fn write_users(&self, users: &[User]) {
         write_files(self.directory.path(), &Setup { users: users.to_vec(), ..self.setup.clone() });
+    }
+
+    /// Writes the configuration and these files anew.
+    pub(crate) fn write_again(&self, change: impl FnOnce(&mut Setup)) {
+        let mut setup = self.setup.clone();
+        change(&mut setup);
+        write_files(self.directory.path(), &setup);
+    }
+
+    /// Has the gateway read its configuration, and waits until it says that it has.
+    pub(crate) fn reload(&self) {
+        let before = self.gateway.stderr.all().len();
+        self.gateway.signal(Signal::HUP);
+        let deadline = Instant::now() + PATIENCE;
+        while !self.gateway.stderr.all()[before..].iter().any(|line| line.contains("\"reloaded\"")) {
+            assert!(Instant::now() < deadline, "not reloaded");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
 
     /// The audit records so far.
@@ -242,5 +267,12 @@ fn write_files(directory: &Path, setup: &Setup) {
     text.push_str("[admin]\naddress = \"127.0.0.1:0\"\n\n[log]\nformat = \"json\"\n");
     text.push_str(&format!("{}\n\n{}\n\n", setup.log, setup.more));
     text.push_str(&format!("{}\n\n[limits]\n{}\n", setup.audit, setup.limits));
+    for (from, to) in &setup.edits {
+        assert!(text.contains(from), "{from:?} is not in the configuration");
+        text = text.replace(from, to);
+    }
+    for (name, content) in &setup.files {
+        write_secret(&directory.join(name), content);
+    }
     fs::write(directory.join("respgate.toml"), text).expect("writable");
 }

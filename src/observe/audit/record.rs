@@ -14,6 +14,8 @@ pub enum Outcome {
     Accepted,
     /// It was not.
     Refused,
+    /// It had been let in, and what it had shown no longer holds.
+    Ended,
 }
 
 /// What a record is about.
@@ -45,6 +47,15 @@ pub struct Record {
     pub reference: Option<String>,
     /// The address that it came to.
     pub listener: SocketAddr,
+    /// The name of the listener that it came to.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub listener_name: &'static str,
+    /// Whether its certificate was past its end, and that was allowed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
+    /// Whether it resumed an earlier TLS session.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub resumed: bool,
     /// The address that it came from.
     pub peer: SocketAddr,
     /// Its certificate's subject, in RFC 4514.
@@ -84,6 +95,9 @@ impl Record {
             detail: None,
             reference: None,
             listener,
+            listener_name: "",
+            expired: false,
+            resumed: false,
             peer,
             subject: None,
             serial: None,

@@ -50,6 +50,7 @@ fn refusal(world: &World, reason: &str, subject: Option<&str>) -> Json {
     record
 }
 
+/// OS-02, for the last of them.
 #[test]
 fn a_certificate_that_does_not_hold_ends_in_an_alert_and_a_reason() {
     let world = World::start();

@@ -1,0 +1,71 @@
+//! Trust over time, through the real gateway: chains, revocation, what ends while a
+//! client is connected, several listeners, reloads by watching, resumption.
+
+mod chains;
+mod hierarchy;
+mod listeners;
+mod pinned;
+mod reloads;
+mod resumption;
+mod revocation;
+mod time;
+
+use std::time::{Duration, Instant};
+
+use rustls::SupportedProtocolVersion;
+use serde_json::Value as Json;
+
+use crate::pki::{Identity, client_config_for};
+use crate::wire::{Client, PATIENCE};
+use crate::world::{APP, OPS, Setup, User, World};
+
+const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+
+/// A world whose clients are of these CAs, with these users.
+fn setup(ca: &str, listener: &'static str, users: &[User]) -> Setup {
+    Setup { users: users.to_vec(), listener, files: vec![("ca.crt", ca.to_owned())], ..Setup::default() }
+}
+
+fn app_and_ops(ca: &str, listener: &'static str) -> Setup {
+    setup(ca, listener, &[APP, OPS])
+}
+
+/// Who the gateway says that this certificate is, in one version of TLS.
+fn who(world: &World, identity: &Identity, version: &'static SupportedProtocolVersion) -> Option<String> {
+    let config = client_config_for(Some(identity), &[version]);
+    let mut client = Client::tls(world.gateway.address, config).ok()?;
+    client.try_write(b"*2\r\n$3\r\nACL\r\n$6\r\nWHOAMI\r\n").ok()?;
+    client.try_read().ok().map(|value| value.to_string())
+}
+
+/// It comes in as this user, in both versions of TLS.
+fn assert_is(world: &World, identity: &Identity, user: &str) {
+    for version in BOTH {
+        assert_eq!(who(world, identity, version), Some(format!("${user}")), "{version:?}");
+    }
+}
+
+/// It is refused in the handshake in both versions, for this reason, in these words.
+fn assert_refused(world: &World, identity: &Identity, reason: &str, words: &str) {
+    for version in BOTH {
+        let before = world.audit().len();
+        assert_eq!(who(world, identity, version), None, "{reason}, {version:?}");
+        let record = wait_for(world, before, "outcome", "refused");
+        assert_eq!(record["reason"], reason, "{record:#}");
+        let detail = record["detail"].as_str().expect("a sentence");
+        assert!(detail.contains(words), "{words:?} is not in {detail:?}");
+    }
+}
+
+/// The first audit record after so many in which this field has this value.
+fn wait_for(world: &World, after: usize, field: &str, value: &str) -> Json {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let records = world.audit();
+        if let Some(found) = records.iter().skip(after).find(|record| record[field] == value) {
+            return found.clone();
+        }
+        assert!(Instant::now() < deadline, "no {field} = {value} after {after} of {records:#?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
