@@ -28,7 +28,7 @@ struct Made {
 impl Made {
     fn new(authority_subject: &str, key: KeyKind) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let terms = Terms { days: 30, key, now: OffsetDateTime::now_utc() };
+        let terms = Terms { lasts: time::Duration::days(30), key, now: OffsetDateTime::now_utc() };
         let (created, issued) = Authority::create(&line(authority_subject), &terms).unwrap();
         let files = Pair::in_dir(dir.path(), "ca");
         files.write(&issued, false).unwrap();
@@ -117,7 +117,7 @@ fn openssl_verifies_every_kind_in_its_strict_mode() {
 #[test]
 fn what_is_issued_does_not_outlive_its_authority() {
     let made = Made::new("CN=ca", KeyKind::EcdsaP256);
-    let terms = Terms { days: 3650, ..made.terms };
+    let terms = Terms { lasts: time::Duration::days(3650), ..made.terms };
     let issued = made.authority.client(&line("CN=app"), &terms).unwrap();
     assert_eq!(issued.not_after.unix_timestamp(), made.certificate("ca.crt").not_after());
 }
