@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use respgate::command::Profile;
-use respgate::identity::{Certificate, Credential, Permit, User, UserMap};
+use respgate::identity::{Certificate, Credential, Evidence, Permit, User, UserMap};
 use respgate::limits::Limits;
 use respgate::resp::{ReplyScanner, write};
 use respgate::secret::Secret;
@@ -36,7 +36,9 @@ fn permit() -> Permit {
         commands: Profile::Default,
     };
     let map = UserMap::build(vec![user]).expect("a sound map");
-    map.permit(Arc::new(certificate)).expect("the certificate of the line")
+    let peer = std::net::Ipv4Addr::LOCALHOST.into();
+    map.permit(&Evidence::new(Some(Arc::new(certificate)), [], [], peer, "default"))
+        .expect("the certificate of the line")
 }
 
 /// A worker with clients and a greeted link.

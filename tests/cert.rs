@@ -228,7 +228,7 @@ except ssl.SSLCertVerificationError as error:
 #[test]
 fn a_certificate_of_a_made_authority_is_permitted_as_its_user() {
     use respgate::command::Profile;
-    use respgate::identity::{Credential, User, UserMap};
+    use respgate::identity::{Credential, Evidence, User, UserMap};
     use respgate::secret::Secret;
 
     let made = Made::new("CN=ca,O=Acme", KeyKind::EcdsaP256);
@@ -241,8 +241,12 @@ fn a_certificate_of_a_made_authority_is_permitted_as_its_user() {
         commands: Profile::Default,
     };
     let map = UserMap::build(vec![user]).unwrap();
-    let permit = map.permit(Arc::new(made.certificate("app.crt"))).unwrap();
+    let evidence = |file| {
+        let certificate = Arc::new(made.certificate(file));
+        Evidence::new(Some(certificate), [], [], std::net::Ipv4Addr::LOCALHOST.into(), "default")
+    };
+    let permit = map.permit(&evidence("app.crt")).unwrap();
     assert_eq!(permit.user().name, "app");
     // The authority's own certificate is nobody's.
-    assert!(map.permit(Arc::new(made.certificate("ca.crt"))).is_err());
+    assert!(map.permit(&evidence("ca.crt")).is_err());
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::line::brief;
-use super::{Certificate, Lint, Mismatch, Name, Reason, Refusal, Rule, SubjectLine, User, lint};
+use super::{Certificate, Evidence, Lint, Mismatch, Name, Reason, Refusal, Rule, SubjectLine, User, lint};
 
 /// Why some users cannot be told apart, or never recognised. Users and lines are
 /// counted from 0, in the order given.
@@ -83,7 +83,7 @@ impl MapError {
 #[derive(Debug, Clone)]
 pub struct Permit {
     user: Arc<User>,
-    certificate: Arc<Certificate>,
+    evidence: Evidence,
     rule: Rule,
 }
 
@@ -96,8 +96,14 @@ impl Permit {
 
     /// What was shown.
     #[must_use]
-    pub fn certificate(&self) -> &Arc<Certificate> {
-        &self.certificate
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// The certificate that was shown, if any was.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.evidence.certificate()
     }
 
     /// Which of the user's rules let it in.
@@ -203,16 +209,23 @@ impl UserMap {
         self.users.iter().enumerate().flat_map(of_user).collect()
     }
 
-    /// Decides who a verified certificate is. Whether it holds at this moment is
-    /// not asked here.
+    /// Decides who has shown this. Whether the certificate holds at this moment
+    /// is not asked here.
     ///
     /// # Errors
     ///
     /// Why it is nobody.
-    pub fn permit(&self, certificate: Arc<Certificate>) -> Result<Permit, Refusal> {
-        admissible(&certificate)?;
+    pub fn permit(&self, evidence: &Evidence) -> Result<Permit, Refusal> {
+        let Some(certificate) = evidence.certificate() else {
+            return Err(Refusal::new(Reason::NoClientCertificate, "the client showed no certificate"));
+        };
+        admissible(certificate)?;
         let Place { user, line } = self.by_subject(certificate.subject())?;
-        Ok(Permit { user: Arc::clone(&self.users[user]), certificate, rule: Rule::SubjectLine(line) })
+        Ok(Permit {
+            user: Arc::clone(&self.users[user]),
+            evidence: evidence.clone(),
+            rule: Rule::SubjectLine(line),
+        })
     }
 
     fn by_subject(&self, subject: &Name) -> Result<Place, Refusal> {
@@ -268,11 +281,27 @@ fn admissible(certificate: &Certificate) -> Result<(), Refusal> {
         let detail = "the certificate is a CA's (CA:TRUE or keyCertSign), expected a client's";
         return Err(Refusal::new(Reason::LeafIsCa, detail));
     }
+    if !certificate.is_for_clients() {
+        return Err(Refusal::new(Reason::Eku, purpose(certificate)));
+    }
     if certificate.subject().has_control() {
         let detail = "the certificate's subject contains a control character";
         return Err(Refusal::new(Reason::SubjectControlChar, detail));
     }
     Ok(())
+}
+
+/// What a certificate that is for something else is told to have.
+fn purpose(certificate: &Certificate) -> String {
+    const SERVER_AUTH: &str = "1.3.6.1.5.5.7.3.1";
+    let purposes = certificate.purposes().unwrap_or_default();
+    let hint = if purposes.iter().any(|purpose| purpose == SERVER_AUTH) {
+        ": it is a server's, ask the CA for one with clientAuth"
+    } else {
+        ""
+    };
+    let purposes = purposes.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
+    format!("the certificate's extended key usage is {purposes}, expected clientAuth{hint}")
 }
 
 /// The canonical bytes of a name's most specific RDN.

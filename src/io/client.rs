@@ -21,7 +21,7 @@ use super::hub::Hub;
 use super::listen::Accepted;
 use super::{linger, tls};
 use crate::fault::Reference;
-use crate::identity::{Certificate, Permit, Reason, Refusal};
+use crate::identity::{Certificate, Evidence, Permit, Reason, Refusal};
 use crate::observe::audit::{Lost, Outcome, Record};
 use crate::resp::write;
 use crate::session::{Fate, SessionId};
@@ -63,9 +63,9 @@ pub(super) async fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted)
             return;
         }
     };
-    let admitted = admit(&shared, &tls, over_limit);
+    let admitted = admit(&shared, &tls, peer, over_limit);
     let (certificate, outcome) = match admitted {
-        Ok((permit, place)) => (Some(Arc::clone(permit.certificate())), Ok((permit, place))),
+        Ok((permit, place)) => (permit.certificate().cloned(), Ok((permit, place))),
         Err((certificate, refusal)) => (certificate, Err(refusal)),
     };
     match outcome {
@@ -135,6 +135,7 @@ type Admitted = (Permit, UserPlace);
 fn admit(
     shared: &Shared,
     tls: &TlsStream<TcpStream>,
+    peer: SocketAddr,
     over_limit: bool,
 ) -> Result<Admitted, (Option<Arc<Certificate>>, Refusal)> {
     // The users in force now: a handshake may have begun before a reload.
@@ -151,7 +152,9 @@ fn admit(
         let detail = format!("there are {} clients already", shared.clients_max);
         return Err(with(Refusal::new(Reason::TooManyClients, detail)));
     }
-    let permit = live.settings.users.permit(Arc::clone(&certificate)).map_err(with)?;
+    // The CAs on the path are not known here yet: a user bound to one is refused.
+    let evidence = Evidence::new(Some(Arc::clone(&certificate)), [], [], peer.ip(), "default");
+    let permit = live.settings.users.permit(&evidence).map_err(with)?;
     let most = live.settings.limits.clients_per_user_max;
     let user = &permit.user().name;
     match shared.census.user_place(user, most) {
@@ -301,7 +304,9 @@ impl Shared {
     fn accepted(&self, peer: SocketAddr, permit: &Permit, tls: &TlsStream<TcpStream>) -> Result<(), Lost> {
         let (_, connection) = tls.get_ref();
         let mut record = Record::new(Outcome::Accepted, self.address, peer);
-        describe(&mut record, permit.certificate());
+        if let Some(certificate) = permit.certificate() {
+            describe(&mut record, certificate);
+        }
         record.user = Some(permit.user().name.clone());
         record.redis_user = Some(permit.user().credential.redis_user.clone());
         record.tls_version =

@@ -1,11 +1,12 @@
 //! Certificates, names and users for the tests. DER is written here by hand, so
 //! that names can be tested that no library would make.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use respgate::command::Profile;
-use respgate::identity::{Certificate, Credential, SubjectLine, User, UserMap};
+use respgate::identity::{Certificate, Credential, Evidence, SubjectLine, User, UserMap};
 use respgate::secret::Secret;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -88,6 +89,11 @@ fn content(der: &[u8]) -> &[u8] {
         length if length < 0x80 => &der[2..],
         length => &der[2 + usize::from(length & 0x7f)..],
     }
+}
+
+/// What a client with this certificate shows, no CA being known.
+pub(crate) fn evidence(certificate: Certificate) -> Evidence {
+    Evidence::new(Some(Arc::new(certificate)), [], [], Ipv4Addr::LOCALHOST.into(), "default")
 }
 
 pub(crate) fn line(text: &str) -> SubjectLine {

@@ -8,7 +8,7 @@ use respgate::identity::{Certificate, MapError, Permit, Reason, Refusal, Rule, U
 use crate::make::{self, UTF8};
 
 fn permit(map: &UserMap, der: &[u8]) -> Result<Permit, Refusal> {
-    map.permit(Arc::new(Certificate::from_der(der).expect("a readable certificate")))
+    map.permit(&make::evidence(Certificate::from_der(der).expect("a readable certificate")))
 }
 
 fn refusal(map: &UserMap, der: &[u8]) -> (Reason, String) {
@@ -109,7 +109,7 @@ fn a_permit_says_who_by_which_line_and_with_what() {
         (permit.rule(), permit.rule().to_string().as_str()),
         (Rule::SubjectLine(1), "certificate_subject_line[1]")
     );
-    assert_eq!(permit.certificate().subject().to_string(), "CN=svc,O=Acme");
+    assert_eq!(permit.certificate().expect("it was shown").subject().to_string(), "CN=svc,O=Acme");
     assert!(Arc::ptr_eq(permit.user(), &map.users()[1]));
 }
 

@@ -1,10 +1,11 @@
 //! The users: certificates of the test vectors, and the Redis users they map to.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
 use respgate::command::Profile;
-use respgate::identity::{Certificate, Credential, Permit, Refusal, SubjectLine, User, UserMap};
+use respgate::identity::{Certificate, Credential, Evidence, Permit, Refusal, SubjectLine, User, UserMap};
 use respgate::secret::Secret;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -62,6 +63,7 @@ impl People {
     }
 
     pub(crate) fn permit(&self, user: usize) -> Result<Permit, Refusal> {
-        self.map().permit(Arc::clone(&self.certificates[user]))
+        let certificate = Arc::clone(&self.certificates[user]);
+        self.map().permit(&Evidence::new(Some(certificate), [], [], Ipv4Addr::LOCALHOST.into(), "default"))
     }
 }
