@@ -3,4 +3,6 @@
 pub mod cert;
 pub mod check;
 pub mod demo;
+mod facts;
 pub mod run;
+pub mod subject;

@@ -6,3 +6,4 @@
 mod bench;
 mod cert;
 mod lists;
+mod subject;
