@@ -47,6 +47,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         log: log?,
         audit: Audit { file: audit.map_or(Some(None), |file| file.map(Some))? },
         workers: workers?,
+        whoami: file.whoami.is_none_or(|flag| flag.value),
     })
 }
 

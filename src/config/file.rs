@@ -12,6 +12,7 @@ use crate::limits::Limits;
 pub(super) struct File {
     pub(super) allow_readable_secrets: bool,
     pub(super) workers: Option<Written<u64>>,
+    pub(super) whoami: Option<Written<bool>>,
     pub(super) listener: Option<ListenerFile>,
     pub(super) database_address: Option<Written<String>>,
     pub(super) users: Option<Vec<UserFile>>,
@@ -69,6 +70,7 @@ impl File {
         let mut root = source.root();
         let allow = root.take("allow_readable_secrets").and_then(|entry| entry.flag(notes));
         let workers = root.take("workers").and_then(|entry| entry.number(notes));
+        let whoami = root.take("whoami").and_then(|entry| entry.flag(notes));
         let listener =
             root.need("listener", "[listener] with address, certificate, key and client_ca", notes);
         let listener = listener.and_then(|entry| entry.section(notes)).map(|it| listener_file(it, notes));
@@ -83,6 +85,7 @@ impl File {
         let file = Self {
             allow_readable_secrets: allow.is_some_and(|flag| flag.value),
             workers,
+            whoami,
             listener,
             database_address: database
                 .and_then(|it| only(it, "address", "address = \"127.0.0.1:6379\"", notes)),

@@ -24,7 +24,7 @@ use crate::fault::Reference;
 use crate::identity::{Certificate, Evidence, Permit, Reason, Refusal};
 use crate::observe::audit::{Lost, Outcome, Record};
 use crate::resp::write;
-use crate::session::{Fate, SessionId};
+use crate::session::{Fate, SessionId, Transport};
 
 /// How a client's transfer ended.
 enum End {
@@ -166,6 +166,13 @@ fn admit(
     }
 }
 
+/// The version and the cipher that the handshake arrived at.
+fn transport(tls: &TlsStream<TcpStream>) -> Option<Transport> {
+    let (_, connection) = tls.get_ref();
+    let version = connection.protocol_version()?.as_str()?;
+    Some(Transport { version, cipher: connection.negotiated_cipher_suite()?.suite().as_str()? })
+}
+
 async fn run(
     hub: &Rc<Hub>,
     shared: &Shared,
@@ -176,6 +183,9 @@ async fn run(
     let local = tls.get_ref().0.local_addr().unwrap_or(shared.address);
     let addresses = (peer.to_string(), local.to_string());
     let id = hub.with(|machine, now| machine.client_opened(permit, addresses, now));
+    if let Some(transport) = transport(&tls) {
+        hub.with(|machine, _| machine.client_secured(id, transport));
+    }
     let opened = Opened { hub: Rc::clone(hub), id };
     let mut unflushed = false;
     let end = poll_fn(|cx| transfer(hub, id, &mut tls, &mut unflushed, cx)).await;

@@ -30,6 +30,8 @@ pub struct Settings {
     pub audit: Audit,
     /// Worker threads; at least 1.
     pub workers: usize,
+    /// Whether clients may ask RESPGATE WHOAMI.
+    pub whoami: bool,
 }
 
 /// Where clients come in.

@@ -21,11 +21,13 @@ fn password(loaded: &Loaded) -> &[u8] {
 
 /// Every setting but certificates, for comparison.
 fn outline(loaded: &Loaded) -> String {
-    let Settings { listener, database, users, limits, admin, log, audit, workers } = &loaded.settings;
+    let Settings { listener, database, users, limits, admin, log, audit, workers, whoami } = &loaded.settings;
     let warnings = &loaded.warnings;
     let tls = (listener.tls.min_version, listener.tls.client_eku);
     let (users, warnings) = (users.users(), &warnings.list);
-    format!("{tls:?} {database:?} {users:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {warnings:?}")
+    format!(
+        "{tls:?} {database:?} {users:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {whoami} {warnings:?}"
+    )
 }
 
 /// The example with every commented setting in force.
@@ -51,6 +53,7 @@ fn the_smallest_configuration_runs_by_the_defaults() {
     assert_eq!(settings.log, Log { format: LogFormat::Text, level: "info".to_owned() });
     assert_eq!(settings.audit, Audit { file: None });
     assert_eq!(settings.workers, 4, "one for each core");
+    assert!(settings.whoami);
     assert_eq!(warnings.list, []);
     let [user] = settings.users.users() else { panic!("one user") };
     assert_eq!((user.name.as_str(), user.credential.redis_user.as_str()), ("app", "app"));
@@ -121,6 +124,7 @@ fn every_setting_can_be_given() {
     world.write("second.crt", &Ca::new("Second CA").pem());
     let text = r#"
         workers = 3
+        whoami = false
         [listener]
         address = "[::1]:0"
         certificate = "server.crt"
@@ -159,6 +163,7 @@ fn every_setting_can_be_given() {
     assert_eq!(password(&loaded), b"from the environment");
     let settings = loaded.settings;
     assert_eq!(settings.workers, 3);
+    assert!(!settings.whoami);
     assert_eq!(settings.listener.tls.client_ca.len(), 2, "each CA once");
     assert_eq!(settings.listener.tls.min_version, TlsVersion::V13);
     assert_eq!(settings.listener.tls.client_eku, ClientEku::Required);
