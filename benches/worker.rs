@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use respgate::command::Profile;
-use respgate::identity::{Certificate, Credential, Evidence, Permit, User, UserMap};
+use respgate::identity::{Certificate, Credential, Entry, Evidence, Permit, SubjectLine, User, UserMap};
 use respgate::limits::Limits;
 use respgate::resp::{ReplyScanner, write};
 use respgate::secret::Secret;
@@ -31,7 +31,9 @@ fn permit() -> Permit {
     let credential = Credential { redis_user: "app".into(), password: Secret::new(b"password".to_vec()) };
     let user = User {
         name: "app".into(),
-        lines: vec![SUBJECT.parse().expect("a subject line")],
+        enabled: true,
+        entries: vec![Entry::from(SUBJECT.parse::<SubjectLine>().expect("a subject line"))],
+        scope: None,
         credential: Arc::new(credential),
         commands: Profile::Default,
     };

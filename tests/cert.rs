@@ -228,7 +228,7 @@ except ssl.SSLCertVerificationError as error:
 #[test]
 fn a_certificate_of_a_made_authority_is_permitted_as_its_user() {
     use respgate::command::Profile;
-    use respgate::identity::{Credential, Evidence, User, UserMap};
+    use respgate::identity::{Credential, Entry, Evidence, User, UserMap};
     use respgate::secret::Secret;
 
     let made = Made::new("CN=ca,O=Acme", KeyKind::EcdsaP256);
@@ -236,7 +236,9 @@ fn a_certificate_of_a_made_authority_is_permitted_as_its_user() {
     let credential = Credential { redis_user: "app".to_owned(), password: Secret::new(b"x".to_vec()) };
     let user = User {
         name: "app".to_owned(),
-        lines: vec![line("CN=app,O=Acme")],
+        enabled: true,
+        entries: vec![Entry::from(line("CN=app,O=Acme"))],
+        scope: None,
         credential: Arc::new(credential),
         commands: Profile::Default,
     };

@@ -179,9 +179,10 @@ impl Cause {
             Self::BadCommands { .. } => "commands",
             Self::BadCommand { .. } => "command_name",
             Self::Line(_) => "subject_line",
-            Self::Map(MapError::DuplicateSubject { .. }) => "duplicate_subject",
+            Self::Map(MapError::Duplicate { is_subject: true, .. }) => "duplicate_subject",
+            Self::Map(MapError::Duplicate { is_subject: false, .. }) => "duplicate_rule",
             Self::Map(MapError::DuplicateUser { .. }) => "duplicate_user",
-            Self::Map(MapError::NoLine { .. }) => "no_subject_line",
+            Self::Map(MapError::NoEntry { .. }) => "no_entry",
             Self::Lint(lint) => lint.advice.as_str(),
         }
     }

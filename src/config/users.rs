@@ -10,7 +10,7 @@ use super::file::{CommandsFile, Password, UserFile};
 use super::material::Files;
 use super::problem::{At, Notes};
 use crate::command::Profile;
-use crate::identity::{Credential, MapError, SubjectLine, User, UserMap};
+use crate::identity::{Credential, Entry, MapError, SubjectLine, User, UserMap};
 use crate::secret::Secret;
 
 /// Builds the map of users. Nothing is built if a user has a problem, but the
@@ -35,13 +35,13 @@ pub(super) fn user_map(
         Ok(map) => map,
         Err(errors) => {
             // A user without a line has been noted where the line was read.
-            let errors = errors.into_iter().filter(|error| !matches!(error, MapError::NoLine { .. }));
-            errors.for_each(|error| notes.error(place(error.user(), error.line()), Cause::Map(error)));
+            let errors = errors.into_iter().filter(|error| !matches!(error, MapError::NoEntry { .. }));
+            errors.for_each(|error| notes.error(place(error.user(), error.entry()), Cause::Map(error)));
             return None;
         }
     };
     for lint in map.lints() {
-        notes.warn(place(lint.user, Some(lint.line)), Cause::Lint(lint));
+        notes.warn(place(lint.user, Some(lint.entry)), Cause::Lint(lint));
     }
     is_complete.then_some(map)
 }
@@ -78,7 +78,7 @@ fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, n
     let has_lines = !lines.is_empty() && lines.len() == written.lines.len();
     let is_complete =
         has_lines && name.is_some() && redis_user.is_some() && password.is_some() && commands.is_some();
-    let (places, lines) = lines.into_iter().unzip();
+    let (places, lines): (_, Vec<_>) = lines.into_iter().unzip();
     let name_at = written.name.as_ref().map_or(&written.at, |name| &name.at).clone();
     let credential = Credential {
         redis_user: redis_user.cloned().unwrap_or_default(),
@@ -88,7 +88,9 @@ fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, n
         user: User {
             // The key's path is no name that a user can have, so it cannot be taken.
             name: name.unwrap_or(&written.at.key).clone(),
-            lines,
+            enabled: true,
+            entries: lines.into_iter().map(Entry::from).collect(),
+            scope: None,
             credential: Arc::new(credential),
             commands: commands.unwrap_or_default(),
         },

@@ -3,43 +3,60 @@
 //! ```text
 //! leaf DER -> Certificate { subject: Name, .. } -> Evidence -+
 //!                                                            +-> UserMap::permit -> Permit | Refusal
-//! configuration -> User { lines: SubjectLine } --------------+
+//! configuration -> User { entries: Entry } ------------------+
 //! ```
 //!
 //! Both sides become a [`Name`], and names are compared as parsed: no printed
 //! text is ever matched. Only this module makes a [`Permit`]. It reads no clock:
 //! a certificate's validity is reported here and judged elsewhere.
 
+mod admissible;
+mod alternative;
 mod attribute;
 mod certificate;
 mod der;
 mod encode;
+mod entry;
 mod evidence;
 mod fingerprint;
 mod line;
 mod line_error;
 mod lint;
 mod map;
+mod map_error;
+mod mismatch;
+mod multiset;
 mod name;
+mod nearest;
 mod oid;
 mod oneline;
 mod parse;
+mod permit;
 mod refusal;
 mod rule;
 mod san;
+mod scope;
+mod structured;
 mod user;
 mod value;
 
+pub use alternative::AlternativeError;
 pub use certificate::{Certificate, Unreadable};
 pub use der::DerError;
+pub use entry::{Difference, Entry, EntryError};
 pub use evidence::Evidence;
 pub use fingerprint::{BadFingerprint, Fingerprint};
-pub use line::{Mismatch, SubjectLine};
+pub use line::{Order, SubjectLine};
 pub use line_error::LineError;
 pub use lint::{Advice, Lint};
-pub use map::{MapError, Permit, UserMap};
+pub use map::{Tried, UserMap};
+pub use map_error::MapError;
+pub use mismatch::Mismatch;
 pub use name::{Name, NameError};
+pub use permit::Permit;
 pub use refusal::{Reason, Refusal};
 pub use rule::Rule;
 pub use san::{San, SanKind};
+pub use scope::Scope;
+pub use structured::StructuredError;
 pub use user::{Credential, User};

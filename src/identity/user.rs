@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::SubjectLine;
+use super::{Entry, Scope};
 use crate::command::Profile;
 use crate::secret::Secret;
 
@@ -22,13 +22,17 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// A user of the gateway, recognised by a certificate's subject.
+/// A user of the gateway, and what it is recognised by.
 #[derive(Debug, Clone)]
 pub struct User {
     /// The name in logs, audit records and metrics.
     pub name: String,
-    /// The subjects that are this user.
-    pub lines: Vec<SubjectLine>,
+    /// Whether it may come in. One that may not is still told from the others.
+    pub enabled: bool,
+    /// What is this user: any of these.
+    pub entries: Vec<Entry>,
+    /// The CAs under which all of its entries hold; without it, every CA that is trusted.
+    pub scope: Option<Scope>,
     /// The Redis ACL user that its commands run as.
     pub credential: Arc<Credential>,
     /// Which guarded commands it may send.

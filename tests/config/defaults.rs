@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use respgate::command::Profile;
 use respgate::config::{Loaded, load};
+use respgate::identity::Entry;
 use respgate::io::tls::{ClientEku, TlsVersion};
 use respgate::io::{Address, Admin, Audit, Log, LogFormat, Settings, needs_restart};
 use respgate::limits::Limits;
@@ -59,7 +60,7 @@ fn the_smallest_configuration_runs_by_the_defaults() {
     assert_eq!((user.name.as_str(), user.credential.redis_user.as_str()), ("app", "app"));
     assert_eq!(user.credential.password.expose(), b"s3cret");
     assert_eq!(user.commands, Profile::Default);
-    assert_eq!(user.lines[0].to_string(), "CN=app,O=Acme");
+    assert_eq!(user.entries[0].to_string(), "CN=app,O=Acme");
 }
 
 #[test]
@@ -169,7 +170,8 @@ fn every_setting_can_be_given() {
     assert_eq!(settings.listener.tls.client_eku, ClientEku::Required);
     assert_eq!(settings.database.address, Address::Unix(world.path("run/redis.sock")));
     let [app, ops] = settings.users.users() else { panic!("two users") };
-    assert!(app.lines.len() == 2 && app.lines.iter().all(|line| line.ignores_case()));
+    let ignores_case = |entry: &Entry| entry.line().is_some_and(|line| line.ignores_case());
+    assert!(app.entries.len() == 2 && app.entries.iter().all(ignores_case));
     let listed = ["debug", "config|set"].map(str::to_owned);
     assert_eq!(app.commands, Profile::Listed(listed.into()));
     assert_eq!(ops.commands, Profile::All);

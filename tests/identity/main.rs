@@ -2,8 +2,11 @@
 //! a map of users refuses, and what no input may do.
 
 mod certificates;
+mod craft;
 mod lines;
 mod make;
 mod mapping;
+mod names;
 mod properties;
 mod vectors;
+mod ways;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use respgate::command::Profile;
-use respgate::identity::{Certificate, Credential, Evidence, SubjectLine, User, UserMap};
+use respgate::identity::{Certificate, Credential, Entry, Evidence, SubjectLine, User, UserMap};
 use respgate::secret::Secret;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -102,7 +102,14 @@ pub(crate) fn line(text: &str) -> SubjectLine {
 
 pub(crate) fn user(name: &str, lines: Vec<SubjectLine>) -> User {
     let credential = Credential { redis_user: format!("redis-{name}"), password: Secret::new(b"x".to_vec()) };
-    User { name: name.to_owned(), lines, credential: Arc::new(credential), commands: Profile::Default }
+    User {
+        name: name.to_owned(),
+        enabled: true,
+        entries: lines.into_iter().map(Entry::from).collect(),
+        scope: None,
+        credential: Arc::new(credential),
+        commands: Profile::Default,
+    }
 }
 
 /// A map of users with one line each.

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use respgate::command::Profile;
-use respgate::identity::{Certificate, Credential, Evidence, Permit, Refusal, SubjectLine, User, UserMap};
+use respgate::identity::{
+    Certificate, Credential, Entry, Evidence, Permit, Refusal, SubjectLine, User, UserMap,
+};
 use respgate::secret::Secret;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -54,7 +56,9 @@ impl People {
             let password = Secret::new(password.as_bytes().to_vec());
             users.push(User {
                 name: format!("user{number}"),
-                lines: vec![line],
+                enabled: true,
+                entries: vec![Entry::from(line)],
+                scope: None,
                 credential: Arc::new(Credential { redis_user: redis_user.clone(), password }),
                 commands: if number == 1 { Profile::All } else { Profile::Default },
             });
