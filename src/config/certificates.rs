@@ -14,12 +14,12 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate, X509Version};
 use super::cause::Cause;
 use super::file::ListenerFile;
 use super::material::{Content, Files};
-use super::problem::{At, Notes};
+use super::problem::{At, Listed, Notes};
 use super::source::Written;
 use crate::io::tls::{self, RSA_BITS_MIN, TlsError, TlsSettings};
 
 /// How long before a certificate's end a warning begins.
-const EXPIRES_SOON_SECONDS: i64 = 14 * 24 * 60 * 60;
+const EXPIRES_SOON_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 /// Builds what the listener needs for TLS, or notes why it cannot be built.
 pub(super) fn tls_settings(
@@ -128,6 +128,14 @@ impl Numbered<'_> {
         }
     }
 
+    fn listed(&self, role: Role) -> Listed {
+        let role = match role {
+            Role::Server => "certificate",
+            Role::ClientCa => "client_ca",
+        };
+        Listed { path: self.path.to_owned(), number: self.number, role, der: self.der.to_vec() }
+    }
+
     fn unusable(&self, why: &str) -> Cause {
         Cause::BadCertificate { path: self.path.to_owned(), number: self.number, why: why.to_owned() }
     }
@@ -137,6 +145,7 @@ impl Numbered<'_> {
 /// is of today, which is only a warning since it may be replaced in time.
 fn check_certificate(it: &Numbered<'_>, role: Role, now: i64, at: &At, notes: &mut Notes) -> Option<()> {
     let certificate = notes.ok(at, it.parse())?;
+    notes.list(it.listed(role));
     if certificate.version() != X509Version::V3 {
         notes.error(at, it.unusable("it is older than X.509 v3"));
         return None;

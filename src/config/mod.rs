@@ -27,7 +27,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::io::Settings;
 pub use cause::Cause;
-pub use problem::{At, Problem, Problems, Severity};
+pub use problem::{At, Line, Listed, Problem, Problems, Severity};
 
 /// A configuration that can run.
 #[derive(Debug)]

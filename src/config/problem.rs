@@ -31,8 +31,36 @@ impl Severity {
 pub struct At {
     /// The path of the key, such as `user[1].redis_user`; empty is the whole file.
     pub key: String,
-    /// The line, from 1, unless the problem is with the whole file.
-    pub line: Option<usize>,
+    /// The line, unless the problem is with the whole file.
+    pub line: Option<Line>,
+}
+
+/// A line of the configuration file, and where on it. Its `Display` is the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    /// Counted from 1.
+    pub number: usize,
+    /// Bytes from the line's beginning, counted from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.number, f)
+    }
+}
+
+/// A certificate that the configuration names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The file it is in.
+    pub path: PathBuf,
+    /// Its place among the file's certificates, from 1.
+    pub number: usize,
+    /// What it is there for, as the key is called: `certificate` or `client_ca`.
+    pub role: &'static str,
+    /// The certificate.
+    pub der: Vec<u8>,
 }
 
 /// One thing that is wrong or doubtful.
@@ -53,6 +81,8 @@ pub struct Problems {
     pub file: PathBuf,
     /// The problems.
     pub list: Vec<Problem>,
+    /// Every certificate that was read on the way.
+    pub certificates: Vec<Listed>,
 }
 
 impl Problems {
@@ -103,15 +133,18 @@ impl std::error::Error for Problems {}
 
 /// Collects problems while a configuration is read.
 #[derive(Debug, Default)]
-pub(super) struct Notes(Vec<Problem>);
+pub(super) struct Notes {
+    problems: Vec<Problem>,
+    certificates: Vec<Listed>,
+}
 
 impl Notes {
     pub(super) fn error(&mut self, at: &At, cause: Cause) {
-        self.0.push(Problem { severity: Severity::Error, at: at.clone(), cause });
+        self.problems.push(Problem { severity: Severity::Error, at: at.clone(), cause });
     }
 
     pub(super) fn warn(&mut self, at: &At, cause: Cause) {
-        self.0.push(Problem { severity: Severity::Warning, at: at.clone(), cause });
+        self.problems.push(Problem { severity: Severity::Warning, at: at.clone(), cause });
     }
 
     /// The value, or nothing and a note of why.
@@ -119,8 +152,15 @@ impl Notes {
         result.map_err(|cause| self.error(at, cause)).ok()
     }
 
+    /// Takes a certificate into the inventory.
+    pub(super) fn list(&mut self, listed: Listed) {
+        if !self.certificates.contains(&listed) {
+            self.certificates.push(listed);
+        }
+    }
+
     pub(super) fn into_problems(mut self, file: &Path) -> Problems {
-        self.0.sort_by_key(|problem| problem.at.line);
-        Problems { file: file.to_owned(), list: self.0 }
+        self.problems.sort_by_key(|problem| problem.at.line.map(|line| line.number));
+        Problems { file: file.to_owned(), list: self.problems, certificates: self.certificates }
     }
 }

@@ -5,5 +5,6 @@
 
 mod bench;
 mod cert;
+mod check;
 mod lists;
 mod subject;
