@@ -3,6 +3,7 @@
 pub mod cert;
 pub mod check;
 pub mod demo;
+pub mod explain;
 mod facts;
 pub mod run;
 pub mod subject;

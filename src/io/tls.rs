@@ -5,6 +5,7 @@
 //! session storage, no early data, no half-RTT data. A `ServerConfig` is built
 //! afresh at each reload and shares nothing with the one before it.
 
+mod offline;
 mod reason;
 mod verify;
 
@@ -17,6 +18,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, NoKeyLog, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+pub use offline::would_trust;
 pub use reason::{detail, reason};
 use verify::ClientVerifier;
 pub(crate) use verify::rsa_bits;

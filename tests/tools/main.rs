@@ -6,5 +6,6 @@
 mod bench;
 mod cert;
 mod check;
+mod explain;
 mod lists;
 mod subject;

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a server shows no certificate.
 #[derive(Debug, Error)]
-pub(super) enum HostError {
+pub(in crate::cli) enum HostError {
     #[error("no address: {0}")]
     Resolve(io::Error),
     #[error("cannot connect: {0}")]

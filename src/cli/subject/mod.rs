@@ -15,6 +15,8 @@ use crate::identity::{Certificate, San};
 mod host;
 mod source;
 
+pub(in crate::cli) use source::{SourceError, from_file};
+
 /// Print a certificate's certificate_subject_line, and a user to paste.
 ///
 /// Exits with 0 if there is a certificate, with 1 if there is none or it cannot be

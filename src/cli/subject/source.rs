@@ -17,7 +17,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Why there is no certificate.
 #[derive(Debug, Error)]
-pub(super) enum SourceError {
+pub(in crate::cli) enum SourceError {
     #[error("{path}: {cause}", path = .path.display())]
     Read { path: PathBuf, cause: io::Error },
     #[error("{path}: larger than {FILE_BYTES_MAX} bytes", path = .0.display())]
@@ -57,7 +57,7 @@ fn read(what: &str, der: &[u8]) -> Result<Certificate, SourceError> {
 }
 
 /// All certificates of a file, at least one, in its order.
-pub(super) fn from_file(
+pub(in crate::cli) fn from_file(
     path: &Path,
     password_file: Option<&Path>,
 ) -> Result<Vec<CertificateDer<'static>>, SourceError> {
