@@ -112,7 +112,9 @@ fn every_command_of_the_readme_does_what_it_says() {
             c if c.starts_with("respgate subject") => {
                 "[[user]]\nname = \"app\"\ncertificate_subject_line = \"CN=app,O=Acme\"\n"
             }
-            c if c.starts_with("respgate cert sign") => "wrote guest.crt: CN=guest,O=Acme, until 2",
+            c if c.starts_with("respgate cert sign") => {
+                "wrote guest.crt: CN=guest,O=Acme (uri:spiffe://acme.example/guest), until 2"
+            }
             c if c.starts_with("respgate cert revoke") => "wrote ca.crl: number 1, 1 revoked",
             c if c.starts_with("respgate cert crl") => "wrote ca.crl: number 2, 1 revoked",
             c if c.starts_with("grep") => "\"reason\":\"no_mapping\"",

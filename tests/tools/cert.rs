@@ -94,6 +94,10 @@ fn a_request_is_signed_by_an_authority_that_never_sees_its_key() {
     let text = bench.openssl("req -in app.csr -noout -verify -subject -nameopt RFC2253").unwrap();
     assert!(text.contains("verify OK") && text.contains(r"CN=app,O=Acme\, Inc."), "{text}");
     let said = bench.fine("cert sign app.csr");
+    assert!(
+        said.starts_with(r"wrote app.crt: UID=7+CN=app,O=Acme\, Inc. (dns:a.example), until 2"),
+        "{said}"
+    );
     assert!(said.ends_with("certificate_subject_line = 'UID=7+CN=app,O=Acme\\, Inc.'\n"), "{said}");
     bench.openssl("verify -x509_strict -purpose sslclient -CAfile ca.crt app.crt").unwrap();
     let names = bench.openssl("x509 -in app.crt -noout -ext subjectAltName").unwrap();
@@ -146,6 +150,7 @@ fn a_request_that_was_tampered_with_is_refused() {
 }
 
 /// ES-06
+#[cfg(feature = "pkcs12")]
 #[test]
 fn a_pkcs12_file_opens_with_its_password_and_with_no_other() {
     let bench = Bench::with_authority();

@@ -71,6 +71,7 @@ fn no_list_is_made_from_a_damaged_register() {
     assert_eq!(bench.read("ca.crl"), list);
 }
 
+#[cfg(feature = "pkcs12")]
 const MANY: &str = r#"
 out = "made"
 days = 30
@@ -116,6 +117,7 @@ subject = "CN=asked"
 "#;
 
 /// ES-06
+#[cfg(feature = "pkcs12")]
 #[test]
 fn a_file_that_lists_many_makes_all_of_them_without_a_question() {
     let bench = Bench::new();

@@ -57,6 +57,7 @@ fn the_line_of_every_vector_matches_its_certificate_or_there_is_none() {
 }
 
 /// ES-15
+#[cfg(feature = "pkcs12")]
 #[test]
 fn pem_der_and_pkcs12_say_the_same() {
     let bench = Bench::with_authority();
@@ -109,6 +110,7 @@ fn a_certificate_that_no_client_can_use_is_said_to_be_refused_and_why() {
     );
 }
 
+#[cfg(feature = "pkcs12")]
 #[test]
 fn what_is_no_certificate_ends_in_one_line_and_exit_code_1() {
     let bench = Bench::with_authority();

@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueEnum};
@@ -145,7 +146,7 @@ impl BatchArgs {
                 Ok(text) => said += &text,
                 Err(error) => {
                     // What is there already is not taken back: say so.
-                    print!("{said}");
+                    let _ = io::stdout().write_all(said.as_bytes());
                     return Err(error);
                 }
             }

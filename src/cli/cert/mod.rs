@@ -5,6 +5,7 @@
 //! A subject is read by the parser that reads `certificate_subject_line`, so the
 //! line that is passed here is the line that matches.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -149,7 +150,8 @@ struct CsrArgs {
 pub fn run(args: Args) -> ExitCode {
     match make(args.what, OffsetDateTime::now_utc()) {
         Ok(text) => {
-            print!("{text}");
+            // The files are there, whoever has closed our output.
+            let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -231,11 +231,18 @@ pub(super) fn until(end: OffsetDateTime) -> String {
     end.format(format).unwrap_or_else(|_| end.to_string())
 }
 
+/// The subject and every alternative name: whoever signs a request has to see them.
 fn described(subject: &Name, names: &[SanType]) -> String {
-    if !subject.is_empty() {
-        return subject.to_string();
+    let names: Vec<String> = names
+        .iter()
+        .filter_map(names::as_key)
+        .map(|(key, value)| format!("{}:{value}", key.trim_start_matches("san_")))
+        .collect();
+    match (subject.is_empty(), names.is_empty()) {
+        (true, _) => names.join(", "),
+        (false, true) => subject.to_string(),
+        (false, false) => format!("{subject} ({})", names.join(", ")),
     }
-    names.iter().filter_map(names::as_key).map(|(_, value)| value).collect::<Vec<_>>().join(", ")
 }
 
 /// The empty name, of a certificate that has only alternative ones.

@@ -10,9 +10,11 @@ use super::issue::Issued;
 #[derive(Debug, Error)]
 pub(super) enum P12Error {
     /// The password has bytes that are no text.
+    #[cfg(feature = "pkcs12")]
     #[error("the password is not UTF-8 text")]
     Password,
     /// What was just made cannot be packed.
+    #[cfg(feature = "pkcs12")]
     #[error("it cannot be written: {0}")]
     Pack(String),
     /// A request has no certificate.
