@@ -1,5 +1,13 @@
 //! `respgate cert`: revocation lists, and files that list many certificates.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{CertificateError, RootCertStore};
+
 use crate::bench::{Bench, mode};
 
 #[test]
@@ -173,4 +181,31 @@ fn nothing_is_made_while_anything_in_the_list_is_wrong() {
     assert_eq!(bench.read("ca.key"), "precious");
     bench.fine("cert batch ca.toml --force");
     assert_eq!(mode(&bench.path("ca.key")), 0o600);
+}
+
+/// The gateway's own verifier is rustls': what is written for it is read by it.
+#[test]
+fn rustls_refuses_the_revoked_certificate_and_its_neighbour_it_does_not() {
+    let bench = Bench::with_authority();
+    bench.fine("cert client --subject CN=app,O=Acme");
+    bench.fine("cert client --subject CN=ops,O=Acme");
+    bench.fine("cert revoke app.crt");
+    let der = |name: &str| CertificateDer::from_pem_file(bench.path(name)).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(der("ca.crt")).unwrap();
+    let list = CertificateRevocationListDer::from_pem_file(bench.path("ca.crl")).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .with_crls([list])
+        .enforce_revocation_expiration()
+        .build()
+        .unwrap();
+    let verify = |name: &str, now: UnixTime| verifier.verify_client_cert(&der(name), &[], now).map(|_| ());
+    let revoked = rustls::Error::InvalidCertificate(CertificateError::Revoked);
+    assert_eq!(verify("app.crt", UnixTime::now()), Err(revoked));
+    assert_eq!(verify("ops.crt", UnixTime::now()), Ok(()));
+    // A list lasts thirty days.
+    let later = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs() + 31 * 86_400));
+    let ended = verify("ops.crt", later).unwrap_err().to_string();
+    assert!(ended.to_lowercase().contains("revocation list"), "{ended}");
 }
