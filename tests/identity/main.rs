@@ -3,6 +3,8 @@
 
 mod certificates;
 mod craft;
+mod extraction;
+mod gates;
 mod lines;
 mod make;
 mod mapping;
