@@ -84,6 +84,6 @@ fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
     *live = Arc::clone(&now);
     hub.with(|machine, _| {
         machine.set_limits(Arc::new(live.settings.limits.clone()));
-        machine.recheck(&|permit| live.settings.users.permit(permit.evidence()));
+        machine.recheck(&|permit| live.settings.admit(permit.evidence()));
     });
 }
