@@ -8,6 +8,7 @@ mod gates;
 mod lines;
 mod make;
 mod mapping;
+mod matching;
 mod names;
 mod properties;
 mod vectors;
