@@ -1,6 +1,6 @@
 //! `respgate explain`: what would become of a client that shows this certificate,
 //! and why. Offline, by the code that decides online: the listener's verifier,
-//! then the users' map.
+//! then its gate and the users' map.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -133,7 +133,7 @@ fn decide(
     let sent: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
     let evidence = Evidence::new(Some(Arc::clone(&certificate)), issuers, sent, peer, listener.as_str());
     let trust = trust.map(|_issuers| ());
-    let decision = trust.clone().and_then(|()| settings.users.permit(&evidence));
+    let decision = trust.clone().and_then(|()| settings.admit(&evidence));
     Ok(Account { certificate, listener, peer, trust, tried: settings.users.trace(&evidence), decision })
 }
 

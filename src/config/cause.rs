@@ -6,7 +6,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::identity::{LineError, Lint, MapError};
+use super::identity_cause::IdentityCause;
+use crate::identity::{EntryError, LineError, Lint, MapError};
 
 /// Longer values are cut where they are shown.
 const SHOWN_CHARS_MAX: usize = 100;
@@ -124,6 +125,14 @@ pub enum Cause {
     Map(#[from] MapError),
     #[error("{0}")]
     Lint(Lint),
+    #[error(transparent)]
+    Identity(#[from] IdentityCause),
+}
+
+impl From<EntryError> for Cause {
+    fn from(error: EntryError) -> Self {
+        Self::Identity(error.into())
+    }
 }
 
 impl Cause {
@@ -184,6 +193,7 @@ impl Cause {
             Self::Map(MapError::DuplicateUser { .. }) => "duplicate_user",
             Self::Map(MapError::NoEntry { .. }) => "no_entry",
             Self::Lint(lint) => lint.advice.as_str(),
+            Self::Identity(cause) => cause.id(),
         }
     }
 
@@ -241,6 +251,7 @@ impl Cause {
                 "whoever reads the file reads it: use redis_password_file or redis_password_env".to_owned()
             }
             Self::NoUser => "add a [[user]] section".to_owned(),
+            Self::Identity(cause) => return cause.way_out(),
             _ => return None,
         })
     }

@@ -189,7 +189,7 @@ fn check_ca(it: &Numbered<'_>, at: &At, notes: &mut Notes) -> Option<()> {
     notes.ok(at, anchor.map_err(|error| it.unusable(&error.to_string()))).map(|_| ())
 }
 
-fn certificates(content: &Content) -> Result<Vec<CertificateDer<'static>>, Cause> {
+pub(super) fn certificates(content: &Content) -> Result<Vec<CertificateDer<'static>>, Cause> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content.bytes).collect();
     let found = found.map_err(|error| bad_pem(content, &error))?;
     if found.is_empty() { Err(Cause::NoCertificate { path: content.path.clone() }) } else { Ok(found) }

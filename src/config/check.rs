@@ -12,7 +12,7 @@ use super::file::{File, ListenerFile};
 use super::material::{self, Files};
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
-use super::{Surroundings, certificates, users};
+use super::{Surroundings, certificates, users, ways};
 use crate::io::{Address, Admin, Audit, Database, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
@@ -33,7 +33,9 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let mut files = Files::beside(path, file.allow_readable_secrets);
     let listener = file.listener.as_ref().map(|it| listener(it, &mut files, surroundings.now, notes));
     let database = file.database_address.as_ref().map(|it| notes.ok(&it.at, backend(&it.value, &files)));
-    let users = file.users.as_ref().map(|it| users::user_map(it, &mut files, surroundings, notes));
+    let client_ca = listener.iter().flatten().map(|it: &Listener| it.tls.client_ca.as_slice());
+    let trusted = ways::trusted(client_ca.flatten());
+    let users = file.users.as_ref().map(|it| users::user_map(it, &trusted, &mut files, surroundings, notes));
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
     let log = log(&file, notes);
     let audit = file.audit_file.as_ref().map(|it| notes.ok(&it.at, audit_file(&files.resolve(&it.value))));
@@ -54,7 +56,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
 fn listener(written: &ListenerFile, files: &mut Files, now: i64, notes: &mut Notes) -> Option<Listener> {
     let address = written.address.as_ref().and_then(|it| notes.ok(&it.at, socket_address(&it.value)));
     let tls = certificates::tls_settings(written, files, now, notes);
-    Some(Listener { address: address?, tls: tls? })
+    Some(Listener { address: address?, tls: tls?, gate: written.gate.clone()? })
 }
 
 fn socket_address(found: &str) -> Result<SocketAddr, Cause> {

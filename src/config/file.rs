@@ -1,9 +1,11 @@
 //! The configuration as it is written: which keys there are, of what kind, and
 //! which must be there. What they mean is for `check`.
 
-use super::limits;
 use super::problem::{At, Notes};
 use super::source::{Section, Source, Written};
+use super::ways::WaysFile;
+use super::{gate, limits, ways};
+use crate::identity::Gate;
 use crate::io::LogFormat;
 use crate::io::tls::{ClientEku, TlsVersion};
 use crate::limits::Limits;
@@ -32,14 +34,16 @@ pub(super) struct ListenerFile {
     pub(super) client_ca: Vec<Written<String>>,
     pub(super) min_version: TlsVersion,
     pub(super) client_eku: ClientEku,
+    /// Nothing, if it has a problem, which has been noted.
+    pub(super) gate: Option<Gate>,
 }
 
 /// `[[user]]`
 pub(super) struct UserFile {
     pub(super) at: At,
     pub(super) name: Option<Written<String>>,
-    pub(super) lines: Vec<Written<String>>,
-    pub(super) ignore_case: bool,
+    pub(super) enabled: bool,
+    pub(super) ways: WaysFile,
     pub(super) redis_user: Option<Written<String>>,
     /// Every key for a password that is there; without a text if that was not a string.
     pub(super) passwords: Vec<(Password, At, Option<String>)>,
@@ -123,6 +127,7 @@ fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
     let min_version = section.take("tls_min_version").and_then(|entry| entry.word(&versions, notes));
     let ekus = [("if_present", ClientEku::IfPresent), ("required", ClientEku::Required)];
     let client_eku = section.take("client_eku").and_then(|entry| entry.word(&ekus, notes));
+    let gate = gate::read(&mut section, notes);
     section.finish(notes);
     ListenerFile {
         address: address.and_then(|entry| entry.text(notes)),
@@ -132,6 +137,7 @@ fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
         client_ca: client_ca.and_then(|entry| entry.filled_texts(notes)).unwrap_or_default(),
         min_version: min_version.unwrap_or_default(),
         client_eku: client_eku.unwrap_or_default(),
+        gate,
     }
 }
 
@@ -142,10 +148,8 @@ fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
     if let Some(entry) = section.take("auth_method") {
         let _ = entry.word(&[("certificate", ())], notes);
     }
-    let like = "certificate_subject_line = \"CN=app,O=Acme\"";
-    let lines = section.need("certificate_subject_line", like, notes);
-    let lines = lines.and_then(|entry| entry.filled_texts(notes)).unwrap_or_default();
-    let ignore_case = section.take("ignore_case").and_then(|entry| entry.flag(notes));
+    let enabled = section.take("enabled").and_then(|entry| entry.flag(notes));
+    let ways = ways::read(&mut section, notes);
     let redis_user = section.need("redis_user", "redis_user = \"app\"", notes);
     let redis_user = redis_user.and_then(|entry| entry.text(notes));
     let sources = [
@@ -164,8 +168,8 @@ fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
         entry.texts(notes).map(|names| CommandsFile { at, names, is_list })
     });
     section.finish(notes);
-    let ignore_case = ignore_case.is_some_and(|flag| flag.value);
-    UserFile { at, name, lines, ignore_case, redis_user, passwords, commands }
+    let enabled = enabled.is_none_or(|flag| flag.value);
+    UserFile { at, name, enabled, ways, redis_user, passwords, commands }
 }
 
 fn log_file(mut section: Section<'_>, notes: &mut Notes) -> (LogFormat, Option<Written<String>>) {

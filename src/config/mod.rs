@@ -15,11 +15,14 @@ mod cause;
 mod certificates;
 mod check;
 mod file;
+mod gate;
+mod identity_cause;
 mod limits;
 mod material;
 mod problem;
 mod source;
 mod users;
+mod ways;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -27,6 +30,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::io::Settings;
 pub use cause::Cause;
+pub use identity_cause::IdentityCause;
 pub use problem::{At, Line, Listed, Problem, Problems, Severity};
 
 /// A configuration that can run.

@@ -101,6 +101,11 @@ impl<'a> Section<'a> {
         self.left.remove(key)
     }
 
+    /// All that is left, of a section whose keys are names.
+    pub(super) fn entries(self) -> Vec<(String, Entry<'a>)> {
+        self.left.into_iter().map(|(key, entry)| (key.to_owned(), entry)).collect()
+    }
+
     /// Takes a key that must be there.
     pub(super) fn need(
         &mut self,
@@ -153,6 +158,24 @@ impl<'a> Entry<'a> {
             return None;
         }
         self.texts(notes)
+    }
+
+    /// Each item of a list, or the value itself.
+    pub(super) fn items(self) -> Vec<Self> {
+        match self.value {
+            DeValue::Array(items) => items.iter().enumerate().map(|(i, item)| self.item(i, item)).collect(),
+            _ => vec![self],
+        }
+    }
+
+    /// Whether the value is a section.
+    pub(super) fn is_section(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
+    /// Whether the value is a list without items.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.value, DeValue::Array(items) if items.is_empty())
     }
 
     /// Whether the value is a list.

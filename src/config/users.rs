@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use super::Surroundings;
 use super::cause::Cause;
 use super::file::{CommandsFile, Password, UserFile};
 use super::material::Files;
 use super::problem::{At, Notes};
+use super::{Surroundings, ways};
 use crate::command::Profile;
-use crate::identity::{Credential, Entry, MapError, SubjectLine, User, UserMap};
+use crate::identity::{Certificate, Credential, MapError, User, UserMap};
 use crate::secret::Secret;
 
 /// Builds the map of users. Nothing is built if a user has a problem, but the
 /// others are still looked at, and all of them are compared.
 pub(super) fn user_map(
     written: &[UserFile],
+    trusted: &[Certificate],
     files: &mut Files,
     surroundings: &Surroundings<'_>,
     notes: &mut Notes,
@@ -24,23 +25,27 @@ pub(super) fn user_map(
     if written.is_empty() {
         notes.warn(&At { key: "user".to_owned(), line: None }, Cause::NoUser);
     }
-    let read: Vec<_> = written.iter().map(|user| one(user, files, surroundings, notes)).collect();
+    let read: Vec<_> = written.iter().map(|user| one(user, trusted, files, surroundings, notes)).collect();
     let is_complete = read.iter().all(|one| one.is_complete);
     let (users, places): (Vec<_>, Vec<_>) = read.into_iter().map(|one| (one.user, one.places)).unzip();
-    let place = |user: usize, line: Option<usize>| match line {
-        Some(line) => &places[user].lines[line],
+    let place = |user: usize, entry: Option<usize>| match entry {
+        Some(entry) => &places[user].entries[entry],
         None => &places[user].name,
     };
     let map = match UserMap::build(users) {
         Ok(map) => map,
         Err(errors) => {
-            // A user without a line has been noted where the line was read.
+            // A user whom nobody could be has been noted where its ways were read.
             let errors = errors.into_iter().filter(|error| !matches!(error, MapError::NoEntry { .. }));
             errors.for_each(|error| notes.error(place(error.user(), error.entry()), Cause::Map(error)));
             return None;
         }
     };
     for lint in map.lints() {
+        notes.warn(place(lint.user, Some(lint.entry)), Cause::Lint(lint));
+    }
+    let unbound = if ways::are_several(trusted) { map.unbound() } else { Vec::new() };
+    for lint in unbound {
         notes.warn(place(lint.user, Some(lint.entry)), Cause::Lint(lint));
     }
     is_complete.then_some(map)
@@ -58,16 +63,26 @@ struct One {
 /// Where the parts of a user are written.
 struct Places {
     name: At,
-    /// One for each of the user's lines.
-    lines: Vec<At>,
+    /// One for each of the user's entries.
+    entries: Vec<At>,
 }
 
-fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, notes: &mut Notes) -> One {
+fn one(
+    written: &UserFile,
+    trusted: &[Certificate],
+    files: &mut Files,
+    surroundings: &Surroundings<'_>,
+    notes: &mut Notes,
+) -> One {
     let name = written.name.as_ref().and_then(|name| {
         let cause = || Cause::BadName { found: name.value.clone() };
         notes.ok(&name.at, is_name(&name.value).then_some(&name.value).ok_or_else(cause))
     });
-    let lines = lines(written, notes);
+    if written.ways.is_empty() {
+        let at = At { key: format!("{}.certificate_subject_line", written.at.key), line: written.at.line };
+        notes.error(&at, Cause::Missing { like: "certificate_subject_line = \"CN=app,O=Acme\"" });
+    }
+    let ways = ways::entries(&written.ways, trusted, files, notes);
     let redis_user = written.redis_user.as_ref().and_then(|user| {
         let cause = || Cause::BadRedisUser { found: user.value.clone() };
         notes.ok(&user.at, is_redis_user(&user.value).then_some(&user.value).ok_or_else(cause))
@@ -75,10 +90,10 @@ fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, n
     let password = password(written, files, surroundings, notes);
     let commands = written.commands.as_ref().map_or(Some(Profile::Default), |it| profile(it, notes));
 
-    let has_lines = !lines.is_empty() && lines.len() == written.lines.len();
+    let is_recognised = ways.is_complete && !ways.entries.is_empty();
     let is_complete =
-        has_lines && name.is_some() && redis_user.is_some() && password.is_some() && commands.is_some();
-    let (places, lines): (_, Vec<_>) = lines.into_iter().unzip();
+        is_recognised && name.is_some() && redis_user.is_some() && password.is_some() && commands.is_some();
+    let (places, entries): (_, Vec<_>) = ways.entries.into_iter().unzip();
     let name_at = written.name.as_ref().map_or(&written.at, |name| &name.at).clone();
     let credential = Credential {
         redis_user: redis_user.cloned().unwrap_or_default(),
@@ -88,13 +103,13 @@ fn one(written: &UserFile, files: &mut Files, surroundings: &Surroundings<'_>, n
         user: User {
             // The key's path is no name that a user can have, so it cannot be taken.
             name: name.unwrap_or(&written.at.key).clone(),
-            enabled: true,
-            entries: lines.into_iter().map(Entry::from).collect(),
-            scope: None,
+            enabled: written.enabled,
+            entries,
+            scope: ways.scope,
             credential: Arc::new(credential),
             commands: commands.unwrap_or_default(),
         },
-        places: Places { name: name_at, lines: places },
+        places: Places { name: name_at, entries: places },
         is_complete,
     }
 }
@@ -108,16 +123,6 @@ fn is_name(name: &str) -> bool {
 /// Redis refuses spaces and NUL in the names of ACL users.
 fn is_redis_user(name: &str) -> bool {
     (1..=256).contains(&name.len()) && !name.chars().any(|c| c.is_whitespace() || c.is_control())
-}
-
-/// The lines that can be read, each with its place.
-fn lines(written: &UserFile, notes: &mut Notes) -> Vec<(At, SubjectLine)> {
-    let lines = written.lines.iter().filter_map(|line| {
-        let parsed = line.value.parse::<SubjectLine>().map_err(Cause::from);
-        let parsed = notes.ok(&line.at, parsed)?.with_ignore_case(written.ignore_case);
-        Some((line.at.clone(), parsed))
-    });
-    lines.collect()
 }
 
 fn password(

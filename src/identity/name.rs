@@ -148,6 +148,19 @@ impl Name {
         self.rdns.iter().flat_map(Rdn::attributes).any(|attribute| attribute.value.has_control())
     }
 
+    /// The name as a pattern may look at it: RFC 4514, but with what is special in
+    /// a value written as hex (`\2C` for a comma, `\3D` for an equals sign). Each
+    /// `,` `+` and `=` in it is one of the syntax.
+    pub(super) fn unambiguous(&self) -> String {
+        let attribute = |attribute: &Attribute| {
+            let name =
+                attribute::name_of(&attribute.oid).map_or_else(|| attribute.oid.to_string(), str::to_owned);
+            format!("{name}={}", attribute.value.unambiguous())
+        };
+        let rdn = |rdn: &Rdn| rdn.attributes.iter().map(attribute).collect::<Vec<_>>().join("+");
+        self.rdns.iter().rev().map(rdn).collect::<Vec<_>>().join(",")
+    }
+
     /// The name as `ignore_case` compares it.
     pub(super) fn folded(&self) -> Self {
         Self { rdns: self.rdns.iter().map(Rdn::folded).collect() }

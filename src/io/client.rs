@@ -154,7 +154,7 @@ fn admit(
     }
     // The CAs on the path are not known here yet: a user bound to one is refused.
     let evidence = Evidence::new(Some(Arc::clone(&certificate)), [], [], peer.ip(), "default");
-    let permit = live.settings.users.permit(&evidence).map_err(with)?;
+    let permit = live.settings.admit(&evidence).map_err(with)?;
     let most = live.settings.limits.clients_per_user_max;
     let user = &permit.user().name;
     match shared.census.user_place(user, most) {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::tls::TlsSettings;
-use crate::identity::UserMap;
+use crate::identity::{Evidence, Gate, Permit, Refusal, UserMap};
 use crate::limits::Limits;
 
 /// The most workers that may be configured.
@@ -41,6 +41,23 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Certificate, key, client CAs and versions.
     pub tls: TlsSettings,
+    /// Which of the certificates that the CAs vouch for it takes.
+    pub gate: Gate,
+}
+
+impl Settings {
+    /// Decides who has shown this: what a new client and a live session are both
+    /// held against.
+    ///
+    /// # Errors
+    ///
+    /// Why it is nobody.
+    pub fn admit(&self, evidence: &Evidence) -> Result<Permit, Refusal> {
+        if let Some(certificate) = evidence.certificate() {
+            self.listener.gate.check(certificate)?;
+        }
+        self.users.permit(evidence)
+    }
 }
 
 /// The Redis behind the gateway.

@@ -86,6 +86,6 @@ fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
     hub.with(|machine, _| {
         machine.set_limits(Arc::new(live.settings.limits.clone()));
         machine.set_answers_respgate(live.settings.whoami);
-        machine.recheck(&|permit| live.settings.users.permit(permit.evidence()));
+        machine.recheck(&|permit| live.settings.admit(permit.evidence()));
     });
 }

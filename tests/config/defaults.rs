@@ -115,6 +115,9 @@ fn the_example_has_every_key() {
         known.sort_unstable();
         let mut shown = keys(section);
         shown.sort();
+        // What has no default, or stands for another key, is shown indented.
+        let indented = |key: &str| EXAMPLE.contains(&format!("\n#   {key} = "));
+        known.retain(|key| shown.iter().any(|shown| shown == key) || !indented(key));
         assert_eq!(shown, known, "[{section}]");
     }
 }

@@ -8,27 +8,28 @@ use std::fs;
 use respgate::cli::check::{as_json, as_text};
 
 use crate::pki::{self, Ca, Change};
+use crate::recognised;
 use crate::world::{FINE, World};
 
 /// A way to spoil a configuration that has no problem.
-struct Case {
-    claim: &'static str,
+pub(crate) struct Case {
+    pub(crate) claim: &'static str,
     /// Texts of the file and what stands there instead.
-    edits: &'static [(&'static str, &'static str)],
+    pub(crate) edits: &'static [(&'static str, &'static str)],
     /// What is added at its end.
-    more: &'static str,
+    pub(crate) more: &'static str,
     /// What happens to the files it names.
-    spoil: fn(&World),
+    pub(crate) spoil: fn(&World),
 }
 
 const fn nothing(_: &World) {}
 
-const CASE: Case = Case { claim: "", edits: &[], more: "", spoil: nothing };
+pub(crate) const CASE: Case = Case { claim: "", edits: &[], more: "", spoil: nothing };
 
 const PASSWORD: &str = "redis_password_file = \"app.password\"";
 const USER: &str = "[[user]]\nname = \"app\"\ncertificate_subject_line = \"CN=app,O=Acme\"\n\
                     redis_user = \"app\"\nredis_password_file = \"app.password\"\n";
-const LINE: &str = "\"CN=app,O=Acme\"";
+pub(crate) const LINE: &str = "\"CN=app,O=Acme\"";
 
 const CASES: &[Case] = &[
     Case { claim: "a configuration without a problem", ..CASE },
@@ -342,7 +343,7 @@ fn golden(name: &str, found: &str) {
 
 #[test]
 fn every_problem_is_said_as_the_golden_file_says() {
-    let blocks = CASES.iter().map(|case| {
+    let blocks = CASES.iter().chain(recognised::CASES).map(|case| {
         let (world, result) = case.check();
         let text = world.without_directory(&as_text(&result));
         assert!(
@@ -357,14 +358,17 @@ fn every_problem_is_said_as_the_golden_file_says() {
 
 #[test]
 fn every_cause_is_in_the_golden_file() {
-    let source = include_str!("../../src/config/cause.rs");
-    let arms = source.split("pub fn id(").nth(1).unwrap().split("pub fn way_out(").next().unwrap();
+    let sources =
+        [include_str!("../../src/config/cause.rs"), include_str!("../../src/config/identity_cause.rs")];
+    let arms = sources
+        .map(|source| source.split("pub fn id(").nth(1).unwrap().split("pub fn way_out(").next().unwrap())
+        .concat();
     let ids: BTreeSet<_> = arms.split("=> \"").skip(1).map(|arm| arm.split('"').next().unwrap()).collect();
     assert!(ids.len() > 40, "{ids:?}");
     let golden = include_str!("../golden/check.txt");
     let missing: Vec<_> = ids.into_iter().filter(|id| !golden.contains(&format!("[{id}]"))).collect();
     // not_text has a test of its own; the others guard against what other checks have ruled out.
-    assert_eq!(missing, ["no_subject_line", "not_text", "unusable_tls"]);
+    assert_eq!(missing, ["no_entry", "not_text", "unusable_tls"]);
 }
 
 #[test]

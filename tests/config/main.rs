@@ -6,5 +6,7 @@
 mod defaults;
 mod golden;
 mod pki;
+mod recognised;
 mod tls;
+mod ways;
 mod world;

@@ -3,9 +3,12 @@
 
 mod certificates;
 mod craft;
+mod extraction;
+mod gates;
 mod lines;
 mod make;
 mod mapping;
+mod matching;
 mod names;
 mod properties;
 mod vectors;
