@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use respgate::command::Profile;
 use respgate::identity::{Certificate, Credential, Entry, Evidence, Permit, SubjectLine, User, UserMap};
 use respgate::limits::Limits;
 use respgate::resp::{ReplyScanner, write};
@@ -29,14 +28,8 @@ fn permit() -> Permit {
     let der = CertificateDer::from_pem_file(file).expect("a PEM file");
     let certificate = Certificate::from_der(&der).expect("a certificate");
     let credential = Credential { redis_user: "app".into(), password: Secret::new(b"password".to_vec()) };
-    let user = User {
-        name: "app".into(),
-        enabled: true,
-        entries: vec![Entry::from(SUBJECT.parse::<SubjectLine>().expect("a subject line"))],
-        scope: None,
-        credential: Arc::new(credential),
-        commands: Profile::Default,
-    };
+    let entries = vec![Entry::from(SUBJECT.parse::<SubjectLine>().expect("a subject line"))];
+    let user = User { entries, ..User::new("app", credential) };
     let map = UserMap::build(vec![user]).expect("a sound map");
     let peer = std::net::Ipv4Addr::LOCALHOST.into();
     map.permit(&Evidence::new(Some(Arc::new(certificate)), [], [], peer, "default"))

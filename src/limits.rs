@@ -50,6 +50,26 @@ limits! {
     keepalive_ms: u64 = 60_000,
     /// How long sent bytes may stay unacknowledged before a peer is given up.
     tcp_user_timeout_ms: u64 = 30_000,
+    /// A client that may come in by a password and has not done so by then is closed.
+    authentication_timeout_ms: u64 = 60_000,
+    /// Clients at a time that have yet to say who they are, so that strangers cannot
+    /// take all places.
+    unproven_clients_max: usize = 1_000,
+    /// Wrong passwords after which a connection is closed.
+    auth_failures_max: u32 = 3,
+    /// Wrong passwords of one network (an IPv4 address, an IPv6 /64) for one user
+    /// within `auth_failures_window_ms`, after which further ones are refused unread;
+    /// 0 is no bound. Clients behind one address with a wrong password do not lock out
+    /// other users there.
+    auth_failures_per_network_max: u32 = 10,
+    /// How long wrong passwords are counted.
+    auth_failures_window_ms: u64 = 60_000,
+    /// Password hashes computed at a time, each on a thread of its own.
+    password_hashes_max: usize = 2,
+    /// Connections at a time on which Redis is asked about a password.
+    password_connections_max: usize = 32,
+    /// Passwords that are being checked or wait for it; more are told to try again.
+    password_checks_max: usize = 256,
     /// A client in the middle of a request that makes no progress for this long is closed.
     request_stall_timeout_ms: u64 = 30_000,
     /// A client that sends nothing for this long is closed; 0 is never, since

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use respgate::cli::{cert, check, demo, explain, run, subject};
+use respgate::cli::{cert, check, demo, explain, hash, keystore, run, subject};
 
 /// Many small buffers come and go on every thread, and stay on it.
 #[global_allocator]
@@ -30,6 +30,10 @@ enum Command {
     Subject(subject::Args),
     /// Make certificates
     Cert(cert::Args),
+    /// Keep the secrets of a configuration in one encrypted file
+    Keystore(keystore::Args),
+    /// Hash a password for the configuration
+    Hash(hash::Args),
     /// Show everything on this machine: certificates, Redis, gateway, clients
     Demo(demo::Args),
 }
@@ -43,6 +47,8 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Subject(args) => subject::run(&args),
         Command::Cert(args) => cert::run(args),
+        Command::Keystore(args) => keystore::run(args),
+        Command::Hash(args) => hash::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

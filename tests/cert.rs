@@ -227,21 +227,14 @@ except ssl.SSLCertVerificationError as error:
 
 #[test]
 fn a_certificate_of_a_made_authority_is_permitted_as_its_user() {
-    use respgate::command::Profile;
     use respgate::identity::{Credential, Entry, Evidence, User, UserMap};
     use respgate::secret::Secret;
 
     let made = Made::new("CN=ca,O=Acme", KeyKind::EcdsaP256);
     made.client("app", "CN=app,O=Acme");
     let credential = Credential { redis_user: "app".to_owned(), password: Secret::new(b"x".to_vec()) };
-    let user = User {
-        name: "app".to_owned(),
-        enabled: true,
-        entries: vec![Entry::from(line("CN=app,O=Acme"))],
-        scope: None,
-        credential: Arc::new(credential),
-        commands: Profile::Default,
-    };
+    let entries = vec![Entry::from(line("CN=app,O=Acme"))];
+    let user = User { entries, ..User::new("app", credential) };
     let map = UserMap::build(vec![user]).unwrap();
     let evidence = |file| {
         let certificate = Arc::new(made.certificate(file));

@@ -119,6 +119,7 @@ fn every_command_of_the_readme_does_what_it_says() {
             c if c.starts_with("respgate cert crl") => "wrote ca.crl: number 2, 1 revoked",
             c if c.starts_with("grep") => "\"reason\":\"no_mapping\"",
             c if c.starts_with("respgate check") => "can run, 0 warnings: 1 user",
+            c if c.starts_with("respgate keystore list") => "app\n",
             c if c.ends_with("/readyz") => "ready\n",
             c if c.ends_with("/metrics") => "respgate_requests_total",
             c if c.starts_with("redis-benchmark") => "requests per second",

@@ -6,7 +6,6 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use respgate::command::Profile;
 use respgate::identity::{
     Certificate, Credential, Entry, Evidence, Extract, Gate, Reason, SanKind, SubjectLine, User, UserMap,
 };
@@ -26,13 +25,9 @@ static MAP: LazyLock<UserMap> = LazyLock::new(|| {
         san(SanKind::Ip, "10.0.0.1"),
         Entry::issuer_serial(line("CN=Test CA").name(), "07").expect("hex"),
     ];
-    let user = |(at, entry): (usize, Entry)| User {
-        name: format!("u{at}"),
-        enabled: at % 2 == 0,
-        entries: vec![entry],
-        scope: None,
-        credential: Arc::new(Credential { redis_user: "u".into(), password: Secret::new(b"x".to_vec()) }),
-        commands: Profile::Default,
+    let user = |(at, entry): (usize, Entry)| {
+        let credential = Credential { redis_user: "u".into(), password: Secret::new(b"x".to_vec()) };
+        User { enabled: at % 2 == 0, entries: vec![entry], ..User::new(format!("u{at}"), credential) }
     };
     // The third means the first once case is ignored: one of them is enough.
     let users = ways.into_iter().enumerate().filter(|(at, _)| *at != 0).map(user).collect();

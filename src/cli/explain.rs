@@ -1,6 +1,6 @@
 //! `respgate explain`: what would become of a client that shows this certificate,
 //! and why. Offline, by the code that decides online: the listener's verifier,
-//! then its gate and the users' map.
+//! then its directory (gate, realms and users).
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,18 +15,18 @@ use thiserror::Error;
 use super::facts;
 use super::subject::{SourceError, from_file};
 use crate::config::{self, Problems};
-use crate::identity::{Certificate, Evidence, Permit, Refusal, Tried, Unreadable};
-use crate::io::Settings;
+use crate::identity::{Admission, Certificate, Evidence, Reason, Refusal, Tried, Unreadable};
 use crate::io::tls::{self, TlsError};
+use crate::io::{ClientAuth, Settings};
 
 /// What a listener is called that has no name.
 const LISTENER: &str = "default";
 
 /// Say what would become of a client with this certificate, and why.
 ///
-/// Exits with 0 if it would be admitted, with 1 if it would be refused, and with 2
-/// if that cannot be told: the arguments, the configuration or the file are at
-/// fault.
+/// Exits with 0 if it would be admitted, with 1 if it would be refused or asked for a
+/// password, and with 2 if that cannot be told: the arguments, the configuration or
+/// the file are at fault.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   respgate explain app.crt --config respgate.toml
@@ -80,7 +80,7 @@ struct Account {
     trust: Result<(), Refusal>,
     /// Every rule in its order, and what came of it.
     tried: Vec<Tried>,
-    decision: Result<Permit, Refusal>,
+    admission: Admission,
 }
 
 /// Prints to standard output and returns the exit code.
@@ -96,7 +96,7 @@ pub fn run(args: &Args) -> ExitCode {
     let text = if args.json { format!("{}\n", account.as_json()) } else { account.as_text() };
     // The exit code is the answer for whoever has closed our output.
     let _ = io::stdout().write_all(text.as_bytes());
-    if account.decision.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if matches!(account.admission, Admission::Permit(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn account(args: &Args) -> Result<Account, ExplainError> {
@@ -128,13 +128,28 @@ fn decide(
 ) -> Result<Account, Undecided> {
     let leaf = chain.first().map(|der| der.as_ref()).unwrap_or_default();
     let certificate = Arc::new(Certificate::from_der(leaf).map_err(Undecided::Unreadable)?);
-    let trust = tls::would_trust(&settings.listener.tls, chain, UnixTime::now()).map_err(Undecided::Tls)?;
-    let issuers = trust.clone().unwrap_or_default();
     let sent: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
-    let evidence = Evidence::new(Some(Arc::clone(&certificate)), issuers, sent, peer, listener.as_str());
-    let trust = trust.map(|_issuers| ());
-    let decision = trust.clone().and_then(|()| settings.admit(&evidence));
-    Ok(Account { certificate, listener, peer, trust, tried: settings.users.trace(&evidence), decision })
+    let evidence = |issuers: Vec<_>| {
+        Evidence::new(Some(Arc::clone(&certificate)), issuers, sent.clone(), peer, listener.as_str())
+    };
+    let (trust, evidence) = match settings.listener.tls.client_auth {
+        ClientAuth::None => {
+            let refusal = Refusal::new(Reason::NoClientCertificate, "the listener asks for no certificate");
+            (Err(refusal), evidence(Vec::new()).without_certificate())
+        }
+        ClientAuth::Required | ClientAuth::Optional => {
+            let trust = tls::would_trust(&settings.listener.tls, chain, UnixTime::now());
+            let trust = trust.map_err(Undecided::Tls)?;
+            let evidence = evidence(trust.clone().unwrap_or_default());
+            (trust.map(|_issuers| ()), evidence)
+        }
+    };
+    let admission = match &trust {
+        // A certificate that is not believed ends the handshake.
+        Err(refusal) if evidence.certificate().is_some() => Admission::Refused(refusal.clone()),
+        _ => settings.directory().arrive(&evidence),
+    };
+    Ok(Account { certificate, listener, peer, trust, tried: settings.users.trace(&evidence), admission })
 }
 
 impl Account {
@@ -153,14 +168,18 @@ impl Account {
             Ok(()) => json!({ "trusted": true }),
             Err(refusal) => refused(json!({ "trusted": false }), refusal),
         };
-        let decision = match &self.decision {
-            Ok(permit) => json!({
+        let decision = match &self.admission {
+            Admission::Permit(permit) => json!({
                 "admitted": true,
                 "user": permit.user().name,
+                "realm": **permit.realm(),
                 "rule": permit.rule().to_string(),
-                "redis_user": permit.user().credential.redis_user,
+                "redis_user": permit.credential().redis_user,
             }),
-            Err(refusal) => refused(json!({ "admitted": false }), refusal),
+            Admission::Unproven(claim) => {
+                refused(json!({ "admitted": false, "asks_password": true }), &claim.missing())
+            }
+            Admission::Refused(refusal) => refused(json!({ "admitted": false }), refusal),
         };
         json!({
             "certificate": facts::as_json(&self.certificate),
@@ -191,14 +210,20 @@ impl Account {
             };
             text += &format!("user {user}{disabled}, {rule} {written:?}: {outcome}\n");
         }
-        text + &match &self.decision {
-            Ok(permit) => format!(
+        text + &match &self.admission {
+            Admission::Permit(permit) => format!(
                 "\nadmitted as user {} by {}, to Redis as {}\n",
                 permit.user().name,
                 permit.rule(),
-                permit.user().credential.redis_user
+                permit.credential().redis_user
             ),
-            Err(refusal) => format!("\nrefused: {}: {}\n", refusal.reason().as_str(), refusal.detail()),
+            Admission::Unproven(claim) => match claim.user() {
+                Some(user) => format!("\nasked for the password of user {}\n", user.name),
+                None => "\nasked for a name and a password: the certificate is no user's\n".to_owned(),
+            },
+            Admission::Refused(refusal) => {
+                format!("\nrefused: {}: {}\n", refusal.reason().as_str(), refusal.detail())
+            }
         }
     }
 }

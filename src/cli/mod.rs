@@ -5,5 +5,8 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 mod facts;
+mod harden;
+pub mod hash;
+pub mod keystore;
 pub mod run;
 pub mod subject;

@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::harden;
 use crate::admin::{self, Admin, Health, NotReady};
 use crate::config::{self, Loaded, Problems};
 use crate::io::{Control, Handles, StartError, start};
@@ -62,11 +63,15 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn gateway(path: &Path) -> Result<(), RunError> {
+    // Before the first key is read.
+    let hardened = harden::harden();
     let Loaded { settings, warnings } = config::load(path).map_err(|problems| refusal(&problems))?;
     log::start(&settings.log)?;
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug: one task has ended")));
     warn_of(&warnings);
-    harden();
+    if let Err(error) = hardened {
+        tracing::warn!(%error, "the process could not be hardened");
+    }
     let (audit, writer) = audit::start((&settings.audit).into())?;
     let registry = Arc::new(Registry::new()?);
     let admin = settings.admin;
@@ -193,18 +198,5 @@ fn refusal(problems: &Problems) -> RunError {
 fn warn_of(warnings: &Problems) {
     for problem in &warnings.list {
         tracing::warn!(problem = warnings.describe(problem), "configuration");
-    }
-}
-
-/// Keys and passwords are in this process: no core dumps, no tracing by others of the
-/// same user, no new privileges.
-fn harden() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    let done = setrlimit(Resource::Core, none)
-        .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable))
-        .and_then(|()| rustix::thread::set_no_new_privs(true));
-    if let Err(error) = done {
-        tracing::warn!(%error, "the process could not be hardened");
     }
 }

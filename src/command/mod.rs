@@ -102,16 +102,24 @@ impl Commands {
         }
     }
 
+    /// The row of a command, or of the subcommand `sub` of it.
     fn row(&self, name: &[u8], sub: Option<&[u8]>) -> Option<&'static Row> {
         let mut lower = [0; NAME_MAX];
         let mut len = 0;
-        let parts = [Some(name), sub.map(|_| &b"|"[..]), sub];
-        for part in parts.into_iter().flatten() {
-            lower.get_mut(len..len + part.len())?.copy_from_slice(part);
+        let mut append = |part: &[u8]| {
+            let room = lower.get_mut(len..len + part.len())?;
+            for (to, from) in room.iter_mut().zip(part) {
+                *to = from.to_ascii_lowercase();
+            }
             len += part.len();
+            Some(())
+        };
+        append(name)?;
+        if let Some(sub) = sub {
+            append(b"|")?;
+            append(sub)?;
         }
-        let lower = &mut lower[..len];
-        lower.make_ascii_lowercase();
+        let lower = &lower[..len];
         let mut slot = hash(lower);
         loop {
             let number = self.index[slot].checked_sub(1)?;

@@ -7,7 +7,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::identity_cause::IdentityCause;
-use crate::identity::{EntryError, LineError, Lint, MapError};
+use super::role_cause::{Elsewhere, RoleCause};
+use super::secret_cause::SecretCause;
+use crate::identity::{EntryError, HashError, LineError, Lint, MapError};
 
 /// Longer values are cut where they are shown.
 const SHOWN_CHARS_MAX: usize = 100;
@@ -23,6 +25,8 @@ pub enum Cause {
     NotText,
     #[error("unknown key")]
     UnknownKey { near: Vec<&'static str>, known: Vec<&'static str> },
+    #[error("not a key of respgate")]
+    LegacyKey { instead: &'static str },
     #[error("missing")]
     Missing { like: &'static str },
     #[error("found {found}, expected {expected}")]
@@ -69,8 +73,6 @@ pub enum Cause {
     NoKey { path: PathBuf },
     #[error("{} has {count} private keys in it, expected one", path.display())]
     SeveralKeys { path: PathBuf, count: usize },
-    #[error("the private key in {} is encrypted", path.display())]
-    EncryptedKey { path: PathBuf },
     #[error("the key in {} cannot be used", path.display())]
     UnusableKey { path: PathBuf },
     #[error("the key in {} does not belong to the first certificate in {}", path.display(), certificate.display())]
@@ -92,6 +94,9 @@ pub enum Cause {
     #[error("the TLS settings cannot be used: {why}")]
     UnusableTls { why: String },
 
+    #[error(transparent)]
+    Secret(SecretCause),
+
     // Users.
     #[error("no user: every certificate will be refused")]
     NoUser,
@@ -99,10 +104,6 @@ pub enum Cause {
     BadName { found: String },
     #[error("found {}, expected the name of a Redis ACL user", Shown(found))]
     BadRedisUser { found: String },
-    #[error("no password")]
-    NoPassword,
-    #[error("a second source of the password, expected only one")]
-    SecondPassword,
     #[error("the password in {} is empty", path.display())]
     EmptyPasswordFile { path: PathBuf },
     #[error("the password is empty")]
@@ -113,12 +114,37 @@ pub enum Cause {
     UnsetVariable { name: String },
     #[error("the environment variable {} is empty", Shown(name))]
     EmptyVariable { name: String },
-    #[error("the password stands in the configuration file")]
-    InlinePassword,
     #[error("found {}, expected \"default\", \"all\" or a list of command names", Shown(found))]
     BadCommands { found: String },
     #[error("found {}, expected a command name such as \"debug\" or \"config|set\"", Shown(found))]
     BadCommand { found: String },
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    #[error("user \"default\" would be Redis' user of that name, for which any password may be right")]
+    DefaultUser,
+    #[error("a second hash of the password, expected only one")]
+    SecondHash,
+    #[error("a password, but auth_method is \"certificate\"")]
+    PasswordOfCertificateUser,
+    #[error("this is about a certificate, but auth_method is \"password\"")]
+    LineOfPasswordUser,
+    #[error(
+        "no realm of the listener checks the password of {} (verify = {verify:?}): nobody can be this user",
+        Shown(name)
+    )]
+    UnheardPassword { name: String, verify: &'static str },
+
+    // Realms.
+    #[error("no [[realm]] is named {}", Shown(name))]
+    UnknownRealm { name: String },
+    #[error("the realm {} is there twice", Shown(name))]
+    RealmTwice { name: String },
+    #[error("the realm {} is in no listener's realms: it recognises nobody", Shown(name))]
+    InactiveRealm { name: String },
+    #[error("clients are not asked for a certificate, but a realm looks at certificates")]
+    UnaskedCertificates,
+    #[error("a client without a certificate can only be refused: no realm looks at passwords")]
+    NothingElse,
     #[error(transparent)]
     Line(#[from] LineError),
     #[error(transparent)]
@@ -127,6 +153,10 @@ pub enum Cause {
     Lint(Lint),
     #[error(transparent)]
     Identity(#[from] IdentityCause),
+    #[error(transparent)]
+    Role(#[from] RoleCause),
+    #[error("{0}")]
+    Elsewhere(Box<Elsewhere>),
 }
 
 impl From<EntryError> for Cause {
@@ -143,6 +173,7 @@ impl Cause {
             Self::Syntax { .. } => "syntax",
             Self::NotText => "not_text",
             Self::UnknownKey { .. } => "unknown_key",
+            Self::LegacyKey { .. } => "legacy_key",
             Self::Missing { .. } => "missing_key",
             Self::WrongKind { .. } => "wrong_kind",
             Self::NotNatural => "not_natural",
@@ -163,7 +194,6 @@ impl Cause {
             Self::NoCertificate { .. } => "no_certificate",
             Self::NoKey { .. } => "no_key",
             Self::SeveralKeys { .. } => "several_keys",
-            Self::EncryptedKey { .. } => "encrypted_key",
             Self::UnusableKey { .. } => "unusable_key",
             Self::KeyMismatch { .. } => "key_mismatch",
             Self::BadCertificate { .. } => "unusable_certificate",
@@ -174,19 +204,28 @@ impl Cause {
             Self::CertificateExpires { .. } => "certificate_expires_soon",
             Self::CertificateNotYetValid { .. } => "certificate_not_yet_valid",
             Self::UnusableTls { .. } => "unusable_tls",
+            Self::Secret(cause) => cause.id(),
             Self::NoUser => "no_user",
             Self::BadName { .. } => "user_name",
             Self::BadRedisUser { .. } => "redis_user",
-            Self::NoPassword => "no_password",
-            Self::SecondPassword => "second_password",
             Self::EmptyPasswordFile { .. } | Self::EmptyPassword | Self::EmptyVariable { .. } => {
                 "empty_password"
             }
             Self::BadVariableName => "variable_name",
             Self::UnsetVariable { .. } => "unset_variable",
-            Self::InlinePassword => "inline_password",
             Self::BadCommands { .. } => "commands",
             Self::BadCommand { .. } => "command_name",
+            Self::Hash(_) => "password_hash",
+            Self::DefaultUser => "default_user",
+            Self::SecondHash => "second_password_hash",
+            Self::PasswordOfCertificateUser => "password_of_certificate_user",
+            Self::LineOfPasswordUser => "subject_of_password_user",
+            Self::UnheardPassword { .. } => "unchecked_password",
+            Self::UnknownRealm { .. } => "unknown_realm",
+            Self::RealmTwice { .. } => "realm_twice",
+            Self::InactiveRealm { .. } => "inactive_realm",
+            Self::UnaskedCertificates => "certificates_not_asked_for",
+            Self::NothingElse => "client_auth_without_password",
             Self::Line(_) => "subject_line",
             Self::Map(MapError::Duplicate { is_subject: true, .. }) => "duplicate_subject",
             Self::Map(MapError::Duplicate { is_subject: false, .. }) => "duplicate_rule",
@@ -194,6 +233,8 @@ impl Cause {
             Self::Map(MapError::NoEntry { .. }) => "no_entry",
             Self::Lint(lint) => lint.advice.as_str(),
             Self::Identity(cause) => cause.id(),
+            Self::Role(cause) => cause.id(),
+            Self::Elsewhere(elsewhere) => elsewhere.cause.id(),
         }
     }
 
@@ -204,6 +245,9 @@ impl Cause {
             Self::Syntax { .. } => "nothing else was checked: correct this first".to_owned(),
             Self::UnknownKey { near, known } if near.is_empty() => format!("known here: {}", known.join(", ")),
             Self::UnknownKey { near, .. } => format!("did you mean {}?", near.join(" or ")),
+            Self::LegacyKey { instead } => format!("use {instead}"),
+            Self::Role(cause) => return cause.way_out(),
+            Self::Elsewhere(elsewhere) => return elsewhere.cause.way_out(),
             Self::Missing { like } => format!("for example: {like}"),
             Self::NotNatural => "write 0 or more, without a sign, a fraction or a unit".to_owned(),
             Self::BadSocketAddress { .. } => "for example: \"0.0.0.0:6380\" or \"[::]:6380\"".to_owned(),
@@ -220,9 +264,6 @@ impl Cause {
                 format!("run: chmod 600 {}; or set allow_readable_secrets = true", Shell(path))
             }
             Self::NoKey { .. } => "expected a section that begins with -----BEGIN PRIVATE KEY-----".to_owned(),
-            Self::EncryptedKey { path } => {
-                format!("decrypt it: umask 077; openssl pkcs8 -topk8 -nocrypt -in {} -out decrypted.key", Shell(path))
-            }
             Self::UnusableKey { .. } => {
                 "expected RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, or Ed25519".to_owned()
             }
@@ -238,17 +279,32 @@ impl Cause {
             }
             Self::CertificateNotYetValid { .. } => "replace it, or check this machine's clock".to_owned(),
             Self::CertificateExpires { .. } => "replace it, then reload with SIGHUP".to_owned(),
-            Self::NoPassword => {
-                "for example: redis_password_file = \"app.password\" or redis_password_env = \"APP_PASSWORD\"".to_owned()
-            }
             Self::BadVariableName => {
                 "the key takes a name such as \"APP_PASSWORD\"; the password itself stands in the environment".to_owned()
             }
-            Self::SecondPassword => {
-                "keep one of redis_password_file, redis_password_env and redis_password".to_owned()
+            Self::Secret(cause) => return cause.way_out(),
+            Self::Hash(_) => {
+                "make one by: respgate hash < FILE, where FILE holds the password".to_owned()
             }
-            Self::InlinePassword => {
-                "whoever reads the file reads it: use redis_password_file or redis_password_env".to_owned()
+            Self::DefaultUser => "name a Redis user by redis_user and redis_password_file".to_owned(),
+            Self::SecondHash => "keep one of password_hash_file and password_hash".to_owned(),
+            Self::PasswordOfCertificateUser => {
+                "remove it, or set auth_method = \"certificate_and_password\" to ask for both".to_owned()
+            }
+            Self::LineOfPasswordUser => {
+                "remove it, or set auth_method = \"certificate_and_password\" to ask for both".to_owned()
+            }
+            Self::UnheardPassword { verify, .. } => format!(
+                "add a [[realm]] with kind = \"password\" and verify = {verify:?}, and its name to the listener's realms"
+            ),
+            Self::UnknownRealm { name } => format!("add a [[realm]] with name = {}", Shown(name)),
+            Self::InactiveRealm { name } => format!("add {} to the listener's realms, or remove it", Shown(name)),
+            Self::UnaskedCertificates => {
+                "set client_auth = \"optional\", or list only password realms in the listener's realms".to_owned()
+            }
+            Self::NothingElse => {
+                "list a realm with kind = \"password\" in the listener's realms, or set client_auth = \"required\""
+                    .to_owned()
             }
             Self::NoUser => "add a [[user]] section".to_owned(),
             Self::Identity(cause) => return cause.way_out(),
@@ -283,7 +339,7 @@ impl fmt::Display for Words<'_> {
 }
 
 /// A path as one word of a shell command.
-struct Shell<'a>(&'a std::path::Path);
+pub(super) struct Shell<'a>(pub(super) &'a std::path::Path);
 
 impl fmt::Display for Shell<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,9 +2,10 @@
 //! runs with, with everything that would go wrong later said now.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
@@ -15,7 +16,10 @@ use super::cause::Cause;
 use super::file::ListenerFile;
 use super::material::{Content, Files};
 use super::problem::{At, Listed, Notes};
+use super::secret_cause::SecretCause;
 use super::source::Written;
+use super::{keys, pkcs12};
+use crate::io::ClientAuth;
 use crate::io::tls::{self, RSA_BITS_MIN, TlsError, TlsSettings};
 
 /// How long before a certificate's end a warning begins.
@@ -24,17 +28,21 @@ const EXPIRES_SOON_SECONDS: i64 = 30 * 24 * 60 * 60;
 /// Builds what the listener needs for TLS, or notes why it cannot be built.
 pub(super) fn tls_settings(
     written: &ListenerFile,
-    files: &mut Files,
+    files: &mut Files<'_>,
     now: i64,
     notes: &mut Notes,
 ) -> Option<TlsSettings> {
     let server = server(written, files, now, notes);
-    let client_ca = client_ca(&written.client_ca, files, now, notes);
+    let client_ca = match written.client_auth {
+        ClientAuth::None => Some(Vec::new()),
+        _ => client_ca(&written.client_ca, files, now, notes),
+    };
     let settings = TlsSettings {
         server: server?,
         client_ca: client_ca?,
         min_version: written.min_version,
         client_eku: written.client_eku,
+        client_auth: written.client_auth,
     };
     // Built here once to see that it can be: a reload must not find out later.
     let built = tls::server_config(&settings).map_err(|error| Cause::UnusableTls { why: error.to_string() });
@@ -42,28 +50,39 @@ pub(super) fn tls_settings(
     Some(settings)
 }
 
+/// The server's own, from two PEM files or one of PKCS#12.
 fn server(
     written: &ListenerFile,
-    files: &mut Files,
+    files: &mut Files<'_>,
     now: i64,
     notes: &mut Notes,
 ) -> Option<Arc<CertifiedKey>> {
-    let chain = written.certificate.as_ref().and_then(|path| {
-        let chain = files.public(&path.value).and_then(|content| certificates(&content));
-        let chain = notes.ok(&path.at, chain)?;
-        let file = files.resolve(&path.value);
-        let mut is_whole = true;
-        for (index, der) in chain.iter().enumerate() {
-            let numbered = Numbered { path: &file, number: index + 1, der };
-            is_whole &= check_certificate(&numbered, Role::Server, now, &path.at, notes).is_some();
+    let stray = match &written.keystore {
+        Some(_) => written.key_password.at().map(|at| (at, SecretCause::BesideKeystore)),
+        None => written.keystore_password.at().map(|at| (at, SecretCause::NoPkcs12File)),
+    };
+    if let Some((at, cause)) = stray {
+        notes.error(at, cause.into());
+    }
+    let (chain, certificate, key, path, at) = match &written.keystore {
+        Some(keystore) => {
+            let (chain, key, path) = from_pkcs12(written, keystore, files, now, notes)?;
+            (chain, path.clone(), key, path, &keystore.at)
         }
-        is_whole.then_some((chain, file))
-    });
-    let key = written.key.as_ref().and_then(|path| {
-        let content = files.secret(&path.value, &path.at, notes)?;
-        notes.ok(&path.at, private_key(&content)).map(|key| (key, content.path.clone(), &path.at))
-    });
-    let ((chain, certificate), (key, path, at)) = (chain?, key?);
+        None => {
+            let chain = written.certificate.as_ref().and_then(|path| {
+                let content = files.public(&path.value, &path.at, notes)?;
+                let chain = notes.ok(&path.at, certificates(&content))?;
+                Some((checked(chain, &content.path, now, &path.at, notes)?, content.path.clone()))
+            });
+            let key = written.key.as_ref().and_then(|it| {
+                let (key, path) = keys::private_key(&it.value, &it.at, &written.key_password, files, notes)?;
+                Some((key, path, &it.at))
+            });
+            let ((chain, certificate), (key, path, at)) = (chain?, key?);
+            (chain, certificate, key, path, at)
+        }
+    };
     let certified = tls::certified_key(chain, key).map_err(|error| match error {
         TlsError::KeyMismatch => Cause::KeyMismatch { path, certificate },
         TlsError::KeyUnusable => Cause::UnusableKey { path },
@@ -75,10 +94,42 @@ fn server(
     notes.ok(at, certified)
 }
 
+fn from_pkcs12(
+    written: &ListenerFile,
+    keystore: &Written<String>,
+    files: &mut Files<'_>,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, PathBuf)> {
+    let content = files.secret(&keystore.value, &keystore.at, notes);
+    let password = written.keystore_password.optional(files, notes);
+    let (content, password) = (content?, password.ok()?);
+    let keys = written.keystore_password.keys();
+    let identity = pkcs12::identity(&content.path, &content.bytes, password.as_ref(), keys);
+    let (chain, key) = notes.ok(&keystore.at, identity)?;
+    Some((checked(chain, &content.path, now, &keystore.at, notes)?, key, content.path.clone()))
+}
+
+/// A server's chain, of which each certificate has been looked at.
+fn checked(
+    chain: Vec<CertificateDer<'static>>,
+    path: &Path,
+    now: i64,
+    at: &At,
+    notes: &mut Notes,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let mut is_whole = true;
+    for (index, der) in chain.iter().enumerate() {
+        let numbered = Numbered { path, number: index + 1, der };
+        is_whole &= check_certificate(&numbered, Role::Server, now, at, notes).is_some();
+    }
+    is_whole.then_some(chain)
+}
+
 /// All files' CAs, each once. Nothing, if any of them is no good.
 fn client_ca(
     paths: &[Written<String>],
-    files: &mut Files,
+    files: &mut Files<'_>,
     now: i64,
     notes: &mut Notes,
 ) -> Option<Vec<CertificateDer<'static>>> {
@@ -86,8 +137,9 @@ fn client_ca(
     let mut seen = BTreeSet::new();
     let mut is_whole = !paths.is_empty();
     for path in paths {
-        let found = files.public(&path.value).and_then(|content| certificates(&content));
-        let Some(found) = notes.ok(&path.at, found) else {
+        let content = files.public(&path.value, &path.at, notes);
+        let found = content.and_then(|content| notes.ok(&path.at, certificates(&content)));
+        let Some(found) = found else {
             is_whole = false;
             continue;
         };
@@ -114,7 +166,7 @@ enum Role {
 
 /// A certificate and where it came from.
 struct Numbered<'a> {
-    path: &'a std::path::Path,
+    path: &'a Path,
     number: usize,
     der: &'a CertificateDer<'static>,
 }
@@ -191,34 +243,8 @@ fn check_ca(it: &Numbered<'_>, at: &At, notes: &mut Notes) -> Option<()> {
 
 pub(super) fn certificates(content: &Content) -> Result<Vec<CertificateDer<'static>>, Cause> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content.bytes).collect();
-    let found = found.map_err(|error| bad_pem(content, &error))?;
+    let found = found.map_err(|error| keys::bad_pem(content, &error))?;
     if found.is_empty() { Err(Cause::NoCertificate { path: content.path.clone() }) } else { Ok(found) }
-}
-
-fn private_key(content: &Content) -> Result<PrivateKeyDer<'static>, Cause> {
-    let path = || content.path.clone();
-    let has = |text: &[u8]| memchr::memmem::find(&content.bytes, text).is_some();
-    if has(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || has(b"Proc-Type: 4,ENCRYPTED") {
-        return Err(Cause::EncryptedKey { path: path() });
-    }
-    let found: Result<Vec<_>, _> = PrivateKeyDer::pem_slice_iter(&content.bytes).collect();
-    let mut found = found.map_err(|error| bad_pem(content, &error))?;
-    match (found.pop(), found.len()) {
-        (Some(key), 0) => Ok(key),
-        (None, _) => Err(Cause::NoKey { path: path() }),
-        (Some(_), others) => Err(Cause::SeveralKeys { path: path(), count: others + 1 }),
-    }
-}
-
-/// Says what is wrong without quoting the file, as the error's own text would.
-fn bad_pem(content: &Content, error: &pem::Error) -> Cause {
-    let why = match error {
-        pem::Error::MissingSectionEnd { .. } => "a section has no END line",
-        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is not well-formed",
-        pem::Error::Base64Decode(_) => "a section is not base64",
-        _ => "it is damaged",
-    };
-    Cause::BadPem { path: content.path.clone(), why }
 }
 
 fn date(time: &ASN1Time) -> String {

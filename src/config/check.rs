@@ -10,9 +10,10 @@ use tracing_subscriber::EnvFilter;
 use super::cause::Cause;
 use super::file::{File, ListenerFile};
 use super::material::{self, Files};
+use super::modes::Modes;
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
-use super::{Surroundings, certificates, users, ways};
+use super::{Surroundings, certificates, realms, roles, users, ways};
 use crate::io::{Address, Admin, Audit, Database, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
@@ -28,22 +29,35 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let content = notes.ok(&whole, material::read(path))?;
     let text = notes.ok(&whole, std::str::from_utf8(&content.bytes).map_err(|_error| Cause::NotText))?;
     let source = Source::parse(text, notes)?;
-    let file = File::read(&source, notes);
+    let mut file = File::read(&source, notes);
 
-    let mut files = Files::beside(path, file.allow_readable_secrets);
-    let listener = file.listener.as_ref().map(|it| listener(it, &mut files, surroundings.now, notes));
+    let modes = Modes::new(file.allow_readable_secrets, file.strict);
+    let mut files = Files::beside(&content, modes, surroundings);
+    files.check_configuration(notes);
+    if let Some(keystore) = &file.keystore {
+        files.open_keystore(&keystore.value, &keystore.at, notes);
+    }
+    let listener = file.listener.as_ref().map(|it| listener(it, &file, &mut files, surroundings.now, notes));
     let database = file.database_address.as_ref().map(|it| notes.ok(&it.at, backend(&it.value, &files)));
     let client_ca = listener.iter().flatten().map(|it: &Listener| it.tls.client_ca.as_slice());
     let trusted = ways::trusted(client_ca.flatten());
-    let users = file.users.as_ref().map(|it| users::user_map(it, &trusted, &mut files, surroundings, notes));
+    let users = file.users.as_ref().map(|it| users::user_map(it, &trusted, &mut files, notes));
+    if let (Some(Some(listener)), Some(Some(map)), Some(written)) = (&listener, &users, &file.users) {
+        let places: Vec<At> = written.iter().map(|user| user.at.clone()).collect();
+        realms::unheard(map, &places, &listener.realms, notes);
+    }
+    let written = std::mem::take(&mut file.database_roles);
+    let database_roles = roles::database_roles(&written, &mut files, notes);
+    let roles = roles::role_map(&mut file, &mut files, &written, notes);
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
     let log = log(&file, notes);
     let audit = file.audit_file.as_ref().map(|it| notes.ok(&it.at, audit_file(&files.resolve(&it.value))));
     let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
     Some(Settings {
         listener: listener??,
-        database: Database { address: database?? },
+        database: Database { address: database??, roles: database_roles },
         users: users??,
+        roles: roles?,
         limits: file.limits,
         admin: admin.map_or(Some(None), |admin| admin.map(Some))?,
         log: log?,
@@ -53,10 +67,17 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     })
 }
 
-fn listener(written: &ListenerFile, files: &mut Files, now: i64, notes: &mut Notes) -> Option<Listener> {
+fn listener(
+    written: &ListenerFile,
+    file: &File,
+    files: &mut Files<'_>,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<Listener> {
     let address = written.address.as_ref().and_then(|it| notes.ok(&it.at, socket_address(&it.value)));
     let tls = certificates::tls_settings(written, files, now, notes);
-    Some(Listener { address: address?, tls: tls?, gate: written.gate.clone()? })
+    let realms = file.realms.as_ref().and_then(|all| realms::chain(all, written, notes));
+    Some(Listener { address: address?, tls: tls?, gate: written.gate.clone()?, realms: realms? })
 }
 
 fn socket_address(found: &str) -> Result<SocketAddr, Cause> {
@@ -72,7 +93,7 @@ fn admin(found: &str) -> Result<Admin, Cause> {
     }
 }
 
-fn backend(found: &str, files: &Files) -> Result<Address, Cause> {
+fn backend(found: &str, files: &Files<'_>) -> Result<Address, Cause> {
     let bad = || Cause::BadBackendAddress { found: found.to_owned() };
     if let Some(path) = found.strip_prefix("unix:") {
         let path = files.resolve(path);

@@ -1,23 +1,34 @@
 //! The configuration as it is written: which keys there are, of what kind, and
 //! which must be there. What they mean is for `check`.
 
+use super::cause::Cause;
 use super::problem::{At, Notes};
+use super::realms::{self, RealmFile};
+use super::roles::{self, Placed};
+use super::secret_cause::SecretCause;
+use super::secrets::{SecretFile, keys, secret};
 use super::source::{Section, Source, Written};
-use super::ways::WaysFile;
-use super::{gate, limits, ways};
-use crate::identity::Gate;
-use crate::io::LogFormat;
+use super::ways::{self, WaysFile};
+use super::{gate, limits};
+use crate::identity::{Gate, Needs};
 use crate::io::tls::{ClientEku, TlsVersion};
+use crate::io::{ClientAuth, LogFormat};
 use crate::limits::Limits;
 
 /// The whole file. A section that is missing or unreadable has been noted.
 pub(super) struct File {
     pub(super) allow_readable_secrets: bool,
+    pub(super) strict: bool,
+    pub(super) keystore: Option<Written<String>>,
     pub(super) workers: Option<Written<u64>>,
     pub(super) whoami: Option<Written<bool>>,
     pub(super) listener: Option<ListenerFile>,
     pub(super) database_address: Option<Written<String>>,
+    pub(super) database_roles: Vec<DatabaseRoleFile>,
+    pub(super) role_rules: Vec<Placed>,
+    pub(super) role_mapping_file: Option<Written<String>>,
     pub(super) users: Option<Vec<UserFile>>,
+    pub(super) realms: Option<Vec<RealmFile>>,
     pub(super) admin_address: Option<Written<String>>,
     pub(super) log_format: LogFormat,
     pub(super) log_level: Option<Written<String>>,
@@ -30,34 +41,50 @@ pub(super) struct ListenerFile {
     pub(super) address: Option<Written<String>>,
     pub(super) certificate: Option<Written<String>>,
     pub(super) key: Option<Written<String>>,
+    pub(super) key_password: SecretFile,
+    /// A PKCS#12 file in the place of `certificate` and `key`.
+    pub(super) keystore: Option<Written<String>>,
+    pub(super) keystore_password: SecretFile,
     pub(super) client_ca_at: At,
     pub(super) client_ca: Vec<Written<String>>,
     pub(super) min_version: TlsVersion,
     pub(super) client_eku: ClientEku,
     /// Nothing, if it has a problem, which has been noted.
     pub(super) gate: Option<Gate>,
+    pub(super) client_auth_at: At,
+    pub(super) client_auth: ClientAuth,
+    /// The names of its realms, if they are given.
+    pub(super) realms: Option<Vec<Written<String>>>,
 }
 
 /// `[[user]]`
 pub(super) struct UserFile {
     pub(super) at: At,
     pub(super) name: Option<Written<String>>,
+    pub(super) needs: Needs,
     pub(super) enabled: bool,
     pub(super) ways: WaysFile,
+    pub(super) roles: Vec<Written<String>>,
     pub(super) redis_user: Option<Written<String>>,
-    /// Every key for a password that is there; without a text if that was not a string.
-    pub(super) passwords: Vec<(Password, At, Option<String>)>,
+    pub(super) password: SecretFile,
+    /// Every key for a hash that is there; without a text if that was not a string.
+    pub(super) hashes: Vec<(Hash, At, Option<String>)>,
     pub(super) commands: Option<CommandsFile>,
 }
 
-/// Where a password is to be found.
+/// One of `[database] roles`
+pub(super) struct DatabaseRoleFile {
+    pub(super) role: Option<Written<String>>,
+    pub(super) redis_user: Option<Written<String>>,
+    pub(super) password: SecretFile,
+}
+
+/// Where a password's hash is to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Password {
-    /// `redis_password_file`
+pub(super) enum Hash {
+    /// `password_hash_file`
     File,
-    /// `redis_password_env`
-    Variable,
-    /// `redis_password`
+    /// `password_hash`
     Inline,
 }
 
@@ -73,6 +100,8 @@ impl File {
     pub(super) fn read(source: &Source<'_>, notes: &mut Notes) -> Self {
         let mut root = source.root();
         let allow = root.take("allow_readable_secrets").and_then(|entry| entry.flag(notes));
+        let strict = root.take("strict").and_then(|entry| entry.flag(notes));
+        let keystore = root.take("keystore").and_then(|entry| entry.text(notes));
         let workers = root.take("workers").and_then(|entry| entry.number(notes));
         let whoami = root.take("whoami").and_then(|entry| entry.flag(notes));
         let listener =
@@ -80,7 +109,12 @@ impl File {
         let listener = listener.and_then(|entry| entry.section(notes)).map(|it| listener_file(it, notes));
         let database = root.need("database", "[database] with address = \"127.0.0.1:6379\"", notes);
         let database = database.and_then(|entry| entry.section(notes));
+        let (database_address, database_roles) =
+            database.map(|section| database_file(section, notes)).unwrap_or_default();
+        let role_rules = roles::read(&mut root, notes);
+        let role_mapping_file = root.take("role_mapping_file").and_then(|entry| entry.text(notes));
         let users = root.take("user").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
+        let realms = root.take("realm").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
         let admin = root.take("admin").and_then(|entry| entry.section(notes));
         let log = root.take("log").and_then(|entry| entry.section(notes));
         let (log_format, log_level) = log.map(|section| log_file(section, notes)).unwrap_or_default();
@@ -88,12 +122,17 @@ impl File {
         let limits = root.take("limits").and_then(|entry| entry.section(notes));
         let file = Self {
             allow_readable_secrets: allow.is_some_and(|flag| flag.value),
+            strict: strict.is_some_and(|flag| flag.value),
+            keystore,
             workers,
             whoami,
             listener,
-            database_address: database
-                .and_then(|it| only(it, "address", "address = \"127.0.0.1:6379\"", notes)),
+            database_address,
+            database_roles,
+            role_rules,
+            role_mapping_file,
             users: users.map(|users| users.into_iter().map(|it| user_file(it, notes)).collect()),
+            realms: realms.map(|them| them.into_iter().map(|it| realms::read(it, notes)).collect()),
             admin_address: admin.and_then(|it| only(it, "address", "address = \"127.0.0.1:9121\"", notes)),
             log_format,
             log_level,
@@ -117,59 +156,131 @@ fn only(
     text
 }
 
+fn database_file(
+    mut section: Section<'_>,
+    notes: &mut Notes,
+) -> (Option<Written<String>>, Vec<DatabaseRoleFile>) {
+    let address = section.need("address", "address = \"127.0.0.1:6379\"", notes);
+    let address = address.and_then(|entry| entry.text(notes));
+    let roles = section.take("roles").and_then(|entry| entry.sections(notes)).unwrap_or_default();
+    section.finish(notes);
+    (address, roles.into_iter().map(|section| database_role_file(section, notes)).collect())
+}
+
+fn database_role_file(mut section: Section<'_>, notes: &mut Notes) -> DatabaseRoleFile {
+    let role = section.need("role", "role = \"reader\"", notes).and_then(|entry| entry.text(notes));
+    let redis_user = section.need("redis_user", "redis_user = \"reader\"", notes);
+    let redis_user = redis_user.and_then(|entry| entry.text(notes));
+    let password = secret(&mut section, keys!("redis_password"), notes);
+    section.finish(notes);
+    DatabaseRoleFile { role, redis_user, password }
+}
+
 fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
     let address = section.need("address", "address = \"0.0.0.0:6380\"", notes);
-    let certificate = section.need("certificate", "certificate = \"server.crt\"", notes);
-    let key = section.need("key", "key = \"server.key\"", notes);
-    let client_ca = section.need("client_ca", "client_ca = \"ca.crt\"", notes);
+    let [certificate, key, keystore] = server_files(&mut section, notes);
+    let key_password = secret(&mut section, keys!("key_password"), notes);
+    let keystore_password = secret(&mut section, keys!("keystore_password"), notes);
+    let auths =
+        [("required", ClientAuth::Required), ("optional", ClientAuth::Optional), ("none", ClientAuth::None)];
+    let client_auth = section.take("client_auth");
+    let client_auth_at = client_auth.as_ref().map_or_else(|| section.at().clone(), |entry| entry.at.clone());
+    let client_auth = client_auth.and_then(|entry| entry.word(&auths, notes)).unwrap_or_default();
+    let client_ca = match client_auth {
+        // Nobody shows what it would have signed.
+        ClientAuth::None => section.take("client_ca"),
+        _ => section.need("client_ca", "client_ca = \"ca.crt\"", notes),
+    };
     let client_ca_at = client_ca.as_ref().map_or_else(|| section.at().clone(), |entry| entry.at.clone());
     let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
     let min_version = section.take("tls_min_version").and_then(|entry| entry.word(&versions, notes));
     let ekus = [("if_present", ClientEku::IfPresent), ("required", ClientEku::Required)];
     let client_eku = section.take("client_eku").and_then(|entry| entry.word(&ekus, notes));
     let gate = gate::read(&mut section, notes);
+    let realms = section.take("realms").and_then(|entry| entry.filled_texts(notes));
     section.finish(notes);
     ListenerFile {
         address: address.and_then(|entry| entry.text(notes)),
-        certificate: certificate.and_then(|entry| entry.text(notes)),
-        key: key.and_then(|entry| entry.text(notes)),
+        certificate,
+        key,
+        key_password,
+        keystore,
+        keystore_password,
         client_ca_at,
         client_ca: client_ca.and_then(|entry| entry.filled_texts(notes)).unwrap_or_default(),
         min_version: min_version.unwrap_or_default(),
         client_eku: client_eku.unwrap_or_default(),
         gate,
+        client_auth_at,
+        client_auth,
+        realms,
     }
+}
+
+/// `certificate` and `key`, or `keystore` in their place.
+fn server_files(section: &mut Section<'_>, notes: &mut Notes) -> [Option<Written<String>>; 3] {
+    let keystore = section.take("keystore");
+    let files = [("certificate", "certificate = \"server.crt\""), ("key", "key = \"server.key\"")];
+    let [certificate, key] = files.map(|(name, like)| match &keystore {
+        None => section.need(name, like, notes).and_then(|entry| entry.text(notes)),
+        Some(_) => {
+            if let Some(entry) = section.take(name) {
+                notes.error(&entry.at, SecretCause::BesideKeystore.into());
+            }
+            None
+        }
+    });
+    [certificate, key, keystore.and_then(|entry| entry.text(notes))]
 }
 
 fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
     let at = section.at().clone();
     let name = section.need("name", "name = \"app\"", notes).and_then(|entry| entry.text(notes));
-    // The only method so far; without the key it is meant.
-    if let Some(entry) = section.take("auth_method") {
-        let _ = entry.word(&[("certificate", ())], notes);
-    }
-    let enabled = section.take("enabled").and_then(|entry| entry.flag(notes));
-    let ways = ways::read(&mut section, notes);
-    let redis_user = section.need("redis_user", "redis_user = \"app\"", notes);
-    let redis_user = redis_user.and_then(|entry| entry.text(notes));
-    let sources = [
-        ("redis_password_file", Password::File),
-        ("redis_password_env", Password::Variable),
-        ("redis_password", Password::Inline),
+    let methods = [
+        ("certificate", Needs::Certificate),
+        ("password", Needs::Password),
+        ("certificate_and_password", Needs::Both),
     ];
-    let mut passwords = Vec::new();
-    for (key, source) in sources {
-        let Some(entry) = section.take(key) else { continue };
-        let at = entry.at.clone();
-        passwords.push((source, at, entry.text(notes).map(|text| text.value)));
-    }
+    let needs = section.take("auth_method").and_then(|entry| entry.word(&methods, notes)).unwrap_or_default();
+    let enabled = section.take("enabled").and_then(|entry| entry.flag(notes));
+    let ways = if needs.certificate() {
+        ways::read(&mut section, notes)
+    } else {
+        ways::refuse(&mut section, notes);
+        WaysFile::default()
+    };
+    let roles = section.take("roles").and_then(|entry| entry.texts(notes)).unwrap_or_default();
+    let hashes = hashes(&mut section, needs, notes);
+    let password = secret(&mut section, keys!("redis_password"), notes);
+    // Who is checked by Redis may be to Redis who it is.
+    let redis_user = if needs.password() && hashes.is_empty() && password.at().is_none() {
+        section.take("redis_user")
+    } else {
+        section.need("redis_user", "redis_user = \"app\"", notes)
+    };
+    let redis_user = redis_user.and_then(|entry| entry.text(notes));
     let commands = section.take("commands").and_then(|entry| {
         let (at, is_list) = (entry.at.clone(), entry.is_list());
         entry.texts(notes).map(|names| CommandsFile { at, names, is_list })
     });
     section.finish(notes);
     let enabled = enabled.is_none_or(|flag| flag.value);
-    UserFile { at, name, enabled, ways, redis_user, passwords, commands }
+    UserFile { at, name, needs, enabled, ways, roles, redis_user, password, hashes, commands }
+}
+
+/// The keys for a password's hash, which a user of certificates alone has none of.
+fn hashes(section: &mut Section<'_>, needs: Needs, notes: &mut Notes) -> Vec<(Hash, At, Option<String>)> {
+    let mut hashes = Vec::new();
+    for (key, source) in [("password_hash_file", Hash::File), ("password_hash", Hash::Inline)] {
+        let Some(entry) = section.take(key) else { continue };
+        let at = entry.at.clone();
+        if !needs.password() {
+            notes.error(&at, Cause::PasswordOfCertificateUser);
+            continue;
+        }
+        hashes.push((source, at, entry.text(notes).map(|text| text.value)));
+    }
+    hashes
 }
 
 fn log_file(mut section: Section<'_>, notes: &mut Notes) -> (LogFormat, Option<Written<String>>) {

@@ -18,7 +18,8 @@ const BYTES_MAX: u64 = 1 << 40;
 const COUNT_MAX: u64 = i32::MAX as u64;
 
 /// Settings where 0 means something: never, at once, or "as many as".
-const MAY_BE_ZERO: [&str; 6] = [
+const MAY_BE_ZERO: [&str; 7] = [
+    "auth_failures_per_network_max",
     "client_idle_timeout_ms",
     "session_age_max_ms",
     "pinned_links_max",
@@ -28,7 +29,7 @@ const MAY_BE_ZERO: [&str; 6] = [
 ];
 
 /// Settings with a smaller largest value than their unit's.
-const MAXIMA: [(&str, u64); 7] = [
+const MAXIMA: [(&str, u64); 12] = [
     // The kernel takes seconds, up to this many.
     ("keepalive_ms", 32_767_000),
     // The kernel takes a signed number of milliseconds.
@@ -37,6 +38,14 @@ const MAXIMA: [(&str, u64); 7] = [
     ("listen_backlog", 65_535),
     ("handshakes_max", 65_536),
     ("clients_max", 1_000_000),
+    // Tokio's own bound on permits is far above; so many strangers are never sensible.
+    ("unproven_clients_max", 1_000_000),
+    ("password_checks_max", 65_536),
+    // Each takes a thread, and up to 64 MiB.
+    ("password_hashes_max", 64),
+    ("password_connections_max", 1_024),
+    // A person does not need more, a program even less.
+    ("auth_failures_max", 1_000),
     // More links make smaller batches.
     ("shared_links_max", 8),
     ("reply_depth_max", 1_024),

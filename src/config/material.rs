@@ -1,45 +1,76 @@
-//! The files that a configuration names, each read once and no further than a
-//! bound. Knows paths, modes and sizes; not what is in a file.
+//! What a configuration draws on: the files that it names, each read once and no
+//! further than a bound, the environment, and the keystore. Knows paths and
+//! sizes; not what is in a file.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use zeroize::Zeroizing;
 
 use super::cause::Cause;
+use super::keystore::Keystore;
+use super::modes::{Access, Modes};
 use super::problem::{At, Notes};
+use super::secret_cause::SecretCause;
+use super::secrets::without_newline;
+use super::{KEYSTORE_PASSWORD_FILE_VARIABLE, KEYSTORE_PASSWORD_VARIABLE, Surroundings};
+use crate::secret::Secret;
 
 /// The largest configuration, certificate, key or password file.
 const FILE_BYTES_MAX: usize = 1 << 20;
-
-/// Read or write, for the group or for others.
-const OTHERS_MODE: u32 = 0o066;
 
 /// What a file held when it was read.
 pub(super) struct Content {
     pub(super) path: PathBuf,
     /// Wiped when dropped: it may be a key or a password.
     pub(super) bytes: Zeroizing<Vec<u8>>,
-    mode: u32,
+    pub(super) access: Access,
+}
+
+/// The keystore, as far as there is one.
+pub(super) enum Store {
+    /// The configuration names none.
+    NotNamed,
+    /// It could not be opened, and why has been noted.
+    Unusable,
+    /// It was opened.
+    Open(Keystore),
 }
 
 /// Reads files, each at most once, so that what was checked is what runs even
 /// when somebody replaces a file meanwhile.
-pub(super) struct Files {
+pub(super) struct Files<'a> {
+    configuration: (PathBuf, Access),
     directory: PathBuf,
-    allow_readable_secrets: bool,
+    variable: &'a dyn Fn(&str) -> Option<OsString>,
+    modes: Modes,
+    keystore: Store,
     read: BTreeMap<PathBuf, Result<Rc<Content>, Cause>>,
 }
 
-impl Files {
+impl<'a> Files<'a> {
     /// Relative paths start at the directory of the configuration file.
-    pub(super) fn beside(configuration: &Path, allow_readable_secrets: bool) -> Self {
-        let directory = configuration.parent().map(Path::to_owned).unwrap_or_default();
-        Self { directory, allow_readable_secrets, read: BTreeMap::new() }
+    pub(super) fn beside(configuration: &Content, modes: Modes, surroundings: &Surroundings<'a>) -> Self {
+        let path = configuration.path.clone();
+        let directory = path.parent().map(Path::to_owned).unwrap_or_default();
+        Self {
+            configuration: (path, configuration.access),
+            directory,
+            variable: surroundings.variable,
+            modes,
+            keystore: Store::NotNamed,
+            read: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at who can reach the configuration itself.
+    pub(super) fn check_configuration(&mut self, notes: &mut Notes) {
+        let (path, access) = &self.configuration;
+        self.modes.public(path, *access, &At::default(), notes);
     }
 
     /// The path that was meant.
@@ -47,21 +78,72 @@ impl Files {
         self.directory.join(path)
     }
 
+    /// The value of an environment variable.
+    pub(super) fn variable(&self, name: &str) -> Option<OsString> {
+        (self.variable)(name)
+    }
+
+    /// The keystore that the configuration names.
+    pub(super) fn keystore(&self) -> &Store {
+        &self.keystore
+    }
+
+    /// Notes that a password was found in the configuration itself.
+    pub(super) fn secret_in_configuration(&mut self, at: &At, notes: &mut Notes) {
+        let (path, access) = &self.configuration;
+        self.modes.with_secret(path, *access, at, notes);
+    }
+
     /// Reads a file that anybody may see.
-    pub(super) fn public(&mut self, path: &str) -> Result<Rc<Content>, Cause> {
-        let path = self.resolve(path);
-        self.read.entry(path).or_insert_with_key(|path| read(path).map(Rc::new)).clone()
+    pub(super) fn public(&mut self, path: &str, at: &At, notes: &mut Notes) -> Option<Rc<Content>> {
+        let result = self.content(path);
+        let content = notes.ok(at, result)?;
+        self.modes.public(&content.path, content.access, at, notes);
+        Some(content)
     }
 
     /// Reads a file that nobody but its owner may see.
     pub(super) fn secret(&mut self, path: &str, at: &At, notes: &mut Notes) -> Option<Rc<Content>> {
-        let result = self.public(path);
+        let result = self.content(path);
         let content = notes.ok(at, result)?;
-        if content.mode & OTHERS_MODE != 0 {
-            let cause = Cause::ReadableSecret { path: content.path.clone(), mode: content.mode };
-            if self.allow_readable_secrets { notes.warn(at, cause) } else { notes.error(at, cause) }
-        }
+        self.modes.secret(&content.path, content.access, at, notes);
         Some(content)
+    }
+
+    fn content(&mut self, path: &str) -> Result<Rc<Content>, Cause> {
+        let path = self.resolve(path);
+        self.read.entry(path).or_insert_with_key(|path| read(path).map(Rc::new)).clone()
+    }
+
+    /// Opens the keystore, for the secrets that are taken from it.
+    pub(super) fn open_keystore(&mut self, path: &str, at: &At, notes: &mut Notes) {
+        self.keystore = Store::Unusable;
+        let Some(content) = self.secret(path, at, notes) else { return };
+        let Some(password) = self.keystore_password(at, notes) else { return };
+        let opened = Keystore::open(&content.bytes, password.as_ref());
+        let opened = opened.map_err(|why| SecretCause::Keystore { path: content.path.clone(), why }.into());
+        if let Some(keystore) = notes.ok(at, opened) {
+            self.keystore = Store::Open(keystore);
+        }
+    }
+
+    /// The keystore's own password, from the environment or a file that it names; relative
+    /// to the working directory, as everything in the environment.
+    fn keystore_password(&mut self, at: &At, notes: &mut Notes) -> Option<Option<Secret>> {
+        let (file, variable) = (KEYSTORE_PASSWORD_FILE_VARIABLE, KEYSTORE_PASSWORD_VARIABLE);
+        match ((self.variable)(file), (self.variable)(variable)) {
+            (None, None) => Some(None),
+            (Some(_), Some(_)) => {
+                notes.error(at, SecretCause::TwoKeystorePasswords { file, variable }.into());
+                None
+            }
+            (None, Some(password)) => Some(Some(Secret::new(password.into_encoded_bytes()))),
+            (Some(path), None) => {
+                let content = notes.ok(at, read(Path::new(&path)))?;
+                self.modes.secret(&content.path, content.access, at, notes);
+                Some(Some(Secret::new(without_newline(&content.bytes).to_vec())))
+            }
+        }
     }
 }
 
@@ -78,7 +160,7 @@ pub(super) fn read(path: &Path) -> Result<Content, Cause> {
     if bytes.len() > FILE_BYTES_MAX {
         return Err(Cause::TooLarge { path: path.to_owned(), most: FILE_BYTES_MAX });
     }
-    Ok(Content { path: path.to_owned(), bytes, mode: metadata.permissions().mode() & 0o7777 })
+    Ok(Content { path: path.to_owned(), bytes, access: Access::of(&metadata) })
 }
 
 /// The system's words for an error, without its number.

@@ -17,9 +17,21 @@ mod check;
 mod file;
 mod gate;
 mod identity_cause;
+mod keys;
+pub mod keystore;
+mod legacy;
 mod limits;
 mod material;
+mod modes;
+#[cfg_attr(not(feature = "pkcs12"), path = "pkcs12_absent.rs")]
+mod pkcs12;
 mod problem;
+mod realms;
+mod role_cause;
+mod roles;
+mod rules;
+mod secret_cause;
+mod secrets;
 mod source;
 mod users;
 mod ways;
@@ -32,6 +44,14 @@ use crate::io::Settings;
 pub use cause::Cause;
 pub use identity_cause::IdentityCause;
 pub use problem::{At, Line, Listed, Problem, Problems, Severity};
+pub use role_cause::{Elsewhere, RoleCause};
+pub use secret_cause::SecretCause;
+pub use secrets::Keys;
+
+/// Names the file with the keystore's password in it.
+pub const KEYSTORE_PASSWORD_FILE_VARIABLE: &str = "RESPGATE_KEYSTORE_PASSWORD_FILE";
+/// Is the keystore's password.
+pub const KEYSTORE_PASSWORD_VARIABLE: &str = "RESPGATE_KEYSTORE_PASSWORD";
 
 /// A configuration that can run.
 #[derive(Debug)]

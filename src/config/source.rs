@@ -12,7 +12,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::cause::Cause;
+use super::legacy;
 use super::problem::{At, Line, Notes};
+use crate::identity::roles::Scalar;
 
 /// Syntax errors that are worth reading; the rest follow from the first ones.
 const SYNTAX_ERRORS_MAX: usize = 8;
@@ -101,6 +103,11 @@ impl<'a> Section<'a> {
         self.left.remove(key)
     }
 
+    /// Whether a key is there and has not been taken.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.left.contains_key(key)
+    }
+
     /// All that is left, of a section whose keys are names.
     pub(super) fn entries(self) -> Vec<(String, Entry<'a>)> {
         self.left.into_iter().map(|(key, entry)| (key.to_owned(), entry)).collect()
@@ -124,6 +131,11 @@ impl<'a> Section<'a> {
     /// Notes every key that nobody took.
     pub(super) fn finish(self, notes: &mut Notes) {
         for (key, entry) in self.left {
+            let legacy = entry.legacy(key);
+            if !legacy.is_empty() {
+                legacy.into_iter().for_each(|(at, instead)| notes.error(&at, Cause::LegacyKey { instead }));
+                continue;
+            }
             notes.error(
                 &entry.at,
                 Cause::UnknownKey { near: near(key, &self.known), known: self.known.clone() },
@@ -176,6 +188,43 @@ impl<'a> Entry<'a> {
     /// Whether the value is a list without items.
     pub(super) fn is_empty(&self) -> bool {
         matches!(self.value, DeValue::Array(items) if items.is_empty())
+    }
+
+    /// A text or a whole number, as a rule compares with.
+    pub(super) fn scalar(self, notes: &mut Notes) -> Option<Written<Scalar>> {
+        let value = match self.value {
+            DeValue::String(text) => Some(Scalar::Text(text.to_string())),
+            DeValue::Integer(digits) => {
+                i64::from_str_radix(digits.as_str(), digits.radix()).ok().map(Scalar::Number)
+            }
+            _ => None,
+        };
+        match value {
+            Some(value) => Some(Written { value, at: self.at }),
+            None => self.wrong("a string, a whole number or { absent = true }", notes),
+        }
+    }
+
+    /// The keys of other products in it, and what stands for each here.
+    fn legacy(&self, path: &str) -> Vec<(At, &'static str)> {
+        const DEPTH_MAX: usize = 8;
+        let mut found = Vec::new();
+        let mut sections = vec![(self.at.clone(), path.to_owned(), self.value, 0)];
+        while let Some((at, path, value, depth)) = sections.pop() {
+            match (legacy::instead(&path), value) {
+                (Some(instead), _) => found.push((at, instead)),
+                (None, DeValue::Table(table)) if depth < DEPTH_MAX => {
+                    sections.extend(table.iter().map(|(key, value)| {
+                        let name = &**key.get_ref();
+                        let line = Some(self.lines.line(key.span().start));
+                        let at = At { key: child(&at.key, name), line };
+                        (at, format!("{path}.{name}"), value.get_ref(), depth + 1)
+                    }));
+                }
+                (None, _) => {}
+            }
+        }
+        found
     }
 
     /// Whether the value is a list.
@@ -273,7 +322,7 @@ fn child(section: &str, key: &str) -> String {
 }
 
 /// The known keys that look like the one that was written, best first.
-fn near(key: &str, known: &[&'static str]) -> Vec<&'static str> {
+pub(super) fn near<'n>(key: &str, known: &[&'n str]) -> Vec<&'n str> {
     const LIKENESS_MIN: f64 = 0.75;
     let key: String = key.chars().take(64).collect();
     let mut alike: Vec<_> = known.iter().map(|name| (strsim::jaro_winkler(&key, name), *name)).collect();

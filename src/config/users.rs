@@ -1,31 +1,30 @@
 //! `[[user]]`: from what is written to the map that decides who comes in.
 
 use std::collections::BTreeSet;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::cause::Cause;
-use super::file::{CommandsFile, Password, UserFile};
+use super::file::{CommandsFile, Hash, UserFile};
 use super::material::Files;
 use super::problem::{At, Notes};
-use super::{Surroundings, ways};
+use super::secrets::without_newline;
+use super::source::Written;
+use super::ways::{self, Ways};
 use crate::command::Profile;
-use crate::identity::{Certificate, Credential, MapError, User, UserMap};
-use crate::secret::Secret;
+use crate::identity::{Certificate, Credential, MapError, PasswordHash, User, UserMap};
 
 /// Builds the map of users. Nothing is built if a user has a problem, but the
 /// others are still looked at, and all of them are compared.
 pub(super) fn user_map(
     written: &[UserFile],
     trusted: &[Certificate],
-    files: &mut Files,
-    surroundings: &Surroundings<'_>,
+    files: &mut Files<'_>,
     notes: &mut Notes,
 ) -> Option<UserMap> {
     if written.is_empty() {
         notes.warn(&At { key: "user".to_owned(), line: None }, Cause::NoUser);
     }
-    let read: Vec<_> = written.iter().map(|user| one(user, trusted, files, surroundings, notes)).collect();
+    let read: Vec<_> = written.iter().map(|user| one(user, trusted, files, notes)).collect();
     let is_complete = read.iter().all(|one| one.is_complete);
     let (users, places): (Vec<_>, Vec<_>) = read.into_iter().map(|one| (one.user, one.places)).unzip();
     let place = |user: usize, entry: Option<usize>| match entry {
@@ -67,46 +66,42 @@ struct Places {
     entries: Vec<At>,
 }
 
-fn one(
-    written: &UserFile,
-    trusted: &[Certificate],
-    files: &mut Files,
-    surroundings: &Surroundings<'_>,
-    notes: &mut Notes,
-) -> One {
+fn one(written: &UserFile, trusted: &[Certificate], files: &mut Files<'_>, notes: &mut Notes) -> One {
     let name = written.name.as_ref().and_then(|name| {
         let cause = || Cause::BadName { found: name.value.clone() };
         notes.ok(&name.at, is_name(&name.value).then_some(&name.value).ok_or_else(cause))
     });
-    if written.ways.is_empty() {
-        let at = At { key: format!("{}.certificate_subject_line", written.at.key), line: written.at.line };
-        notes.error(&at, Cause::Missing { like: "certificate_subject_line = \"CN=app,O=Acme\"" });
+    let ways = recognised_by(written, trusted, files, notes);
+    let redis_user = written.redis_user.as_ref().and_then(|user| redis_user(user, notes));
+    // Without a Redis user of its own it is to Redis who it says to be.
+    let is_itself =
+        written.redis_user.is_none() && written.password.at().is_none() && written.needs.password();
+    if is_itself && name.is_some_and(|name| name == "default") {
+        notes.error(written.name.as_ref().map_or(&written.at, |name| &name.at), Cause::DefaultUser);
     }
-    let ways = ways::entries(&written.ways, trusted, files, notes);
-    let redis_user = written.redis_user.as_ref().and_then(|user| {
-        let cause = || Cause::BadRedisUser { found: user.value.clone() };
-        notes.ok(&user.at, is_redis_user(&user.value).then_some(&user.value).ok_or_else(cause))
-    });
-    let password = password(written, files, surroundings, notes);
+    let password = if is_itself { None } else { written.password.need(files, notes) };
+    let credential = redis_user
+        .zip(password.as_ref())
+        .map(|(redis_user, password)| Arc::new(Credential { redis_user, password: password.clone() }));
+    let hash = hash(written, files, notes);
     let commands = written.commands.as_ref().map_or(Some(Profile::Default), |it| profile(it, notes));
 
-    let is_recognised = ways.is_complete && !ways.entries.is_empty();
-    let is_complete =
-        is_recognised && name.is_some() && redis_user.is_some() && password.is_some() && commands.is_some();
+    let is_recognised = ways.is_complete && (!ways.entries.is_empty() || !written.needs.certificate());
+    let has_credential = credential.is_some() || is_itself;
+    let has_hash = hash.is_some() || written.hashes.is_empty();
+    let is_complete = is_recognised && name.is_some() && has_credential && has_hash && commands.is_some();
     let (places, entries): (_, Vec<_>) = ways.entries.into_iter().unzip();
     let name_at = written.name.as_ref().map_or(&written.at, |name| &name.at).clone();
-    let credential = Credential {
-        redis_user: redis_user.cloned().unwrap_or_default(),
-        password: password.unwrap_or_else(|| Secret::new(Vec::new())),
-    };
     One {
         user: User {
             // The key's path is no name that a user can have, so it cannot be taken.
             name: name.unwrap_or(&written.at.key).clone(),
+            needs: written.needs,
             enabled: written.enabled,
             entries,
             scope: ways.scope,
-            credential: Arc::new(credential),
+            password: hash.map(Arc::new),
+            credential,
             commands: commands.unwrap_or_default(),
         },
         places: Places { name: name_at, entries: places },
@@ -115,9 +110,15 @@ fn one(
 }
 
 /// Short, and without characters that logs, metrics or shells treat specially.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_.:@/-".contains(c);
     (1..=128).contains(&name.len()) && name.chars().all(fits)
+}
+
+/// The name of an ACL user, if it is one.
+pub(super) fn redis_user(written: &Written<String>, notes: &mut Notes) -> Option<String> {
+    let cause = || Cause::BadRedisUser { found: written.value.clone() };
+    notes.ok(&written.at, is_redis_user(&written.value).then(|| written.value.clone()).ok_or_else(cause))
 }
 
 /// Redis refuses spaces and NUL in the names of ACL users.
@@ -125,59 +126,36 @@ fn is_redis_user(name: &str) -> bool {
     (1..=256).contains(&name.len()) && !name.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
-fn password(
+/// What certificates the user is recognised by; none, if it is not by any.
+fn recognised_by(
     written: &UserFile,
-    files: &mut Files,
-    surroundings: &Surroundings<'_>,
+    trusted: &[Certificate],
+    files: &mut Files<'_>,
     notes: &mut Notes,
-) -> Option<Secret> {
-    let Some((source, at, text)) = written.passwords.first() else {
-        notes.error(&written.at, Cause::NoPassword);
-        return None;
-    };
-    for (_, second, _) in &written.passwords[1..] {
-        notes.error(second, Cause::SecondPassword);
+) -> Ways {
+    if written.needs.certificate() && written.ways.is_empty() {
+        let at = At { key: format!("{}.certificate_subject_line", written.at.key), line: written.at.line };
+        notes.error(&at, Cause::Missing { like: "certificate_subject_line = \"CN=app,O=Acme\"" });
+    }
+    ways::entries(&written.ways, trusted, files, notes)
+}
+
+/// The hash of the user's own password, if it is given and can be used.
+fn hash(written: &UserFile, files: &mut Files<'_>, notes: &mut Notes) -> Option<PasswordHash> {
+    let (source, at, text) = written.hashes.first()?;
+    for (_, second, _) in &written.hashes[1..] {
+        notes.error(second, Cause::SecondHash);
     }
     let text = text.as_ref()?;
-    match source {
-        Password::File => {
+    let parsed = match source {
+        Hash::Inline => PasswordHash::parse(text),
+        Hash::File => {
             let content = files.secret(text, at, notes)?;
-            let password = without_newline(&content.bytes);
-            let cause = || Cause::EmptyPasswordFile { path: content.path.clone() };
-            notes.ok(at, filled(password).ok_or_else(cause))
+            // What is not text is not a hash either.
+            PasswordHash::parse(std::str::from_utf8(without_newline(&content.bytes)).unwrap_or_default())
         }
-        Password::Variable => {
-            if !is_variable(text) {
-                notes.error(at, Cause::BadVariableName);
-                return None;
-            }
-            let value = (surroundings.variable)(text);
-            let value = value.ok_or_else(|| Cause::UnsetVariable { name: text.clone() });
-            let value = notes.ok(at, value)?;
-            let cause = || Cause::EmptyVariable { name: text.clone() };
-            notes.ok(at, filled(value.as_bytes()).ok_or_else(cause))
-        }
-        Password::Inline => {
-            notes.warn(at, Cause::InlinePassword);
-            notes.ok(at, filled(text.as_bytes()).ok_or(Cause::EmptyPassword))
-        }
-    }
-}
-
-/// What a shell takes for a name. Anything else may be the password itself.
-fn is_variable(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    !name.is_empty() && name.bytes().all(fits) && !name.as_bytes()[0].is_ascii_digit()
-}
-
-fn filled(password: &[u8]) -> Option<Secret> {
-    (!password.is_empty()).then(|| Secret::new(password.to_vec()))
-}
-
-/// Editors end a file with a newline; it is not part of the password.
-fn without_newline(bytes: &[u8]) -> &[u8] {
-    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    bytes.strip_suffix(b"\r").unwrap_or(bytes)
+    };
+    notes.ok(at, parsed.map_err(Cause::from))
 }
 
 fn profile(written: &CommandsFile, notes: &mut Notes) -> Option<Profile> {

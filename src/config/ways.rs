@@ -15,6 +15,7 @@ use crate::identity::{Certificate, Entry, Fingerprint, Order, SanKind, Scope, Su
 pub(super) type Attributes = Vec<(String, Vec<String>)>;
 
 /// What a user is recognised by, as written.
+#[derive(Default)]
 pub(super) struct WaysFile {
     pub(super) lines: Vec<LineFile>,
     names: Vec<(SanKind, Written<String>)>,
@@ -24,8 +25,8 @@ pub(super) struct WaysFile {
     attributes: Vec<(At, Attributes)>,
     /// The CAs to which all of them are bound.
     issuer: Option<Vec<Written<String>>>,
-    /// Whether everything that is written could be read.
-    is_complete: bool,
+    /// Whether something that is written could not be read.
+    is_broken: bool,
 }
 
 /// One `certificate_subject_line`.
@@ -45,13 +46,35 @@ enum LineText {
 impl WaysFile {
     /// Whether there is any way at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.is_complete
+        !self.is_broken
             && self.lines.is_empty()
             && self.names.is_empty()
             && self.certificates.is_empty()
             && self.keys.is_empty()
             && self.serials.is_empty()
             && self.attributes.is_empty()
+    }
+}
+
+/// The keys, of which each is a way by itself or says how another is meant.
+const KEYS: [&str; 11] = [
+    "certificate_subject_line",
+    "ignore_case",
+    "san_dns",
+    "san_uri",
+    "san_email",
+    "san_ip",
+    "certificate_sha256",
+    "spki_sha256",
+    "issuer_serial",
+    "attributes",
+    "issuer",
+];
+
+/// Takes the keys out of the section of a user that no certificate makes.
+pub(super) fn refuse(section: &mut Section<'_>, notes: &mut Notes) {
+    for entry in KEYS.iter().filter_map(|key| section.take(key)) {
+        notes.error(&entry.at, Cause::LineOfPasswordUser);
     }
 }
 
@@ -107,7 +130,7 @@ pub(super) fn read(section: &mut Section<'_>, notes: &mut Notes) -> WaysFile {
         serials,
         attributes,
         issuer: issuer.flatten(),
-        is_complete,
+        is_broken: !is_complete,
     }
 }
 
@@ -215,7 +238,7 @@ pub(super) struct Ways {
 pub(super) fn entries(
     written: &WaysFile,
     trusted: &[Certificate],
-    files: &mut Files,
+    files: &mut Files<'_>,
     notes: &mut Notes,
 ) -> Ways {
     let mut built: Vec<Option<(At, Entry)>> = Vec::new();
@@ -244,11 +267,16 @@ pub(super) fn entries(
     }
     let bound = written.issuer.as_ref().map(|issuer| scope(issuer, trusted, files, notes));
     let is_bound = !matches!(bound, Some(None));
-    let is_complete = written.is_complete && is_bound && built.iter().all(Option::is_some);
+    let is_complete = !written.is_broken && is_bound && built.iter().all(Option::is_some);
     Ways { entries: built.into_iter().flatten().collect(), scope: bound.flatten(), is_complete }
 }
 
-fn subject(line: &LineFile, trusted: &[Certificate], files: &mut Files, notes: &mut Notes) -> Option<Entry> {
+fn subject(
+    line: &LineFile,
+    trusted: &[Certificate],
+    files: &mut Files<'_>,
+    notes: &mut Notes,
+) -> Option<Entry> {
     let read = match &line.what {
         LineText::Text(text, order) => {
             let read = text.parse::<SubjectLine>().map_err(Cause::from);
@@ -274,7 +302,7 @@ fn subject(line: &LineFile, trusted: &[Certificate], files: &mut Files, notes: &
 fn scope(
     written: &[Written<String>],
     trusted: &[Certificate],
-    files: &mut Files,
+    files: &mut Files<'_>,
     notes: &mut Notes,
 ) -> Option<Scope> {
     let mut prints: Vec<Fingerprint> = Vec::new();
@@ -286,8 +314,9 @@ fn scope(
             prints.extend(its_key);
             continue;
         }
-        let found = files.public(&text.value).and_then(|content| certificates::certificates(&content));
-        let Some(found) = notes.ok(&text.at, found) else {
+        let content = files.public(&text.value, &text.at, notes);
+        let found = content.and_then(|content| notes.ok(&text.at, certificates::certificates(&content)));
+        let Some(found) = found else {
             is_whole = false;
             continue;
         };

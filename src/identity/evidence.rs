@@ -34,6 +34,13 @@ impl Evidence {
         Self { certificate, issuers: issuers.into(), chain: chain.into(), peer, listener: listener.into() }
     }
 
+    /// The same client, as if it had shown no certificate: where it comes from and
+    /// where to.
+    #[must_use]
+    pub fn without_certificate(&self) -> Self {
+        Self::new(None, [], [], self.peer, Arc::clone(&self.listener))
+    }
+
     /// The client's own certificate, if it showed one.
     #[must_use]
     pub fn certificate(&self) -> Option<&Arc<Certificate>> {

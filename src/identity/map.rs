@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::entry::{Key, Way, keys_of};
 use super::nearest::{self, Nearest};
 use super::{
-    Certificate, Difference, Entry, Evidence, Lint, MapError, Permit, Reason, Refusal, Rule, SanKind, User,
-    admissible, lint,
+    Certificate, Chain, Difference, Entry, Evidence, Lint, MapError, Needs, PasswordHash, Permit, Reason,
+    Refusal, Rule, SanKind, User, admissible, lint,
 };
 
 /// An entry's place: its user and its index among that user's entries. Places
@@ -34,10 +34,12 @@ pub struct Tried {
     pub outcome: Result<(), Difference>,
 }
 
-/// The users, found by what a certificate says.
+/// The users, found by what a certificate says, and by name.
 #[derive(Debug, Default)]
 pub struct UserMap {
     users: Vec<Arc<User>>,
+    /// Each user by its name.
+    names: HashMap<String, usize>,
     /// Every entry by the key that all its certificates have. That an entry is
     /// found here says nothing yet: it is compared.
     index: HashMap<Key, Vec<Place>>,
@@ -47,6 +49,8 @@ pub struct UserMap {
     /// The types of alternative names that some entry asks for.
     used: BTreeSet<SanKind>,
     nearest: Nearest<Place>,
+    /// Checked where there is no password to check.
+    decoy: Option<Arc<PasswordHash>>,
 }
 
 impl UserMap {
@@ -58,15 +62,16 @@ impl UserMap {
     pub fn build(users: Vec<User>) -> Result<Self, Vec<MapError>> {
         let mut map = Self { users: users.into_iter().map(Arc::new).collect(), ..Self::default() };
         let users = map.users.clone();
-        let mut names = HashMap::new();
+        let hash = users.iter().find_map(|user| user.password.as_ref());
+        map.decoy = hash.map(|hash| Arc::new(hash.decoy()));
         let mut errors = Vec::new();
         for (at, user) in users.iter().enumerate() {
-            if let Some(&other) = names.get(&user.name) {
+            if let Some(&other) = map.names.get(&user.name) {
                 errors.push(MapError::DuplicateUser { user: at, name: user.name.clone(), other });
             } else {
-                names.insert(&user.name, at);
+                map.names.insert(user.name.clone(), at);
             }
-            if user.entries.is_empty() {
+            if user.entries.is_empty() && user.needs.certificate() {
                 errors.push(MapError::NoEntry { user: at, name: user.name.clone() });
             }
             for (entry, what) in user.entries.iter().enumerate() {
@@ -170,13 +175,34 @@ impl UserMap {
         lint::unbound(&self.users)
     }
 
-    /// Decides who has shown this. Whether the certificate holds at this moment
-    /// is not asked here.
+    /// The user of this name.
+    pub(super) fn named(&self, name: &str) -> Option<&Arc<User>> {
+        self.names.get(name).map(|&at| &self.users[at])
+    }
+
+    /// A hash that nobody knows the password of, as costly as those of the users.
+    pub(super) fn decoy(&self) -> Option<Arc<PasswordHash>> {
+        self.decoy.clone()
+    }
+
+    /// Decides who has shown this, where nothing else is asked for. Whether the
+    /// certificate holds at this moment is not asked here.
     ///
     /// # Errors
     ///
     /// Why it is nobody.
     pub fn permit(&self, evidence: &Evidence) -> Result<Permit, Refusal> {
+        let (user, rule) = self.recognise(evidence)?;
+        if user.needs != Needs::Certificate {
+            let detail = format!("user {} needs a password beside its certificate", user.name);
+            return Err(Refusal::new(Reason::NoPassword, detail));
+        }
+        let realm = Chain::default().realms()[0].name.clone();
+        Permit::new(user, evidence.clone(), rule, &realm, None)
+    }
+
+    /// The user of a certificate, and by which of its rules.
+    pub(super) fn recognise(&self, evidence: &Evidence) -> Result<(Arc<User>, Rule), Refusal> {
         let Some(certificate) = evidence.certificate() else {
             return Err(Refusal::new(Reason::NoClientCertificate, "the client showed no certificate"));
         };
@@ -198,11 +224,11 @@ impl UserMap {
             let detail = format!("the certificate is user {:?}, which is not enabled", user.name);
             return Err(Refusal::new(Reason::UserDisabled, detail));
         }
-        Ok(Permit::new(Arc::clone(user), evidence.clone(), self.rule(first)))
+        Ok((Arc::clone(user), self.rule(first)))
     }
 
     /// Holds every rule against a certificate, in the order of the configuration:
-    /// the comparison that [`Self::permit`] makes, of all of them.
+    /// the comparison that decides, of all of them.
     #[must_use]
     pub fn trace(&self, evidence: &Evidence) -> Vec<Tried> {
         let Some(certificate) = evidence.certificate() else { return Vec::new() };

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! leaf DER -> Certificate { subject: Name, .. } -> Evidence -+
-//!                                                            +-> UserMap::permit -> Permit | Refusal
-//! configuration -> User { entries: Entry } ------------------+
+//!                                                            +-> Directory -> Permit | Claim | Refusal
+//! configuration -> User { entries: Entry } -> UserMap -------+     Claim + Check -> Proof -> Permit | Refusal
 //! ```
 //!
 //! Both sides become a [`Name`], and names are compared as parsed: no printed
@@ -12,9 +12,11 @@
 
 mod admissible;
 mod alternative;
+mod attempts;
 mod attribute;
 mod certificate;
 mod der;
+mod directory;
 mod encode;
 mod entry;
 mod evidence;
@@ -33,10 +35,14 @@ mod nearest;
 mod oid;
 mod oneline;
 mod parse;
+mod password;
+mod password_check;
 mod pattern;
 mod permit;
 mod principal;
+mod realm;
 mod refusal;
+pub mod roles;
 mod rule;
 mod san;
 mod scope;
@@ -46,8 +52,10 @@ mod user;
 mod value;
 
 pub use alternative::AlternativeError;
+pub use attempts::{Attempts, Network};
 pub use certificate::{Certificate, Unreadable};
 pub use der::DerError;
+pub use directory::{Admission, Claim, Directory};
 pub use entry::{Difference, Entry, EntryError};
 pub use evidence::Evidence;
 pub use extract::{Extract, ExtractError};
@@ -60,13 +68,16 @@ pub use map::{Tried, UserMap};
 pub use map_error::MapError;
 pub use mismatch::Mismatch;
 pub use name::{Name, NameError};
+pub use password::{HashError, LANES_MAX, MEMORY_KIB_MAX, PASSES_MAX, PasswordHash};
+pub use password_check::{Check, Method, Proof};
 pub use pattern::{Pattern, PatternError};
 pub use permit::Permit;
 pub use principal::{Extraction, Principal, TableError, derived};
+pub use realm::{Chain, Realm, RealmKind, Verify};
 pub use refusal::{Reason, Refusal};
 pub use rule::Rule;
 pub use san::{San, SanKind};
 pub use scope::Scope;
 pub use skip::{Skip, SkipError};
 pub use structured::StructuredError;
-pub use user::{Credential, User};
+pub use user::{Credential, Needs, User};

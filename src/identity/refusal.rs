@@ -79,14 +79,36 @@ reasons! {
     UnusableName = "unusable_name", Client;
     /// A user has this certificate, but only under another CA.
     IssuerScope = "issuer_scope", Client;
-    /// The certificate's user is not enabled.
-    UserDisabled = "user_disabled", Client;
     /// No user has this subject.
     NoMapping = "no_mapping", Client;
     /// A user has this subject in reverse order.
     RdnOrder = "rdn_order", Operator;
     /// A user has this subject in other case or with other spaces.
     CaseOnly = "case_only", Operator;
+    /// The user has no role, or none that the database has a Redis user for.
+    NoRole = "no_role", Operator;
+    /// The user would have a role if it came from another address.
+    HostScope = "host_scope", Client;
+    /// The user may not come in at present.
+    UserDisabled = "user_disabled", Operator;
+    /// Nothing says who the user is to Redis.
+    NoRedisUser = "no_redis_user", Operator;
+    /// The client came without the password that it needs.
+    NoPassword = "no_password", Client;
+    /// The password is not the user's.
+    WrongPassword = "wrong_password", Client;
+    /// There is no user of the name that AUTH gave.
+    UnknownUser = "unknown_user", Client;
+    /// The user comes in by a certificate alone.
+    PasswordNotAccepted = "password_not_accepted", Client;
+    /// AUTH named another user than the client is.
+    AuthDiffers = "auth_differs", Client;
+    /// No realm of the listener checks the user's password.
+    RealmInactive = "realm_inactive", Operator;
+    /// Passwords have been wrong too often.
+    TooManyAttempts = "too_many_attempts", Client;
+    /// The password could not be checked.
+    PasswordUnchecked = "password_unchecked", Operator;
     /// Redis did not accept the credential of the client's user.
     BackendAuthFailed = "backend_auth_failed", Operator;
 }

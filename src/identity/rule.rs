@@ -1,12 +1,12 @@
-//! By what a certificate was recognised: the key of the configuration and the
+//! By what somebody was recognised: the key of the configuration and the
 //! number under it.
 
 use std::fmt;
 
 use super::SanKind;
 
-/// Which of a user's entries let a certificate in. The number is counted from 0
-/// among the user's entries of that key. Its `Display` is the key's path.
+/// What let somebody in: which of a user's entries, or its password. The number is
+/// counted from 0 among the user's entries of that key. Its `Display` is the key's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// `certificate_subject_line`
@@ -21,6 +21,8 @@ pub enum Rule {
     SpkiSha256(usize),
     /// `issuer_serial`
     IssuerSerial(usize),
+    /// Its password, and no certificate.
+    Password,
 }
 
 impl fmt::Display for Rule {
@@ -32,6 +34,7 @@ impl fmt::Display for Rule {
             Self::CertificateSha256(index) => write!(f, "certificate_sha256[{index}]"),
             Self::SpkiSha256(index) => write!(f, "spki_sha256[{index}]"),
             Self::IssuerSerial(index) => write!(f, "issuer_serial[{index}]"),
+            Self::Password => f.write_str("password"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Entry, Scope};
+use super::{Entry, PasswordHash, Scope};
 use crate::command::Profile;
 use crate::secret::Secret;
 
@@ -22,19 +22,66 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// A user of the gateway, and what it is recognised by.
+/// What a client has to have to be a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Needs {
+    /// One of its certificates.
+    #[default]
+    Certificate,
+    /// Its password.
+    Password,
+    /// One of its certificates and its password.
+    Both,
+}
+
+impl Needs {
+    /// Whether a certificate is needed.
+    #[must_use]
+    pub fn certificate(self) -> bool {
+        self != Self::Password
+    }
+
+    /// Whether a password is needed.
+    #[must_use]
+    pub fn password(self) -> bool {
+        self != Self::Certificate
+    }
+}
+
+/// A user of the gateway.
 #[derive(Debug, Clone)]
 pub struct User {
-    /// The name in logs, audit records and metrics.
+    /// The name in logs, audit records and metrics, and the one that AUTH gives.
     pub name: String,
+    /// What it takes to be this user.
+    pub needs: Needs,
     /// Whether it may come in. One that may not is still told from the others.
     pub enabled: bool,
-    /// What is this user: any of these.
+    /// What a certificate of this user has: any of these.
     pub entries: Vec<Entry>,
     /// The CAs under which all of its entries hold; without it, every CA that is trusted.
     pub scope: Option<Scope>,
-    /// The Redis ACL user that its commands run as.
-    pub credential: Arc<Credential>,
+    /// What its password is held against; without one, Redis is asked.
+    pub password: Option<Arc<PasswordHash>>,
+    /// The Redis ACL user that its commands run as; without one, the one of its name.
+    pub credential: Option<Arc<Credential>>,
     /// Which guarded commands it may send.
     pub commands: Profile,
+}
+
+impl User {
+    /// A user with this Redis user, and nothing yet to be recognised by.
+    #[must_use]
+    pub fn new(name: impl Into<String>, credential: Credential) -> Self {
+        Self {
+            name: name.into(),
+            needs: Needs::default(),
+            enabled: true,
+            entries: Vec::new(),
+            scope: None,
+            password: None,
+            credential: Some(Arc::new(credential)),
+            commands: Profile::Default,
+        }
+    }
 }

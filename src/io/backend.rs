@@ -5,19 +5,19 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::hub::Hub;
-use super::{Address, listen};
+use super::{Address, clock, listen};
 use crate::upstream::LinkId;
 use crate::worker::Loss;
 
 /// A connection to the backend.
-enum Socket {
+pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -52,16 +52,20 @@ async fn gone(hub: &Rc<Hub>, id: LinkId) {
     .await;
 }
 
-async fn connect(hub: &Rc<Hub>) -> Result<Socket, Loss> {
-    let (keepalive, user_timeout) = hub.peek(|machine| machine.tcp_timeouts());
-    let socket = match &hub.backend {
+/// Opens a connection, with these times for keepalive and for what is unacknowledged.
+pub(super) async fn open(address: &Address, (keepalive, user_timeout): (u64, u64)) -> io::Result<Socket> {
+    match address {
         Address::Tcp { host, port } => TcpStream::connect((host.as_str(), *port)).await.and_then(|socket| {
             listen::tune(&socket, keepalive, user_timeout)?;
             Ok(Socket::Tcp(socket))
         }),
         Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
-    };
-    socket.map_err(|error| {
+    }
+}
+
+async fn connect(hub: &Rc<Hub>) -> Result<Socket, Loss> {
+    let times = hub.peek(|machine| machine.tcp_timeouts());
+    open(&hub.backend, times).await.map_err(|error| {
         if listen::is_out_of_resources(&error) {
             Loss::NoResources(error.to_string())
         } else {
@@ -74,12 +78,13 @@ async fn connect(hub: &Rc<Hub>) -> Result<Socket, Loss> {
 /// by the machine's will (`Ok`) or by the socket's.
 fn transfer(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
     hub.link_waits(id, cx);
+    let now = clock::now();
     loop {
-        let wrote = write(hub, id, socket, cx)?;
+        let wrote = write(hub, id, socket, now, cx)?;
         let read = match hub.peek(|machine| machine.link_wants_read(id)) {
             None => return Poll::Ready(Ok(())),
             Some(false) => Poll::Pending,
-            Some(true) => read(hub, id, socket, cx)?,
+            Some(true) => read(hub, id, socket, now, cx)?,
         };
         if wrote.is_pending() && read.is_pending() {
             return Poll::Pending;
@@ -88,7 +93,13 @@ fn transfer(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>
 }
 
 /// Writes what there is. Pending when there is nothing, or the socket is full.
-fn write(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>) -> Result<Poll<()>, Loss> {
+fn write(
+    hub: &Rc<Hub>,
+    id: LinkId,
+    socket: &mut Socket,
+    now: Instant,
+    cx: &mut Context<'_>,
+) -> Result<Poll<()>, Loss> {
     let mut any = false;
     loop {
         let written = hub.peek(|machine| {
@@ -103,14 +114,20 @@ fn write(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>) -
             Poll::Ready(Ok(0)) => return Err(Loss::Closed),
             Poll::Ready(Ok(count)) => {
                 any = true;
-                hub.with(|machine, now| machine.link_wrote(id, count, now));
+                hub.at(|machine| machine.link_wrote(id, count, now));
             }
             Poll::Ready(Err(error)) => return Err(Loss::Io(error.to_string())),
         }
     }
 }
 
-fn read(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>) -> Result<Poll<()>, Loss> {
+fn read(
+    hub: &Rc<Hub>,
+    id: LinkId,
+    socket: &mut Socket,
+    now: Instant,
+    cx: &mut Context<'_>,
+) -> Result<Poll<()>, Loss> {
     let filled = hub.peek(|machine| match machine.link_buffer(id) {
         Some(buffer) => read_into(socket, buffer, cx),
         None => Poll::Pending,
@@ -119,7 +136,7 @@ fn read(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>) ->
         Poll::Pending => Ok(Poll::Pending),
         Poll::Ready(Ok(0)) => Err(Loss::Closed),
         Poll::Ready(Ok(_)) => {
-            hub.with(|machine, now| machine.link_filled(id, now));
+            hub.at(|machine| machine.link_filled(id, now));
             Ok(Poll::Ready(()))
         }
         Poll::Ready(Err(error)) => Err(Loss::Io(error.to_string())),
@@ -127,7 +144,7 @@ fn read(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>) ->
 }
 
 /// Reads once to the end of a buffer.
-pub(super) fn read_into(
+fn read_into(
     socket: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
     cx: &mut Context<'_>,

@@ -1,38 +1,31 @@
 //! One task a client: the handshake, the permit, then bytes both ways.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::backend::read_into;
 use super::census::UserPlace;
 use super::control::{Live, Shared};
 use super::hub::Hub;
 use super::listen::Accepted;
+use super::transfer::{End, transfer};
+use super::unproven::{self, NoProof, Proven};
 use super::{linger, tls};
 use crate::fault::Reference;
-use crate::identity::{Certificate, Evidence, Permit, Reason, Refusal};
-use crate::observe::audit::{Lost, Outcome, Record};
+use crate::identity::{Admission, Certificate, Claim, Evidence, Permit, Reason, Refusal};
+use crate::observe::audit::{Event, Lost, Outcome, Record};
 use crate::resp::write;
-use crate::session::{Fate, SessionId, Transport};
+use crate::session::{SessionId, Transport};
 
-/// How a client's transfer ended.
-enum End {
-    /// Everything has been written: close politely.
-    Polite,
-    /// The client is gone, or is to be closed at once.
-    Abrupt,
-}
+/// What a listener is called that has no name.
+const LISTENER: &str = "default";
 
 /// The machine forgets the client however its task ends, a panic included.
 struct Opened {
@@ -63,21 +56,19 @@ pub(super) async fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted)
             return;
         }
     };
-    let admitted = admit(&shared, &tls, peer, over_limit);
-    let (certificate, outcome) = match admitted {
-        Ok((permit, place)) => (permit.certificate().cloned(), Ok((permit, place))),
-        Err((certificate, refusal)) => (certificate, Err(refusal)),
-    };
-    match outcome {
-        Ok((permit, _user_place)) => {
-            // Nobody comes in unseen.
-            if shared.accepted(peer, &permit, &tls).is_err() {
-                tracing::error!(%peer, "client closed: its audit record could not be queued");
-                return;
+    match admit(&shared, &tls, peer, over_limit) {
+        Ok(Admitted::In(permit, _place)) => let_in(&hub, &shared, permit, peer, tls, &[]).await,
+        Ok(Admitted::Unproven(claim)) => {
+            let mut tls = tls;
+            match unproven::prove(&hub, &shared, &claim, peer, &mut tls).await {
+                Ok(Proven { permit, place: _place, input }) => {
+                    let_in(&hub, &shared, permit, peer, tls, &input).await;
+                }
+                Err(NoProof::Polite) => linger::close(tls, &shared.live.load_full().settings.limits).await,
+                Err(NoProof::Abrupt) => {}
             }
-            run(&hub, &shared, permit, peer, tls).await;
         }
-        Err(refusal) => {
+        Err((certificate, refusal)) => {
             let reference = shared.reference();
             shared.refused(&hub, peer, certificate.as_deref(), Some(reference), &refusal);
             say_and_close(tls, &line_for(&refusal, reference), &live).await;
@@ -129,7 +120,28 @@ async fn handshake(
     }
 }
 
-type Admitted = (Permit, UserPlace);
+/// Opens the session of a client that is somebody.
+async fn let_in(
+    hub: &Rc<Hub>,
+    shared: &Shared,
+    permit: Permit,
+    peer: SocketAddr,
+    tls: TlsStream<TcpStream>,
+    first: &[u8],
+) {
+    // Nobody comes in unseen.
+    if shared.accepted(peer, &permit, &tls).is_err() {
+        tracing::error!(%peer, "client closed: its audit record could not be queued");
+        return;
+    }
+    run(hub, shared, permit, peer, tls, first).await;
+}
+
+/// A client that is not refused.
+enum Admitted {
+    In(Permit, UserPlace),
+    Unproven(Claim),
+}
 
 /// Finds the user of a client whose handshake is complete.
 fn admit(
@@ -141,24 +153,27 @@ fn admit(
     // The users in force now: a handshake may have begun before a reload.
     let live = shared.live.load_full();
     let (_, connection) = tls.get_ref();
-    let Some(leaf) = connection.peer_certificates().and_then(<[_]>::first) else {
-        return Err((None, Refusal::new(Reason::NoClientCertificate, "the client showed no certificate")));
-    };
-    let certificate = Certificate::from_der(leaf)
-        .map(Arc::new)
+    let leaf = connection.peer_certificates().and_then(<[_]>::first);
+    let certificate = leaf
+        .map(|leaf| Certificate::from_der(leaf).map(Arc::new))
+        .transpose()
         .map_err(|error| (None, Refusal::new(Reason::BadCertificate, error.to_string())))?;
-    let with = |refusal| (Some(Arc::clone(&certificate)), refusal);
+    let with = |refusal| (certificate.clone(), refusal);
     if over_limit {
         let detail = format!("there are {} clients already", shared.clients_max);
         return Err(with(Refusal::new(Reason::TooManyClients, detail)));
     }
     // The CAs on the path are not known here yet: a user bound to one is refused.
-    let evidence = Evidence::new(Some(Arc::clone(&certificate)), [], [], peer.ip(), "default");
-    let permit = live.settings.admit(&evidence).map_err(with)?;
+    let evidence = Evidence::new(certificate.clone(), [], [], peer.ip(), LISTENER);
+    let permit = match live.settings.directory().arrive(&evidence) {
+        Admission::Permit(permit) => permit,
+        Admission::Unproven(claim) => return Ok(Admitted::Unproven(claim)),
+        Admission::Refused(refusal) => return Err(with(refusal)),
+    };
     let most = live.settings.limits.clients_per_user_max;
     let user = &permit.user().name;
     match shared.census.user_place(user, most) {
-        Some(place) => Ok((permit, place)),
+        Some(place) => Ok(Admitted::In(permit, place)),
         None => {
             let detail = format!("user {user} has {most} clients already");
             Err(with(Refusal::new(Reason::TooManyClients, detail)))
@@ -179,6 +194,7 @@ async fn run(
     permit: Permit,
     peer: SocketAddr,
     mut tls: TlsStream<TcpStream>,
+    first: &[u8],
 ) {
     let local = tls.get_ref().0.local_addr().unwrap_or(shared.address);
     let addresses = (peer.to_string(), local.to_string());
@@ -187,8 +203,10 @@ async fn run(
         hub.with(|machine, _| machine.client_secured(id, transport));
     }
     let opened = Opened { hub: Rc::clone(hub), id };
-    let mut unflushed = false;
-    let end = poll_fn(|cx| transfer(hub, id, &mut tls, &mut unflushed, cx)).await;
+    if !first.is_empty() {
+        hub.with(|machine, now| machine.client_input(id, first, now));
+    }
+    let end = transfer(hub, id, &mut tls).await;
     // Its pinned link closes before its own socket does.
     drop(opened);
     tokio::task::yield_now().await;
@@ -196,117 +214,6 @@ async fn run(
         let live = shared.live.load_full();
         linger::close(tls, &live.settings.limits).await;
     }
-}
-
-/// Moves bytes both ways until neither can be moved.
-fn transfer(
-    hub: &Rc<Hub>,
-    id: SessionId,
-    tls: &mut TlsStream<TcpStream>,
-    unflushed: &mut bool,
-    cx: &mut Context<'_>,
-) -> Poll<End> {
-    hub.client_waits(id, cx);
-    loop {
-        let Ok(wrote) = write_out(hub, id, tls, unflushed, cx) else { return Poll::Ready(End::Abrupt) };
-        match hub.peek(|machine| machine.client_fate(id)) {
-            Fate::Dead => return Poll::Ready(End::Abrupt),
-            Fate::Ending if wrote.is_pending() && !*unflushed => {
-                let done = hub.peek(|machine| machine.client_output(id).is_none_or(|out| out.is_empty()));
-                if done {
-                    return Poll::Ready(End::Polite);
-                }
-            }
-            Fate::Ending | Fate::Open => {}
-        }
-        let read = if hub.peek(|machine| machine.client_wants_read(id)) {
-            match read_in(hub, id, tls, cx) {
-                Ok(read) => read,
-                Err(_) => return Poll::Ready(End::Abrupt),
-            }
-        } else {
-            Poll::Pending
-        };
-        if wrote.is_pending() && read.is_pending() {
-            return Poll::Pending;
-        }
-    }
-}
-
-/// Writes what there is. Pending when there is nothing, or the socket is full.
-fn write_out(
-    hub: &Rc<Hub>,
-    id: SessionId,
-    tls: &mut TlsStream<TcpStream>,
-    unflushed: &mut bool,
-    cx: &mut Context<'_>,
-) -> io::Result<Poll<()>> {
-    let mut any = false;
-    loop {
-        let written = hub.peek(|machine| match machine.client_output(id) {
-            Some(out) if !out.is_empty() => Pin::new(&mut *tls).poll_write(cx, out.front()),
-            _ => Poll::Pending,
-        });
-        match written {
-            Poll::Pending => break,
-            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-            Poll::Ready(Ok(count)) => {
-                any = true;
-                *unflushed = true;
-                hub.with(|machine, now| machine.client_wrote(id, count, now));
-            }
-            Poll::Ready(Err(error)) => return Err(error),
-        }
-    }
-    if *unflushed {
-        match Pin::new(tls).poll_flush(cx) {
-            Poll::Ready(result) => {
-                result?;
-                *unflushed = false;
-            }
-            Poll::Pending => {}
-        }
-    }
-    Ok(if any { Poll::Ready(()) } else { Poll::Pending })
-}
-
-fn read_in(
-    hub: &Rc<Hub>,
-    id: SessionId,
-    tls: &mut TlsStream<TcpStream>,
-    cx: &mut Context<'_>,
-) -> io::Result<Poll<()>> {
-    let large = hub.peek(|machine| {
-        let buffer = machine.client_buffer(id)?;
-        Some(read_into(tls, buffer, cx))
-    });
-    let count = match large {
-        Some(Poll::Pending) => return Ok(Poll::Pending),
-        Some(Poll::Ready(count)) => {
-            let count = count?;
-            if count > 0 {
-                hub.with(|machine, now| machine.client_filled(id, count, now));
-            }
-            count
-        }
-        None => {
-            let mut scratch = hub.scratch.borrow_mut();
-            let mut buffer = ReadBuf::new(&mut scratch);
-            match Pin::new(tls).poll_read(cx, &mut buffer) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(result) => result?,
-            }
-            let bytes = buffer.filled();
-            if !bytes.is_empty() {
-                hub.with(|machine, now| machine.client_input(id, bytes, now));
-            }
-            bytes.len()
-        }
-    };
-    if count == 0 {
-        hub.with(|machine, now| machine.client_eof(id, now));
-    }
-    Ok(Poll::Ready(()))
 }
 
 impl Shared {
@@ -317,8 +224,9 @@ impl Shared {
         if let Some(certificate) = permit.certificate() {
             describe(&mut record, certificate);
         }
+        record.realm = Some(permit.realm().to_string());
         record.user = Some(permit.user().name.clone());
-        record.redis_user = Some(permit.user().credential.redis_user.clone());
+        record.redis_user = Some(permit.credential().redis_user.clone());
         record.tls_version =
             connection.protocol_version().and_then(|version| version.as_str()).map(str::to_owned);
         record.tls_cipher =
@@ -329,7 +237,7 @@ impl Shared {
     }
 
     /// Notes a client that was not let in.
-    fn refused(
+    pub(super) fn refused(
         &self,
         hub: &Hub,
         peer: SocketAddr,
@@ -337,23 +245,42 @@ impl Shared {
         reference: Option<Reference>,
         refusal: &Refusal,
     ) {
-        let reference = reference.unwrap_or_else(|| self.reference());
         let mut record = Record::new(Outcome::Refused, self.address, peer);
         if let Some(certificate) = certificate {
             describe(&mut record, certificate);
         }
+        self.note_refusal(
+            hub,
+            record,
+            reference.unwrap_or_else(|| self.reference()),
+            refusal,
+            "client refused",
+        );
+    }
+
+    /// Writes a refusal down, for the audit, the metric and the log.
+    pub(super) fn note_refusal(
+        &self,
+        hub: &Hub,
+        mut record: Record,
+        reference: Reference,
+        refusal: &Refusal,
+        what: &'static str,
+    ) {
+        let peer = record.peer;
         record.reason = Some(refusal.reason().as_str());
         record.detail = Some(refusal.detail().to_owned());
         record.reference = Some(reference.to_string());
         if self.audit.record(&record).is_err() {
             tracing::error!(%peer, %reference, "an audit record was lost: its queue is full");
         }
-        *hub.closed.borrow_mut().entry(refusal.reason().as_str()).or_default() += 1;
-        tracing::info!(%peer, %reference, reason = %refusal.reason(), detail = refusal.detail(), "client refused");
+        let counts = if record.event == Event::Authentication { &hub.passwords } else { &hub.closed };
+        *counts.borrow_mut().entry(refusal.reason().as_str()).or_default() += 1;
+        tracing::info!(%peer, %reference, reason = %refusal.reason(), detail = refusal.detail(), "{what}");
     }
 }
 
-fn describe(record: &mut Record, certificate: &Certificate) {
+pub(super) fn describe(record: &mut Record, certificate: &Certificate) {
     record.subject = Some(certificate.subject().to_string());
     record.serial = Some(certificate.serial().to_owned());
     record.fingerprint = Some(certificate.fingerprint().to_string());

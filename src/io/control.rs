@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::census::Census;
 use super::listen::{self, Accepted};
+use super::passwords::Passwords;
 use super::tally::Meters;
 use super::thread::{self, Post};
 use super::tls::{self, TlsError};
@@ -45,6 +46,10 @@ pub(super) struct Shared {
     /// Whether each worker's last connection to the backend failed.
     pub(super) failing: Vec<AtomicBool>,
     pub(super) audit: Audit,
+    pub(super) passwords: Passwords,
+    /// Places of clients that have yet to say who they are.
+    pub(super) unproven: Semaphore,
+    pub(super) stages: watch::Receiver<Stage>,
 }
 
 /// How far the gateway's life has come.
@@ -101,16 +106,19 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
     let workers = settings.workers.clamp(1, WORKERS_MAX);
     let clients_max = clients_max(&settings);
     let limits = Arc::new(settings.limits.clone());
+    let (stage, stages) = watch::channel(Stage::Running);
     let shared = Arc::new(Shared {
         address,
         census: Census::new(workers),
         handshakes: Semaphore::new(settings.limits.handshakes_max.max(1)),
         clients_max,
         failing: (0..workers).map(|_| AtomicBool::new(false)).collect(),
+        passwords: Passwords::new(&limits),
+        unproven: Semaphore::new(limits.unproven_clients_max.max(1)),
+        stages: stages.clone(),
         live: ArcSwap::from_pointee(Live { settings, tls }),
         audit: handles.audit,
     });
-    let (stage, stages) = watch::channel(Stage::Running);
     let mut threads = Vec::new();
     let mut queues = Vec::new();
     for number in 0..workers {

@@ -1,5 +1,5 @@
 //! One thread's machine and the wakers of the tasks that serve it. Whoever calls
-//! the machine does so through [`Hub::with`], which then carries out its steps.
+//! the machine does so through [`Hub::with`] or [`Hub::at`], which then carries out its steps.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::{Address, backend, clock};
 use crate::session::SessionId;
 use crate::upstream::LinkId;
-use crate::worker::{Report, Step, Worker};
+use crate::worker::{NeedlessAuth, Report, Step, Worker};
 
 /// Bytes read from a socket at a time. One buffer serves all clients of a thread,
 /// so that an idle client has none.
@@ -27,6 +27,10 @@ pub(super) struct Hub {
     /// Clients that the gateway has closed, for the metric.
     pub(super) closed: RefCell<std::collections::HashMap<&'static str, u64>>,
     pub(super) panics: Cell<u64>,
+    /// Passwords that were refused, for the metric.
+    pub(super) passwords: RefCell<std::collections::HashMap<&'static str, u64>>,
+    /// What has still to be written down; at most two a session.
+    pub(super) needless_auths: RefCell<Vec<NeedlessAuth>>,
 }
 
 /// The waker of each slot's present tenant.
@@ -73,15 +77,23 @@ impl Hub {
             backend,
             closed: RefCell::default(),
             panics: Cell::new(0),
+            passwords: RefCell::default(),
+            needless_auths: RefCell::default(),
         })
     }
 
     /// Calls the machine with the present time and carries out what it asks for.
     pub(super) fn with<T>(self: &Rc<Self>, call: impl FnOnce(&mut Worker, Instant) -> T) -> T {
+        let now = clock::now();
+        self.at(|machine| call(machine, now))
+    }
+
+    /// As [`Hub::with`], for callers that know the time: a task reads the clock once a turn.
+    pub(super) fn at<T>(self: &Rc<Self>, call: impl FnOnce(&mut Worker) -> T) -> T {
         let mut steps = self.steps.take();
         let result = {
             let mut machine = self.machine.borrow_mut();
-            let result = call(&mut machine, clock::now());
+            let result = call(&mut machine);
             machine.steps(&mut steps);
             result
         };
@@ -144,6 +156,7 @@ impl Hub {
                      on connections of their own"
                 );
             }
+            Report::NeedlessAuth(auth) => self.needless_auths.borrow_mut().push(auth),
             Report::BackendBack => tracing::info!("the backend answers again"),
         }
     }

@@ -15,12 +15,16 @@ mod control;
 mod hub;
 mod linger;
 mod listen;
+mod passwords;
 mod settings;
 mod tally;
 mod thread;
 pub mod tls;
+mod transfer;
+mod unproven;
 
 pub use control::{Control, Handles, StartError, start};
 pub use settings::{
-    Address, Admin, Audit, Database, Listener, Log, LogFormat, Settings, WORKERS_MAX, needs_restart,
+    Address, Admin, Audit, ClientAuth, Database, Listener, Log, LogFormat, Settings, WORKERS_MAX,
+    needs_restart,
 };

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::tls::TlsSettings;
-use crate::identity::{Evidence, Gate, Permit, Refusal, UserMap};
+use crate::identity::roles::{DatabaseRoles, RoleMap};
+use crate::identity::{Chain, Directory, Gate, UserMap};
 use crate::limits::Limits;
 
 /// The most workers that may be configured.
@@ -20,6 +21,8 @@ pub struct Settings {
     pub database: Database,
     /// Who may come in.
     pub users: UserMap,
+    /// Which roles they have.
+    pub roles: RoleMap,
     /// Every bound and every wait.
     pub limits: Limits,
     /// Metrics and health, if they are served.
@@ -43,20 +46,28 @@ pub struct Listener {
     pub tls: TlsSettings,
     /// Which of the certificates that the CAs vouch for it takes.
     pub gate: Gate,
+    /// What recognises its clients, in this order.
+    pub realms: Chain,
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientAuth {
+    /// Without one there is no TLS.
+    #[default]
+    Required,
+    /// One that is shown has to be good.
+    Optional,
+    /// They are not.
+    None,
 }
 
 impl Settings {
-    /// Decides who has shown this: what a new client and a live session are both
-    /// held against.
-    ///
-    /// # Errors
-    ///
-    /// Why it is nobody.
-    pub fn admit(&self, evidence: &Evidence) -> Result<Permit, Refusal> {
-        if let Some(certificate) = evidence.certificate() {
-            self.listener.gate.check(certificate)?;
-        }
-        self.users.permit(evidence)
+    /// Who the listener's clients are: what a new client and a live session are
+    /// both held against.
+    #[must_use]
+    pub fn directory(&self) -> Directory<'_> {
+        Directory::new(&self.users, &self.listener.realms, &self.listener.gate)
     }
 }
 
@@ -65,6 +76,8 @@ impl Settings {
 pub struct Database {
     /// Where it listens.
     pub address: Address,
+    /// Who the gateway is to it on behalf of those without a Redis user of their own.
+    pub roles: DatabaseRoles,
 }
 
 /// Where a backend listens.
@@ -125,7 +138,15 @@ pub struct Audit {
 }
 
 /// Limits that size something when the gateway starts.
-const LIMITS_AT_START: [&str; 3] = ["handshakes_max", "clients_max", "listen_backlog"];
+const LIMITS_AT_START: [&str; 7] = [
+    "handshakes_max",
+    "clients_max",
+    "listen_backlog",
+    "unproven_clients_max",
+    "password_hashes_max",
+    "password_connections_max",
+    "password_checks_max",
+];
 
 /// The keys whose change a reload cannot bring into force. Everything else can
 /// be swapped under running sessions.

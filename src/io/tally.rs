@@ -38,6 +38,7 @@ const TOTALS: [(&str, &str, Field); 12] = [
 pub(super) struct Meters {
     totals: Vec<Flow>,
     refusals: HashMap<&'static str, Counter>,
+    passwords: HashMap<&'static str, Counter>,
     closures: HashMap<&'static str, Counter>,
     panics: Flow,
     clients: Gauge,
@@ -58,6 +59,14 @@ impl Meters {
                 (word, registry.counter("respgate_clients_refused_total", about, &[("reason", word)]))
             })
             .collect();
+        let passwords = Reason::ALL
+            .iter()
+            .map(|reason| reason.as_str())
+            .map(|word| {
+                let about = "Passwords refused, by reason.";
+                (word, registry.counter("respgate_passwords_refused_total", about, &[("reason", word)]))
+            })
+            .collect();
         let closures = Closed::ALL
             .iter()
             .map(|why| why.as_str())
@@ -70,6 +79,7 @@ impl Meters {
         Self {
             totals,
             refusals,
+            passwords,
             closures,
             panics: Flow::new(panics),
             clients: registry.gauge("respgate_clients", "Clients connected.", &[("worker", worker)]),
@@ -85,6 +95,11 @@ impl Meters {
         }
         for (word, count) in hub.closed.borrow_mut().drain() {
             if let Some(counter) = self.refusals.get(word).or_else(|| self.closures.get(word)) {
+                counter.increment(count);
+            }
+        }
+        for (word, count) in hub.passwords.borrow_mut().drain() {
+            if let Some(counter) = self.passwords.get(word) {
                 counter.increment(count);
             }
         }

@@ -64,6 +64,7 @@ async fn work(post: Post) {
             _ = ticks.tick() => {
                 reload(&hub, &shared, &mut live);
                 hub.with(|machine, now| machine.tick(now, clock::unix_now()));
+                shared.note_needless_auths(&hub);
                 count += 1;
                 if count % TICKS_A_FLUSH == 0 {
                     meters.flush(&hub);
@@ -86,6 +87,6 @@ fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
     hub.with(|machine, _| {
         machine.set_limits(Arc::new(live.settings.limits.clone()));
         machine.set_answers_respgate(live.settings.whoami);
-        machine.recheck(&|permit| live.settings.admit(permit.evidence()));
+        machine.recheck(&|permit| live.settings.directory().again(permit));
     });
 }

@@ -13,11 +13,13 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, NoKeyLog, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+use super::settings::ClientAuth;
 pub use offline::would_trust;
 pub use reason::{detail, reason};
 use verify::ClientVerifier;
@@ -38,6 +40,8 @@ pub struct TlsSettings {
     pub min_version: TlsVersion,
     /// Whether a client certificate must say that it is for clients.
     pub client_eku: ClientEku,
+    /// Whether clients are asked for a certificate.
+    pub client_auth: ClientAuth,
 }
 
 /// A version of TLS.
@@ -117,7 +121,10 @@ pub fn certified_key(
 /// If a CA is unusable or missing.
 pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = client_verifier(settings, &provider)?;
+    let verifier: Arc<dyn ClientCertVerifier> = match settings.client_auth {
+        ClientAuth::None => WebPkiClientVerifier::no_client_auth(),
+        ClientAuth::Required | ClientAuth::Optional => client_verifier(settings, &provider)?,
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions(settings.min_version))
         .map_err(TlsError::Refused)?
@@ -157,7 +164,11 @@ fn client_verifier(
             other => TlsError::Refused(rustls::Error::General(other.to_string())),
         },
     )?;
-    Ok(Arc::new(ClientVerifier::new(webpki, settings.client_eku)))
+    Ok(Arc::new(ClientVerifier {
+        webpki,
+        eku: settings.client_eku,
+        is_mandatory: settings.client_auth == ClientAuth::Required,
+    }))
 }
 
 fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {

@@ -57,9 +57,42 @@ fn integer(digits: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// Reads the usual kind of length line, one to eight digits from `start`, whole with its CR LF:
+/// the length and the position after the LF. `None` says nothing of the line: it may be longer,
+/// wrong, or not all there.
+#[inline]
+fn short_length(input: &[u8], start: usize) -> Option<(usize, usize)> {
+    const DIGITS_MAX: usize = 8;
+    let mut value = 0;
+    for at in start..=start + DIGITS_MAX {
+        match *input.get(at)? {
+            // No length but zero begins with a zero.
+            byte @ b'0'..=b'9' if value > 0 || at == start => value = value * 10 + usize::from(byte - b'0'),
+            b'\r' if at > start && *input.get(at + 1)? == b'\n' => return Some((value, at + 2)),
+            _ => return None,
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_length_is_what_the_integer_says_or_nothing() {
+        for text in ["0", "7", "10", "12345678", "123456789", "00", "01", "-1", "", "x", "1x", "+1", " 1"] {
+            let line = format!("${text}\r\nrest");
+            let integer = integer(text.as_bytes()).and_then(|value| usize::try_from(value).ok());
+            let expected = integer.filter(|_| text.len() <= 8).map(|value| (value, text.len() + 3));
+            assert_eq!(short_length(line.as_bytes(), 1), expected, "{text}");
+            for end in 0..text.len() + 3 {
+                assert_eq!(short_length(&line.as_bytes()[..end], 1), None, "{text} {end}");
+            }
+        }
+        assert_eq!(short_length(b"$1\rx", 1), None);
+        assert_eq!(short_length(b"$1\n", 1), None);
+    }
 
     #[test]
     fn integers_have_one_spelling() {

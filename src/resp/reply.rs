@@ -6,7 +6,7 @@
 
 use thiserror::Error;
 
-use super::integer;
+use super::{integer, short_length};
 
 /// What can only mean that the two sides of a link are out of step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -63,6 +63,13 @@ impl ReplyScanner {
     /// The length of the reply, counted from the start of `input`; `None` while
     /// its end has not arrived.
     pub fn scan(&mut self, input: &[u8]) -> Result<Option<usize>, ReplyError> {
+        if self.pos == 0
+            && self.phase == Phase::Type
+            && self.open.is_empty()
+            && let Some(len) = whole_bulk(input)
+        {
+            return Ok(Some(len));
+        }
         loop {
             let ended = match self.phase {
                 Phase::Type => match self.element(input)? {
@@ -215,6 +222,17 @@ impl ReplyScanner {
         self.phase = Phase::Type;
         Ok(true)
     }
+}
+
+/// The length of the reply at the front of the input if it is one bulk, all there. `None` says
+/// nothing: the scanner decides then.
+fn whole_bulk(input: &[u8]) -> Option<usize> {
+    if *input.first()? != b'$' {
+        return None;
+    }
+    let (length, start) = short_length(input, 1)?;
+    let end = start + length;
+    (input.get(end..end + 2)? == b"\r\n").then_some(end + 2)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-use super::{inline, integer};
+use super::{inline, integer, short_length};
 
 /// A length line, without its type byte and its CR LF. The longest that has a
 /// meaning is ten digits.
@@ -112,6 +112,9 @@ impl RequestScanner {
                 None => return Ok(Found::More),
                 Some(b'*') => {}
                 Some(_) => return self.inline(input),
+            }
+            if let Some(request) = whole(input, limits) {
+                return Ok(Found::Request(request));
             }
             let Some((count, after)) = length_line(input, 1, RequestError::MultibulkLength)? else {
                 return Ok(Found::More);
@@ -230,6 +233,34 @@ impl RequestScanner {
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         Ok(Found::Inline { len, strict: super::write::command(&words) })
     }
+}
+
+/// The request at the front of the input if it is all there and its lengths are short ones, as
+/// those of nearly every request are. `None` says nothing: the scanner, which can resume and
+/// name an error, decides then.
+fn whole(input: &[u8], limits: RequestLimits) -> Option<Request> {
+    let (argc, mut len) = short_length(input, 1)?;
+    if argc == 0 || argc > limits.args_max {
+        return None;
+    }
+    let (mut name, mut second) = (0..0, 0..0);
+    for number in 0..argc {
+        if *input.get(len)? != b'$' {
+            return None;
+        }
+        let (length, start) = short_length(input, len + 1)?;
+        let end = start + length;
+        if length > limits.bulk_bytes_max || input.get(end..end + 2)? != b"\r\n" {
+            return None;
+        }
+        match number {
+            0 => name = start..end,
+            1 => second = start..end,
+            _ => {}
+        }
+        len = end + 2;
+    }
+    Some(Request { len, argc, name, second })
 }
 
 /// Reads an integer from `start` up to CR LF. `None` when the end has not arrived;

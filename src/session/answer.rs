@@ -68,8 +68,8 @@ pub(crate) fn auth(session: &Session, args: &[&[u8]]) -> Result<(), &'static str
 
 /// Whether this is the Redis user, or the gateway's user, of the session.
 pub(crate) fn is_same_user(session: &Session, name: &[u8]) -> bool {
-    let user = session.permit.user();
-    name == user.credential.redis_user.as_bytes() || name == user.name.as_bytes()
+    let permit = &session.permit;
+    name == permit.credential().redis_user.as_bytes() || name == permit.user().name.as_bytes()
 }
 
 /// Redis' text for a command with the wrong number of arguments.
@@ -207,7 +207,7 @@ fn info(session: &Session, now: Instant) -> Vec<u8> {
             subscriptions.shards,
             session.input.len(),
             session.out.len(),
-            session.permit.user().credential.redis_user,
+            session.permit.credential().redis_user,
             session.proto.number(),
         )
         .as_bytes(),

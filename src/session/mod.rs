@@ -6,6 +6,7 @@ pub(crate) mod answer;
 pub(crate) mod hello;
 mod pinned;
 mod slots;
+mod unproven;
 mod whoami;
 
 use std::time::Instant;
@@ -14,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 
 pub use pinned::{Pinned, Subscriptions, Transaction};
 pub use slots::Slots;
+pub use unproven::{Ask, Turn, Unproven, WRONG};
 pub use whoami::Transport;
 
 use crate::identity::Permit;
@@ -151,6 +153,8 @@ pub struct Session {
     pub lane: LaneId,
     /// What it told about itself.
     pub about: About,
+    /// It has been told of that AUTH named another user, and that AUTH was needless.
+    pub auth_told: (bool, bool),
     /// Which replies it wants.
     pub reply_mode: ReplyMode,
     /// Its own link, and the state that lives there.
@@ -201,6 +205,7 @@ impl Session {
             db: 0,
             lane,
             about: About::default(),
+            auth_told: (false, false),
             reply_mode: ReplyMode::On,
             pinned: None,
             private: None,

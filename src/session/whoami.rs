@@ -71,7 +71,8 @@ fn fields(session: &Session) -> Vec<(&'static str, Field)> {
     let (permit, user) = (&session.permit, session.permit.user());
     let mut fields = vec![
         ("user", Field::Text(user.name.clone())),
-        ("redis_user", Field::Text(user.credential.redis_user.clone())),
+        ("redis_user", Field::Text(permit.credential().redis_user.clone())),
+        ("realm", Field::Text(permit.realm().to_string())),
         ("rule", Field::Text(permit.rule().to_string())),
     ];
     if let Some(certificate) = permit.certificate() {

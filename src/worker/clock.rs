@@ -128,8 +128,7 @@ impl Worker {
         let since = |at: Instant| now.saturating_duration_since(at);
         let past = |at: Instant, ms: u64| ms > 0 && since(at) >= Duration::from_millis(ms);
         let limits = &self.limits;
-        let has_expired = session.permit.certificate().is_some_and(|shown| shown.not_after() < unix_now);
-        let why = if has_expired {
+        let why = if session.permit.certificate().is_some_and(|shown| shown.not_after() < unix_now) {
             Some(Closed::CertificateExpired)
         } else if past(session.opened_at, limits.session_age_max_ms) {
             Some(Closed::Age)

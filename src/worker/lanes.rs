@@ -1,5 +1,6 @@
 //! Which link a request takes, and when another is opened.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Report, Step, Worker};
@@ -54,7 +55,7 @@ impl Worker {
     /// The lane of the session's user with another protocol version or database.
     pub(super) fn sibling_lane(&mut self, id: SessionId, proto: Proto, db: u32) -> Option<LaneId> {
         let session = self.sessions.get(id)?;
-        let credential = session.permit.user().credential.clone();
+        let credential = Arc::clone(session.permit.credential());
         Some(self.lane(LaneKey { credential, proto, db }))
     }
 

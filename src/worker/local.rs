@@ -3,10 +3,10 @@
 
 use std::time::Instant;
 
-use super::Worker;
 use super::ends::NOT_SENT;
 use super::input::Input;
 use super::requests::{Flow, arguments};
+use super::{Report, Step, Worker};
 use crate::command::Answer;
 use crate::resp::{Proto, Request, write};
 use crate::session::answer::{self, WRONGPASS};
@@ -15,6 +15,19 @@ use crate::upstream::{Expect, LaneId};
 
 /// Redis' text for database numbers that it does not have.
 const DB_RANGE: &str = "ERR DB index is out of range";
+
+/// AUTH from a client that is somebody already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeedlessAuth {
+    /// Who it is, and stays.
+    pub user: String,
+    /// Its address.
+    pub peer: String,
+    /// Its certificate's subject, if a certificate made it who it is.
+    pub subject: Option<String>,
+    /// Whether it asked to be somebody else.
+    pub differs: bool,
+}
 
 impl Worker {
     /// Answers one request; in a session bound to its link only once all earlier
@@ -60,6 +73,9 @@ impl Worker {
     }
 
     fn answer_from_session(&mut self, id: SessionId, answer: Answer, args: &[&[u8]], now: Instant) {
+        if let (Answer::Auth, [_, name, _]) = (answer, args) {
+            self.tell_of_auth(id, name);
+        }
         let Some(session) = self.sessions.get_mut(id) else { return };
         let bound = session.pinned.as_ref().is_some_and(|pinned| pinned.connection);
         if bound && matches!(answer, Answer::ClientTrackingInfo | Answer::ClientGetRedir) {
@@ -84,6 +100,9 @@ impl Worker {
                 return Flow::Done;
             }
         };
+        if let Some((user, _)) = hello.auth {
+            self.tell_of_auth(id, user);
+        }
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
         if let Some((user, _)) = hello.auth
             && !answer::is_same_user(session, user)
@@ -121,6 +140,25 @@ impl Worker {
         }
         self.move_session(id, lane);
         Flow::Done
+    }
+
+    /// Who a client is does not change: AUTH for another user is refused, one for its
+    /// own is not looked at where the certificate has decided. Somebody should know.
+    fn tell_of_auth(&mut self, id: SessionId, name: &[u8]) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let differs = !answer::is_same_user(session, name);
+        let permit = &session.permit;
+        let told = if differs { &mut session.auth_told.0 } else { &mut session.auth_told.1 };
+        if *told || (!differs && permit.user().needs.password()) {
+            return;
+        }
+        *told = true;
+        self.steps.push(Step::Report(Report::NeedlessAuth(NeedlessAuth {
+            user: permit.user().name.clone(),
+            peer: session.addresses.0.clone(),
+            subject: permit.certificate().map(|certificate| certificate.subject().to_string()),
+            differs,
+        })));
     }
 
     fn select(&mut self, id: SessionId, args: &[&[u8]], now: Instant) -> Flow {

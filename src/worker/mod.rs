@@ -80,6 +80,8 @@ pub enum Report {
         /// Why.
         why: Closed,
     },
+    /// A client that is somebody sent AUTH all the same. Told once a session.
+    NeedlessAuth(NeedlessAuth),
     /// A Redis user may not ECHO: nothing can prove its links in step, and its
     /// scripts run on pinned links.
     NoFences {
@@ -91,6 +93,7 @@ pub enum Report {
 }
 
 pub use ends::{Closed, Loss};
+pub use local::NeedlessAuth;
 
 /// Counts since the worker began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -201,7 +204,7 @@ impl Worker {
     /// A client has completed its handshake. The addresses are its own and the one
     /// that it connected to.
     pub fn client_opened(&mut self, permit: Permit, addresses: (String, String), now: Instant) -> SessionId {
-        let key = LaneKey { credential: Arc::clone(&permit.user().credential), proto: Proto::Resp2, db: 0 };
+        let key = LaneKey { credential: Arc::clone(permit.credential()), proto: Proto::Resp2, db: 0 };
         let lane = self.lane(key);
         self.lanes[lane].sessions += 1;
         let client_id = self.next_client_id;
@@ -335,7 +338,7 @@ impl Worker {
                 self.close_client(id, Closed::PermitEnded);
                 continue;
             };
-            let (old, new) = (&session.permit.user().credential, &renewed.user().credential);
+            let (old, new) = (session.permit.credential(), renewed.credential());
             if session.is_bound() && old.redis_user != new.redis_user {
                 // Its state lives in a link that speaks for another Redis user.
                 self.close_client(id, Closed::UserChanged);

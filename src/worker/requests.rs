@@ -463,7 +463,7 @@ impl Worker {
     pub(super) fn refuse_command(&mut self, id: SessionId, name: &str) {
         self.tally.refused_commands += 1;
         let Some(session) = self.sessions.get(id) else { return };
-        let user = &session.permit.user().credential.redis_user;
+        let user = &session.permit.credential().redis_user;
         let text = format!("NOPERM User {user} has no permissions to run the '{name}' command");
         self.answer_error(id, &text);
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use respgate::command::Profile;
 use respgate::config::{Loaded, load};
 use respgate::identity::Entry;
+use respgate::identity::roles::RoleMap;
 use respgate::io::tls::{ClientEku, TlsVersion};
 use respgate::io::{Address, Admin, Audit, Log, LogFormat, Settings, needs_restart};
 use respgate::limits::Limits;
@@ -17,17 +18,19 @@ const EXAMPLE: &str = include_str!("../../config/respgate.toml");
 
 /// The password of the first user.
 fn password(loaded: &Loaded) -> &[u8] {
-    loaded.settings.users.users()[0].credential.password.expose()
+    loaded.settings.users.users()[0].credential.as_ref().expect("its own").password.expose()
 }
 
 /// Every setting but certificates, for comparison.
 fn outline(loaded: &Loaded) -> String {
-    let Settings { listener, database, users, limits, admin, log, audit, workers, whoami } = &loaded.settings;
+    let realms = &loaded.settings.listener.realms;
+    let Settings { listener, database, users, roles, limits, admin, log, audit, workers, whoami } =
+        &loaded.settings;
     let warnings = &loaded.warnings;
-    let tls = (listener.tls.min_version, listener.tls.client_eku);
+    let tls = (listener.tls.min_version, listener.tls.client_eku, listener.tls.client_auth, realms);
     let (users, warnings) = (users.users(), &warnings.list);
     format!(
-        "{tls:?} {database:?} {users:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {whoami} {warnings:?}"
+        "{tls:?} {database:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {whoami} {warnings:?}"
     )
 }
 
@@ -57,8 +60,9 @@ fn the_smallest_configuration_runs_by_the_defaults() {
     assert!(settings.whoami);
     assert_eq!(warnings.list, []);
     let [user] = settings.users.users() else { panic!("one user") };
-    assert_eq!((user.name.as_str(), user.credential.redis_user.as_str()), ("app", "app"));
-    assert_eq!(user.credential.password.expose(), b"s3cret");
+    let credential = user.credential.as_ref().unwrap();
+    assert_eq!((user.name.as_str(), credential.redis_user.as_str()), ("app", "app"));
+    assert_eq!(credential.password.expose(), b"s3cret");
     assert_eq!(user.commands, Profile::Default);
     assert_eq!(user.entries[0].to_string(), "CN=app,O=Acme");
 }
@@ -70,11 +74,18 @@ fn the_example_equals_the_defaults_with_and_without_its_commented_settings() {
     let example = world.load(EXAMPLE).unwrap();
     assert_eq!(outline(&example), outline(&smallest));
 
+    world.write("roles.toml", "");
     let all = world.load(&uncommented()).unwrap();
+    // A mapping and a rule are examples, and lead to no Redis user.
+    let ids: Vec<_> = all.warnings.list.iter().map(|problem| problem.cause.id()).collect();
+    assert_eq!(ids, ["mapping_of_nobody", "role_without_redis_user", "role_without_redis_user"]);
+    let places: Vec<_> = all.settings.roles.rules().iter().map(|rule| &*rule.place).collect();
+    assert_eq!(places, ["roles_mapping.reader", "role_rule[0]"]);
     assert_eq!(all.settings.admin, Some(Admin { address: "127.0.0.1:9121".parse().unwrap() }));
     assert_eq!(all.settings.audit.file, Some(world.path("audit.log")));
-    let settings = Settings { admin: None, audit: Audit { file: None }, ..all.settings };
-    let optional = Loaded { settings, warnings: all.warnings };
+    let (admin, audit, roles) = (None, Audit { file: None }, RoleMap::default());
+    let settings = Settings { admin, audit, roles, ..all.settings };
+    let optional = Loaded { settings, warnings: smallest.warnings.clone() };
     assert_eq!(outline(&optional), outline(&smallest));
 }
 
@@ -82,7 +93,10 @@ fn the_example_equals_the_defaults_with_and_without_its_commented_settings() {
 fn the_example_has_every_key() {
     let example: toml::Table = uncommented().parse().unwrap();
     let keys = |section: &str| -> Vec<String> {
-        let table = match &example[section] {
+        let found = section.split('.').fold(None, |table: Option<&toml::Value>, key| {
+            Some(table.map_or_else(|| &example[key], |table| &table[key]))
+        });
+        let table = match found.unwrap() {
             toml::Value::Array(items) => items[0].as_table(),
             other => other.as_table(),
         };
@@ -100,9 +114,21 @@ fn the_example_has_every_key() {
 
     // An unknown key lists all known ones when none is like it.
     let world = World::new();
-    for section in ["listener", "database", "user", "admin", "log", "audit"] {
+    for section in [
+        "listener",
+        "database",
+        "user",
+        "realm",
+        "role_rule",
+        "roles_mapping.reader",
+        "admin",
+        "log",
+        "audit",
+    ] {
         let mut spoiled = example.clone();
-        let table = match spoiled.get_mut(section).unwrap() {
+        let mut path = section.split('.');
+        let outer = spoiled.get_mut(path.next().unwrap()).unwrap();
+        let table = match path.fold(outer, |table, key| &mut table[key]) {
             toml::Value::Array(items) => items[0].as_table_mut(),
             other => other.as_table_mut(),
         };
@@ -110,8 +136,10 @@ fn the_example_has_every_key() {
         let text = world.load(&toml::to_string(&spoiled).unwrap()).unwrap_err().to_string();
         let known = text.split("known here: ").nth(1).unwrap().lines().next().unwrap();
         let mut known: Vec<_> = known.split(", ").collect();
-        // The example shows one of the three ways to give a password.
-        known.retain(|key| !matches!(*key, "redis_password" | "redis_password_env"));
+        // Alternatives to what stands there are indented.
+        known.retain(|key| {
+            !EXAMPLE.contains(&format!("\n#   {key} = ")) || keys(section).iter().any(|it| it == key)
+        });
         known.sort_unstable();
         let mut shown = keys(section);
         shown.sort();
@@ -258,7 +286,9 @@ fn a_restart_is_needed_for_what_is_set_up_once() {
 
     let other = format!(
         "workers = 1\n{}[admin]\naddress = \"127.0.0.1:1\"\n[log]\nformat = \"json\"\nlevel = \"warn\"\n\
-         [audit]\nfile = \"audit.log\"\n[limits]\nhandshakes_max = 1\nclients_max = 1\nlisten_backlog = 1\n",
+         [audit]\nfile = \"audit.log\"\n[limits]\nhandshakes_max = 1\nclients_max = 1\nlisten_backlog = 1\n\
+         unproven_clients_max = 1\npassword_hashes_max = 1\npassword_connections_max = 1\n\
+         password_checks_max = 1\n",
         FINE.replace("6380", "6381")
     );
     assert_eq!(
@@ -273,6 +303,10 @@ fn a_restart_is_needed_for_what_is_set_up_once() {
             "limits.handshakes_max",
             "limits.clients_max",
             "limits.listen_backlog",
+            "limits.unproven_clients_max",
+            "limits.password_hashes_max",
+            "limits.password_connections_max",
+            "limits.password_checks_max",
         ]
     );
 }

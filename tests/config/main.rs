@@ -5,8 +5,14 @@
 
 mod defaults;
 mod golden;
+mod keys;
+mod modes;
+mod password_problems;
 mod pki;
 mod recognised;
+mod role_problems;
+mod roles;
+mod secrets;
 mod tls;
 mod ways;
 mod world;

@@ -1,9 +1,9 @@
 //! The problems of the keys that say who somebody is, for the golden file.
 
-use crate::golden::{CASE, Case, LINE};
+use crate::golden::{CASE, Case, LINE, assert_said};
 use crate::pki::Ca;
 
-pub(crate) const CASES: &[Case] = &[
+const CASES: &[Case] = &[
     Case {
         claim: "ways to be recognised that are none are all reported",
         edits: &[(
@@ -87,3 +87,8 @@ pub(crate) const CASES: &[Case] = &[
         ..CASE
     },
 ];
+
+#[test]
+fn every_problem_with_recognition_is_said_as_the_golden_file_says() {
+    assert_said("recognised.txt", CASES);
+}

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use respgate::identity::Reason;
+use respgate::io::ClientAuth;
 use respgate::io::tls::{
     ClientEku, TlsError, TlsSettings, TlsVersion, certified_key, detail, reason, server_config, take_shown,
 };
@@ -37,6 +38,7 @@ impl Gate {
             client_ca: vec![ca.der()],
             min_version: TlsVersion::V12,
             client_eku: ClientEku::IfPresent,
+            client_auth: ClientAuth::Required,
         };
         Self { ca, settings }
     }

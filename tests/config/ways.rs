@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use respgate::identity::{Certificate, Evidence, Fingerprint, Gate, Reason};
+use respgate::identity::{Admission, Certificate, Evidence, Fingerprint, Gate, Reason};
 use respgate::io::Settings;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -34,7 +34,11 @@ fn read(pem: &str) -> Certificate {
 fn refusal(settings: &Settings, certificate: &Certificate, issuers: &[Fingerprint]) -> Option<Reason> {
     let certificate = Some(Arc::new(certificate.clone()));
     let evidence = Evidence::new(certificate, issuers, [], Ipv4Addr::LOCALHOST.into(), "default");
-    settings.admit(&evidence).err().map(|refusal| refusal.reason())
+    match settings.directory().arrive(&evidence) {
+        Admission::Permit(_) => None,
+        Admission::Refused(refusal) => Some(refusal.reason()),
+        Admission::Unproven(claim) => Some(claim.missing().reason()),
+    }
 }
 
 /// RE-07, RE-09: one line, several, with spaces, in another order, or in parts.

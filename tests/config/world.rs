@@ -5,7 +5,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use respgate::config::{Loaded, Problems, Surroundings, load_in};
+use respgate::config::{
+    KEYSTORE_PASSWORD_FILE_VARIABLE, KEYSTORE_PASSWORD_VARIABLE, Loaded, Problems, Surroundings, load_in,
+};
 
 use crate::pki::{self, Ca, Change};
 
@@ -49,6 +51,11 @@ impl World {
 
     /// Writes a file that only its owner can read.
     pub(crate) fn write(&self, name: &str, content: &str) {
+        self.write_bytes(name, content.as_bytes());
+    }
+
+    /// The same, of any bytes.
+    pub(crate) fn write_bytes(&self, name: &str, content: &[u8]) {
         fs::write(self.path(name), content).unwrap();
         self.mode(name, 0o600);
     }
@@ -66,10 +73,23 @@ impl World {
 
     /// Loads a configuration of this text, at a known time in a known environment.
     pub(crate) fn load(&self, text: &str) -> Result<Loaded, Problems> {
+        self.load_with_mode(text, 0o600)
+    }
+
+    /// The same, from a file with this mode.
+    pub(crate) fn load_with_mode(&self, text: &str, mode: u32) -> Result<Loaded, Problems> {
         self.write("respgate.toml", text);
+        self.mode("respgate.toml", mode);
         let variable = |name: &str| match name {
             "APP_PASSWORD" => Some(OsString::from("from the environment")),
             "EMPTY" => Some(OsString::new()),
+            KEYSTORE_PASSWORD_FILE_VARIABLE => {
+                let path = self.path("keystore.password");
+                path.exists().then(|| path.into_os_string())
+            }
+            KEYSTORE_PASSWORD_VARIABLE => {
+                fs::read_to_string(self.path("keystore.variable")).ok().map(OsString::from)
+            }
             _ => None,
         };
         let surroundings = Surroundings { variable: &variable, now: NOW, cores: 4 };

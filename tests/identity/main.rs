@@ -3,6 +3,7 @@
 
 mod certificates;
 mod craft;
+mod directory;
 mod extraction;
 mod gates;
 mod lines;
@@ -11,5 +12,6 @@ mod mapping;
 mod matching;
 mod names;
 mod properties;
+mod roles;
 mod vectors;
 mod ways;

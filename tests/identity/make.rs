@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use respgate::command::Profile;
 use respgate::identity::{Certificate, Credential, Entry, Evidence, SubjectLine, User, UserMap};
 use respgate::secret::Secret;
 use rustls::pki_types::CertificateDer;
@@ -102,14 +101,8 @@ pub(crate) fn line(text: &str) -> SubjectLine {
 
 pub(crate) fn user(name: &str, lines: Vec<SubjectLine>) -> User {
     let credential = Credential { redis_user: format!("redis-{name}"), password: Secret::new(b"x".to_vec()) };
-    User {
-        name: name.to_owned(),
-        enabled: true,
-        entries: lines.into_iter().map(Entry::from).collect(),
-        scope: None,
-        credential: Arc::new(credential),
-        commands: Profile::Default,
-    }
+    let entries = lines.into_iter().map(Entry::from).collect();
+    User { entries, ..User::new(name, credential) }
 }
 
 /// A map of users with one line each.

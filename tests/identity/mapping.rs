@@ -104,7 +104,7 @@ fn a_permit_says_who_by_which_line_and_with_what() {
     ];
     let map = UserMap::build(users).expect("a sound map");
     let permit = permit(&map, &make::fixture("v14_utf8.pem")).expect("a permit");
-    assert_eq!(permit.user().credential.redis_user, "redis-second");
+    assert_eq!(permit.credential().redis_user, "redis-second");
     assert_eq!(
         (permit.rule(), permit.rule().to_string().as_str()),
         (Rule::SubjectLine(1), "certificate_subject_line[1]")

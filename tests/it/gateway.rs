@@ -34,8 +34,19 @@ impl Gateway {
         gateway
     }
 
+    /// Starts it with something in its environment, and waits until it says that it is ready.
+    pub(crate) fn start_in(config: &Path, environment: &[(&str, &str)]) -> Self {
+        let gateway = Self::launch(config, None, environment);
+        gateway.wait_ready();
+        gateway
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) fn start_unready(config: &Path, files_max: Option<u64>) -> Self {
+        Self::launch(config, files_max, &[])
+    }
+
+    fn launch(config: &Path, files_max: Option<u64>, environment: &[(&str, &str)]) -> Self {
         let binary = env!("CARGO_BIN_EXE_respgate");
         let mut command = match files_max {
             None => leashed(binary),
@@ -46,7 +57,11 @@ impl Gateway {
             }
         };
         command.args(["run", "--config"]).arg(config);
-        command.env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env_remove("RUST_LOG")
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary was built");
         let stderr = Lines::of(child.stderr.take().expect("piped"));
         let stdout = Lines::of(child.stdout.take().expect("piped"));
@@ -113,6 +128,12 @@ impl Gateway {
     pub(crate) fn resident(&self) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).expect("it runs");
         text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("a number") * 4096
+    }
+
+    /// A file of the kernel's about it.
+    pub(crate) fn proc(&self, name: &str) -> String {
+        let bytes = std::fs::read(format!("/proc/{}/{name}", self.child.id())).expect("it runs");
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Processor time used so far, in clock ticks of a hundredth of a second.

@@ -18,5 +18,7 @@ mod wire;
 mod world;
 
 mod operate;
+mod passwords;
+mod secrets;
 mod sessions;
 mod tools;

@@ -49,16 +49,19 @@ fn a_reload_cuts_who_was_removed_lets_in_who_was_added_and_keeps_the_rest() {
     watching.talk(&[("SET k w", "+QUEUED"), ("EXEC", "[+OK]")]);
 }
 
+/// ES-16, for a mapping file that is broken.
 #[test]
 fn a_broken_configuration_leaves_the_old_one_in_force() {
     let world = World::start();
     let mut app = world.client("app");
     app.talk(&[("PING", "+PONG")]);
     let good = std::fs::read_to_string(world.path("respgate.toml")).expect("written at start");
+    std::fs::write(world.path("roles.toml"), "[roles_mapping.admin]\nuser = [\"app\"]\n").expect("writable");
     let broken = [
         good.clone() + "\n[nonsense]\nkey = 1\n",
         good.replace("CN=app,O=Acme", "/O=Acme/CN=app"),
         good.replace("server.crt", "nowhere.crt"),
+        format!("role_mapping_file = \"roles.toml\"\n{good}"),
         "not TOML at all [".to_owned(),
         String::new(),
     ];

@@ -30,17 +30,49 @@ pub(crate) struct Client {
 impl Client {
     /// Connects over TLS and finishes the handshake.
     pub(crate) fn tls(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let mut client = Self::connect(address, config)?;
+        let Stream::Tls(stream) = &mut client.stream else { unreachable!("it was made with TLS") };
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(client)
+    }
+
+    fn connect(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
         let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
         let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
-        let mut stream = StreamOwned::new(session, socket);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
+        Ok(Self { stream: Stream::Tls(Box::new(StreamOwned::new(session, socket))), unread: Vec::new() })
+    }
+
+    /// Connects over TLS and sends `first` in one write with the end of the client's handshake, as
+    /// a client may that does not wait for the server to have read it.
+    pub(crate) fn tls_at_once(
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+        first: &[u8],
+    ) -> io::Result<Self> {
+        let mut client = Self::connect(address, config)?;
+        let Stream::Tls(stream) = &mut client.stream else { unreachable!("it was made with TLS") };
+        let (tls, socket) = (&mut stream.conn, &mut stream.sock);
+        while tls.is_handshaking() {
+            if tls.wants_write() {
+                tls.write_tls(socket)?;
+            } else {
+                tls.read_tls(socket)?;
+                tls.process_new_packets().map_err(io::Error::other)?;
+            }
         }
-        Ok(Self { stream: Stream::Tls(Box::new(stream)), unread: Vec::new() })
+        tls.writer().write_all(first)?;
+        let mut flight = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut flight)?;
+        }
+        socket.write_all(&flight)?;
+        Ok(client)
     }
 
     /// Connects to Redis' own socket.

@@ -49,6 +49,10 @@ pub(crate) struct Setup {
     pub(crate) limits: &'static str,
     /// Lines of `[listener]`.
     pub(crate) listener: &'static str,
+    /// Lines of `[log]`.
+    pub(crate) log: &'static str,
+    /// Further sections.
+    pub(crate) more: String,
     /// The section `[audit]`.
     pub(crate) audit: &'static str,
     /// Another backend than the world's Redis.
@@ -64,6 +68,8 @@ impl Default for Setup {
             users: vec![APP, OPS, ROOT, NARROW],
             limits: "",
             listener: "",
+            log: "",
+            more: String::new(),
             audit: "[audit]\nfile = \"audit.jsonl\"",
             database: None,
             files_max: None,
@@ -233,7 +239,8 @@ fn write_files(directory: &Path, setup: &Setup) {
             user.name, user.subject, user.redis_user, user.commands
         ));
     }
-    text.push_str("[admin]\naddress = \"127.0.0.1:0\"\n\n[log]\nformat = \"json\"\n\n");
+    text.push_str("[admin]\naddress = \"127.0.0.1:0\"\n\n[log]\nformat = \"json\"\n");
+    text.push_str(&format!("{}\n\n{}\n\n", setup.log, setup.more));
     text.push_str(&format!("{}\n\n[limits]\n{}\n", setup.audit, setup.limits));
     fs::write(directory.join("respgate.toml"), text).expect("writable");
 }

@@ -54,13 +54,11 @@ impl People {
             };
             let line: SubjectLine = subject.parse().expect("a subject line");
             let password = Secret::new(password.as_bytes().to_vec());
+            let credential = Credential { redis_user: redis_user.clone(), password };
             users.push(User {
-                name: format!("user{number}"),
-                enabled: true,
                 entries: vec![Entry::from(line)],
-                scope: None,
-                credential: Arc::new(Credential { redis_user: redis_user.clone(), password }),
                 commands: if number == 1 { Profile::All } else { Profile::Default },
+                ..User::new(format!("user{number}"), credential)
             });
         }
         UserMap::build(users).expect("a sound map")

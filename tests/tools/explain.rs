@@ -58,7 +58,13 @@ fn an_admitted_certificate_is_told_its_user_its_rule_and_its_redis_user() {
     let bench = bench();
     bench.fine("cert client --subject CN=root,O=Acme --uri spiffe://acme.example/root");
     let found = explain(&bench, 0, "root.crt --from 10.0.0.7");
-    let expected = json!({ "admitted": true, "user": "ops", "rule": "certificate_subject_line[1]", "redis_user": "ops" });
+    let expected = json!({
+        "admitted": true,
+        "user": "ops",
+        "realm": "certificates",
+        "rule": "certificate_subject_line[1]",
+        "redis_user": "ops",
+    });
     assert_eq!(found["decision"], expected);
     assert_eq!((&found["listener"], &found["from"]), (&"default".into(), &"10.0.0.7".into()));
     assert_eq!(found["trust"], json!({ "trusted": true }));
@@ -134,6 +140,55 @@ fn an_intermediate_comes_from_the_file_itself_or_from_another() {
     let found = explain(&bench, 1, "alone.crt");
     assert_eq!(found["decision"]["reason"], "untrusted_issuer");
     explain(&bench, 0, "alone.crt --chain team.crt");
+}
+
+/// What a listener that takes passwords, too, does with certificates.
+#[test]
+fn a_certificate_that_is_not_enough_is_told_what_is_asked_for() {
+    let bench = bench();
+    for subject in ["CN=ops,O=Acme", "CN=app,OU=Unit,O=Acme", "CN=stranger"] {
+        bench.fine(&format!("cert client --subject {subject}"));
+    }
+    let realms = "[[realm]]\nname = \"people\"\nkind = \"password\"\nverify = \"backend\"\n\
+                  [[realm]]\nname = \"programs\"\nkind = \"certificate\"\n";
+    let config = |auth: &str, listed: &str| {
+        let keys = format!("client_auth = \"{auth}\"\nrealms = {listed}\n[database]");
+        let app = "name = \"app\"\nauth_method = \"certificate_and_password\"";
+        bench.write(
+            "respgate.toml",
+            &format!("{}{realms}", CONFIG.replace("[database]", &keys).replace("name = \"app\"", app)),
+        );
+    };
+    let found = |name: &str, verdict: &str| {
+        let text = format!("explain {name}.crt --config respgate.toml");
+        let words: Vec<_> = text.split_whitespace().collect();
+        let plain = bench.respgate(&words);
+        assert!(plain.out.ends_with(verdict), "{name}: {plain:?}");
+        let said = bench.respgate(&[&words[..], &["--json"]].concat());
+        assert_eq!(plain.code, said.code);
+        let found: Json = serde_json::from_str(&said.out).unwrap();
+        let word = |key: &str| found["decision"][key].clone();
+        (
+            plain.code,
+            word("admitted"),
+            word("asks_password"),
+            word("reason"),
+            found["trust"]["trusted"].clone(),
+        )
+    };
+    let asks = |trusted: bool| (Some(1), json!(false), json!(true), json!("no_password"), json!(trusted));
+    let anybody = "\nasked for a name and a password: the certificate is no user's\n";
+    config("optional", "[\"programs\", \"people\"]");
+    let expected = (Some(0), json!(true), Json::Null, Json::Null, json!(true));
+    assert_eq!(
+        found("ops", "\nadmitted as user ops by certificate_subject_line[0], to Redis as ops\n"),
+        expected
+    );
+    assert_eq!(found("app", "\nasked for the password of user app\n"), asks(true));
+    assert_eq!(found("stranger", anybody), asks(true));
+    // Where nobody asks for it, a certificate is of no use, whatever it says.
+    config("none", "[\"people\"]");
+    assert_eq!(found("ops", anybody), asks(false));
 }
 
 #[test]

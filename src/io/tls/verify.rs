@@ -71,15 +71,13 @@ impl From<Unfit> for Error {
 /// WebPKI's verifier within our own bounds.
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
-    webpki: Arc<dyn ClientCertVerifier>,
-    eku: ClientEku,
+    pub(super) webpki: Arc<dyn ClientCertVerifier>,
+    pub(super) eku: ClientEku,
+    /// Whether a client without a certificate is refused in the handshake.
+    pub(super) is_mandatory: bool,
 }
 
 impl ClientVerifier {
-    pub(super) fn new(webpki: Arc<dyn ClientCertVerifier>, eku: ClientEku) -> Self {
-        Self { webpki, eku }
-    }
-
     fn verify(
         &self,
         leaf: &CertificateDer<'_>,
@@ -169,6 +167,10 @@ fn modulus_bits(modulus: &[u8]) -> usize {
 }
 
 impl ClientCertVerifier for ClientVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.is_mandatory
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.webpki.root_hint_subjects()
     }

@@ -27,7 +27,7 @@ mod pen;
 mod record;
 
 use self::pen::{Pen, Sink};
-pub use self::record::{Outcome, Record};
+pub use self::record::{Event, Outcome, Record};
 
 /// Lines that may wait for the disk: some ten seconds of handshakes at the rate
 /// that one core can do them, about 2 MiB.

@@ -16,10 +16,22 @@ pub enum Outcome {
     Refused,
 }
 
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A client's arrival.
+    Connection,
+    /// A password that a client gave.
+    Authentication,
+}
+
 /// One client's arrival. Absent fields are left out of the line; texts that a
 /// client chose (its subject) are escaped by JSON itself.
 #[derive(Debug, Clone, Serialize)]
 pub struct Record {
+    /// An arrival, or a password.
+    pub event: Event,
     /// Let in or not.
     pub outcome: Outcome,
     /// Why not: a word of the closed vocabulary.
@@ -47,6 +59,9 @@ pub struct Record {
     /// The user that it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// The realm that recognised it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
     /// The Redis ACL user that its commands run as.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis_user: Option<String>,
@@ -63,6 +78,7 @@ impl Record {
     #[must_use]
     pub fn new(outcome: Outcome, listener: SocketAddr, peer: SocketAddr) -> Self {
         Self {
+            event: Event::Connection,
             outcome,
             reason: None,
             detail: None,
@@ -73,6 +89,7 @@ impl Record {
             serial: None,
             fingerprint: None,
             user: None,
+            realm: None,
             redis_user: None,
             tls_version: None,
             tls_cipher: None,
@@ -85,11 +102,10 @@ pub(super) fn line(record: &Record, time: OffsetDateTime) -> Vec<u8> {
     #[derive(Serialize)]
     struct Stamped<'a> {
         time: String,
-        event: &'static str,
         #[serde(flatten)]
         record: &'a Record,
     }
-    json_line(&Stamped { time: rfc3339(time), event: "connection", record })
+    json_line(&Stamped { time: rfc3339(time), record })
 }
 
 /// The line that tells of records that were lost.
@@ -151,6 +167,7 @@ mod tests {
             serial: text(),
             fingerprint: text(),
             user: text(),
+            realm: text(),
             redis_user: text(),
             tls_version: text(),
             tls_cipher: text(),
@@ -169,6 +186,7 @@ mod tests {
             "serial",
             "fingerprint",
             "user",
+            "realm",
             "redis_user",
         ] {
             assert!(names.contains(&name), "{name} is missing: {line}");

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::resp::typed;
+use crate::wire::Client;
 use crate::world::{World, at_both_doors};
 
 #[test]
@@ -19,6 +20,18 @@ fn a_stream_cut_into_single_bytes_is_the_same_stream() {
             assert_eq!(replies, ["+OK", "$v", "+OK", "+QUEUED", "[$v]", "$\u{e9}", "nil", "+PONG"], "{size}");
         }
     });
+}
+
+#[test]
+fn requests_may_travel_with_the_end_of_the_handshake() {
+    let world = World::start();
+    for _ in 0..20 {
+        let first = [typed("PING"), typed("ECHO early")].concat();
+        let mut client = Client::tls_at_once(world.gateway.address, world.tls("app"), &first)
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(client.read().to_string(), "+PONG");
+        assert_eq!(client.read().to_string(), "$early");
+    }
 }
 
 #[test]

@@ -1,0 +1,263 @@
+//! Who a client of a listener is: its gate, then its realms in their order, over
+//! the users. The same code decides when a client comes, when it gives a password,
+//! and again at each reload.
+
+use std::sync::Arc;
+
+use super::password_check::{Check, Method, Proof};
+use super::realm::{Chain, RealmKind, Verify};
+use super::{Certificate, Evidence, Gate, Needs, PasswordHash, Permit, Reason, Refusal, Rule, User, UserMap};
+
+/// Whom Redis is asked about in the place of a user who cannot come in: what
+/// strangers type is not handed on.
+const DECOY: &str = "respgate-decoy";
+
+/// The users, and the gate and the realms of one listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Directory<'a> {
+    users: &'a UserMap,
+    chain: &'a Chain,
+    gate: &'a Gate,
+}
+
+/// What becomes of a client that has completed its handshake.
+#[derive(Debug)]
+pub enum Admission {
+    /// It is in.
+    Permit(Permit),
+    /// It may come in by a password.
+    Unproven(Claim),
+    /// It is not let in.
+    Refused(Refusal),
+}
+
+/// What a client has shown that a password has to be added to.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    evidence: Evidence,
+    /// The user that the certificate is, which needs a password as well.
+    user: Option<Arc<User>>,
+}
+
+impl Claim {
+    /// What was shown, whether it was recognised or not.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.evidence.certificate()
+    }
+
+    /// The user that the certificate is, if it is one's.
+    #[must_use]
+    pub fn user(&self) -> Option<&Arc<User>> {
+        self.user.as_ref()
+    }
+
+    /// Why the client is not in as long as it gives no password.
+    #[must_use]
+    pub fn missing(&self) -> Refusal {
+        match &self.user {
+            Some(user) => {
+                let detail = format!("user {} needs a password beside its certificate", user.name);
+                Refusal::new(Reason::NoPassword, detail)
+            }
+            None => Refusal::new(Reason::NoPassword, "the client gave no password that was right"),
+        }
+    }
+}
+
+impl<'a> Directory<'a> {
+    /// These users, for the clients of a listener with these realms and this gate.
+    #[must_use]
+    pub fn new(users: &'a UserMap, chain: &'a Chain, gate: &'a Gate) -> Self {
+        Self { users, chain, gate }
+    }
+
+    /// Decides about a client that has shown this: a verified certificate, or none.
+    /// One that the gate does not take is refused whatever the realms say. Each realm in its order: the first that recognises the certificate decides.
+    /// One that does not leaves it to a password realm behind it, if there is one.
+    #[must_use]
+    pub fn arrive(&self, evidence: &Evidence) -> Admission {
+        if let Err(refusal) = self.pass(evidence) {
+            return Admission::Refused(refusal);
+        }
+        let mut refusal = None;
+        for realm in self.chain.realms() {
+            match (realm.kind, evidence.certificate()) {
+                (RealmKind::Certificate, None) => {}
+                (RealmKind::Certificate, Some(_)) => match self.users.recognise(evidence) {
+                    Ok((user, rule)) => return self.recognised(user, evidence, rule, &realm.name),
+                    Err(why) if is_unknown(&why) => refusal = Some(why),
+                    Err(why) => return Admission::Refused(why),
+                },
+                // A certificate that has not been looked at goes to who looks at it first.
+                (RealmKind::Password(_), Some(_)) if refusal.is_none() && self.chain.takes_certificates() => {
+                }
+                (RealmKind::Password(_), _) => {
+                    return Admission::Unproven(Claim { evidence: evidence.clone(), user: None });
+                }
+            }
+        }
+        let none = || Refusal::new(Reason::NoClientCertificate, "the client showed no certificate");
+        Admission::Refused(refusal.unwrap_or_else(none))
+    }
+
+    /// Whether the gate takes the certificate, if there is one.
+    fn pass(&self, evidence: &Evidence) -> Result<(), Refusal> {
+        evidence.certificate().map_or(Ok(()), |certificate| self.gate.check(certificate))
+    }
+
+    fn recognised(&self, user: Arc<User>, evidence: &Evidence, rule: Rule, realm: &Arc<str>) -> Admission {
+        match user.needs {
+            Needs::Certificate => match Permit::new(user, evidence.clone(), rule, realm, None) {
+                Ok(permit) => Admission::Permit(permit),
+                Err(refusal) => Admission::Refused(refusal),
+            },
+            Needs::Both | Needs::Password => {
+                let claim = Claim { evidence: evidence.clone(), user: Some(user) };
+                if self.chain.takes_passwords() {
+                    Admission::Unproven(claim)
+                } else {
+                    Admission::Refused(claim.missing())
+                }
+            }
+        }
+    }
+
+    /// What the password is to be held against of a client that says to be this
+    /// user; without a name, to be the user of its certificate.
+    #[must_use]
+    pub fn check(&self, claim: &Claim, name: Option<&[u8]>) -> Check {
+        let named = name.and_then(|name| std::str::from_utf8(name).ok());
+        let user = match (named, &claim.user) {
+            (Some(name), _) => self.users.named(name),
+            (None, Some(user)) if name.is_none() => self.users.named(&user.name),
+            (None, _) => None,
+        };
+        let doom = match user {
+            // The name is not repeated: people type passwords where names belong.
+            None => Some(Refusal::new(Reason::UnknownUser, "there is no user of this name")),
+            Some(user) => refusal(claim, user),
+        };
+        let Some(user) = user else { return Check { user: None, method: self.decoy(), doom } };
+        let doom = doom.or_else(|| self.realm_of(user).is_none().then(|| unheard(user)));
+        // What cannot be right is held against the same, whoever it is for.
+        let method = self.realm_of(user).filter(|_| doom.is_none()).unwrap_or_else(|| self.decoy());
+        Check { user: Some(Arc::clone(user)), method, doom }
+    }
+
+    /// Lets a client in that has proved to know a user's password, by what is so now.
+    ///
+    /// # Errors
+    /// Why it is not let in.
+    pub fn prove(&self, claim: &Claim, proof: Arc<Proof>) -> Result<Permit, Refusal> {
+        // It may have come in before a reload.
+        self.pass(&claim.evidence)?;
+        let check = self.check(claim, Some(proof.user.as_bytes()));
+        let (Some(user), None) = (&check.user, &check.doom) else { return Err(check.failed()) };
+        if check.method != proof.method {
+            return Err(Refusal::new(Reason::WrongPassword, "the user's password has been changed since"));
+        }
+        let user = Arc::clone(user);
+        let realm = self.realm_for(&check.method).ok_or_else(|| claim.missing())?;
+        if user.needs != Needs::Both {
+            let evidence = claim.evidence.without_certificate();
+            return Permit::new(user, evidence, Rule::Password, realm, Some(proof));
+        }
+        if claim.certificate().is_none() {
+            return Err(without_certificate(&user));
+        }
+        let (owner, rule) = self.users.recognise(&claim.evidence)?;
+        if owner.name != user.name || !self.chain.takes_certificates() {
+            return Err(with_another(&user));
+        }
+        Permit::new(user, claim.evidence.clone(), rule, realm, Some(proof))
+    }
+
+    /// Decides about a client that was let in before, from what it has shown and by
+    /// what is so now.
+    ///
+    /// # Errors
+    /// Why it would not be let in.
+    pub fn again(&self, permit: &Permit) -> Result<Permit, Refusal> {
+        let evidence = permit.evidence();
+        let Some(proof) = permit.proof() else {
+            return match self.arrive(evidence) {
+                Admission::Permit(permit) => Ok(permit),
+                Admission::Unproven(claim) => Err(claim.missing()),
+                Admission::Refused(refusal) => Err(refusal),
+            };
+        };
+        let user = evidence.certificate().map(|_| Arc::clone(permit.user()));
+        self.prove(&Claim { evidence: evidence.clone(), user }, Arc::clone(proof))
+    }
+
+    /// What this listener holds a user's password against.
+    fn realm_of(&self, user: &User) -> Option<Method> {
+        let wanted = if user.password.is_some() { Verify::Argon2id } else { Verify::Backend };
+        self.chain.passwords().find(|&(_, verify)| verify == wanted)?;
+        Some(match &user.password {
+            Some(hash) => Method::Hash(Arc::clone(hash)),
+            None => Method::Backend(user.name.clone()),
+        })
+    }
+
+    fn realm_for(&self, method: &Method) -> Option<&Arc<str>> {
+        let wanted = match method {
+            Method::Hash(_) => Verify::Argon2id,
+            Method::Backend(_) => Verify::Backend,
+        };
+        self.chain.passwords().find(|&(_, verify)| verify == wanted).map(|(realm, _)| &realm.name)
+    }
+
+    /// Something that takes as long as the check of a real password. Where both hashes
+    /// and Redis are asked, as long as the first of these realms does.
+    fn decoy(&self) -> Method {
+        match self.chain.passwords().next() {
+            Some((_, Verify::Backend)) => Method::Backend(DECOY.to_owned()),
+            _ => Method::Hash(self.users.decoy().unwrap_or_else(|| Arc::new(PasswordHash::usual_decoy()))),
+        }
+    }
+}
+
+fn unheard(user: &User) -> Refusal {
+    let detail = format!("no realm of this listener checks the password of user {}", user.name);
+    Refusal::new(Reason::RealmInactive, detail)
+}
+
+/// Refusals after which another realm may still know the client. What is wrong
+/// with the certificate, with who issued it or with its user is wrong in every realm.
+fn is_unknown(refusal: &Refusal) -> bool {
+    matches!(refusal.reason(), Reason::NoMapping | Reason::RdnOrder | Reason::CaseOnly)
+}
+
+/// Why a client with this claim cannot be this user, whatever its password.
+fn refusal(claim: &Claim, user: &User) -> Option<Refusal> {
+    if let Some(owner) = &claim.user
+        && owner.name != user.name
+    {
+        let detail = format!("the certificate is user {}'s, and AUTH named user {}", owner.name, user.name);
+        return Some(Refusal::new(Reason::AuthDiffers, detail));
+    }
+    match user.needs {
+        _ if !user.enabled => {
+            Some(Refusal::new(Reason::UserDisabled, format!("user {} is disabled", user.name)))
+        }
+        Needs::Certificate => {
+            let detail = format!("user {} comes in by its certificate, not by a password", user.name);
+            Some(Refusal::new(Reason::PasswordNotAccepted, detail))
+        }
+        Needs::Both if claim.certificate().is_none() => Some(without_certificate(user)),
+        Needs::Both if claim.user.is_none() => Some(with_another(user)),
+        Needs::Both | Needs::Password => None,
+    }
+}
+
+fn without_certificate(user: &User) -> Refusal {
+    let detail = format!("user {} needs its certificate beside the password", user.name);
+    Refusal::new(Reason::NoClientCertificate, detail)
+}
+
+fn with_another(user: &User) -> Refusal {
+    let detail = format!("the certificate that was shown is not one of user {}", user.name);
+    Refusal::new(Reason::NoMapping, detail)
+}
