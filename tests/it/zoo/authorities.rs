@@ -109,6 +109,10 @@ pub(super) struct Zoo {
     pub(super) short_key: Ca,
     pub(super) version_1: Ca,
     pub(super) sha1: Ca,
+    /// A client's certificate that a user is recognised by.
+    pub(super) known: Vec<u8>,
+    /// A key that a user is recognised by.
+    pub(super) known_key: Arc<Key>,
 }
 
 impl Zoo {
@@ -139,6 +143,8 @@ impl Zoo {
             short_key: Ca::of(root.below("CN=Short,O=Acme").own_key(Kind::Rsa1024)),
             version_1: Ca::of(root.below("CN=Version 1,O=Acme").version(1)),
             sha1: Ca::of(root.below("CN=Sha1,O=Acme").hash(Hash::Sha1)),
+            known: root.leaf("CN=known").der(),
+            known_key: Arc::new(Key::new(Kind::P256)),
             root,
             middle,
             low,

@@ -54,6 +54,8 @@ pub(super) enum San<'a> {
     Uri(&'a str),
     Email(&'a str),
     Ip([u8; 4]),
+    /// Of the type with this tag, whatever its bytes.
+    Raw(u8, &'a [u8]),
 }
 
 /// The value of the extension subjectAltName.
@@ -63,6 +65,7 @@ pub(super) fn alternative(names: &[San<'_>]) -> Vec<u8> {
         San::Dns(text) => tlv(0x82, text),
         San::Uri(text) => tlv(0x86, text),
         San::Ip(bytes) => tlv(0x87, bytes),
+        San::Raw(tag, bytes) => tlv(*tag, bytes),
     };
     sequence(&[&names.iter().flat_map(one).collect::<Vec<u8>>()])
 }

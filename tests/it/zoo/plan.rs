@@ -61,6 +61,7 @@ pub(super) struct Plan {
     extensions: Vec<(&'static str, Vec<u8>)>,
     change: fn(Vec<u8>) -> Vec<u8>,
     holder: Option<Arc<Key>>,
+    made: Option<Vec<u8>>,
 }
 
 /// One key of each kind, which all specimens share: they take long to make.
@@ -96,6 +97,7 @@ impl Plan {
             extensions: Vec::new(),
             change: |der| der,
             holder: None,
+            made: None,
         };
         plan.usage(&SIGNS_MESSAGES).purposes(&[CLIENT])
     }
@@ -145,6 +147,18 @@ impl Plan {
     /// For a new key of its own.
     pub(super) fn own_key(mut self, kind: Kind) -> Self {
         self.key = Arc::new(Key::new(kind));
+        self
+    }
+
+    /// For this key.
+    pub(super) fn for_key(mut self, key: &Arc<Key>) -> Self {
+        self.key = Arc::clone(key);
+        self
+    }
+
+    /// No new certificate but this one, byte by byte.
+    pub(super) fn exactly(mut self, der: &[u8]) -> Self {
+        self.made = Some(der.to_vec());
         self
     }
 
@@ -208,6 +222,11 @@ impl Plan {
         self.with(ALTERNATIVE_NAME, false, &alternative(names))
     }
 
+    /// Without a subject, so that its alternative names are critical (RFC 5280, 4.2.1.6).
+    pub(super) fn only_names(self, names: &[San<'_>]) -> Self {
+        self.subject(sequence(&[])).with(ALTERNATIVE_NAME, true, &alternative(names))
+    }
+
     /// With basic constraints that say CA:TRUE, and how many CAs there may be below.
     pub(super) fn ca(self, below: Option<u8>) -> Self {
         let below = below.map(|count| tlv(INTEGER, [count])).unwrap_or_default();
@@ -216,6 +235,9 @@ impl Plan {
 
     /// Its DER.
     pub(super) fn der(&self) -> Vec<u8> {
+        if let Some(made) = &self.made {
+            return made.clone();
+        }
         let algorithm = self.signer.algorithm(self.hash);
         let version = match self.version {
             1 => Vec::new(),

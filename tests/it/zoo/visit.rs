@@ -109,7 +109,10 @@ pub(super) fn judge(row: &Row, specimen: &Specimen, seen: &Seen, record: &Json) 
         (Verdict::Nobody(reason), Seen::Line(line)) => {
             hold("outcome", text("outcome"), "refused");
             hold("reason", text("reason"), reason);
-            hold("fingerprint", text("fingerprint"), &fingerprint);
+            // What cannot be read as a certificate is not described as one.
+            if reason != "bad_certificate" {
+                hold("fingerprint", text("fingerprint"), &fingerprint);
+            }
             let reference = text("reference");
             let expected = format!("NOPERM no user is mapped to this certificate (reference {reference})");
             hold("the line", line, &expected);
