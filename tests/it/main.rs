@@ -23,3 +23,4 @@ mod secrets;
 mod sessions;
 mod tools;
 mod trust;
+mod zoo;

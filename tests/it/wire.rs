@@ -58,6 +58,8 @@ impl Client {
         let mut client = Self::connect(address, config)?;
         let Stream::Tls(stream) = &mut client.stream else { unreachable!("it was made with TLS") };
         let (tls, socket) = (&mut stream.conn, &mut stream.sock);
+        // A chain may be longer than what a client keeps until it is written.
+        tls.set_buffer_limit(None);
         while tls.is_handshaking() {
             if tls.wants_write() {
                 tls.write_tls(socket)?;
