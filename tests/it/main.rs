@@ -21,5 +21,6 @@ mod operate;
 mod passwords;
 mod secrets;
 mod sessions;
+mod storm;
 mod tools;
 mod trust;

@@ -2,7 +2,7 @@
 //! client is connected, several listeners, reloads by watching, resumption.
 
 mod chains;
-mod hierarchy;
+pub(crate) mod hierarchy;
 mod listeners;
 mod pinned;
 mod reloads;
