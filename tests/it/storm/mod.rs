@@ -4,6 +4,7 @@
 mod broken;
 mod era;
 mod reloads;
+mod revocations;
 mod traffic;
 
 use std::sync::atomic::{AtomicBool, Ordering};
