@@ -4,6 +4,7 @@
 mod broken;
 mod era;
 mod reloads;
+mod resumption;
 mod revocations;
 mod traffic;
 

@@ -19,7 +19,7 @@ use crate::pki::{Identity, client_config_for};
 use crate::wire::{Client, PATIENCE};
 use crate::world::{APP, OPS, Setup, User, World};
 
-const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+pub(crate) const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
 /// A world whose clients are of these CAs, with these users.
 fn setup(ca: &str, listener: &'static str, users: &[User]) -> Setup {
