@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use respgate::identity::{Certificate, Credential, Permit, User, UserMap};
+use respgate::identity::{Certificate, Credential, Entry, Evidence, Permit, SubjectLine, User, UserMap};
 use respgate::limits::Limits;
 use respgate::resp::{ReplyScanner, write};
 use respgate::secret::Secret;
@@ -28,10 +28,12 @@ fn permit() -> Permit {
     let der = CertificateDer::from_pem_file(file).expect("a PEM file");
     let certificate = Certificate::from_der(&der).expect("a certificate");
     let credential = Credential { redis_user: "app".into(), password: Secret::new(b"password".to_vec()) };
-    let lines = vec![SUBJECT.parse().expect("a subject line")];
-    let user = User { lines, ..User::new("app", credential) };
+    let entries = vec![Entry::from(SUBJECT.parse::<SubjectLine>().expect("a subject line"))];
+    let user = User { entries, ..User::new("app", credential) };
     let map = UserMap::build(vec![user]).expect("a sound map");
-    map.permit(Arc::new(certificate)).expect("the certificate of the line")
+    let peer = std::net::Ipv4Addr::LOCALHOST.into();
+    map.permit(&Evidence::new(Some(Arc::new(certificate)), [], peer, "default"))
+        .expect("the certificate of the line")
 }
 
 /// A worker with clients and a greeted link.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use respgate::cli::{cert, check, demo, hash, keystore, run};
+use respgate::cli::{cert, check, demo, explain, hash, keystore, run, subject};
 
 /// Many small buffers come and go on every thread, and stay on it.
 #[global_allocator]
@@ -24,6 +24,10 @@ enum Command {
     Run(run::Args),
     /// Check a configuration without running it
     Check(check::Args),
+    /// Say what would become of a client with this certificate, and why
+    Explain(explain::Args),
+    /// Print the line and the user to paste for a certificate
+    Subject(subject::Args),
     /// Make certificates
     Cert(cert::Args),
     /// Keep the secrets of a configuration in one encrypted file
@@ -40,6 +44,8 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Subject(args) => subject::run(&args),
         Command::Cert(args) => cert::run(args),
         Command::Keystore(args) => keystore::run(args),
         Command::Hash(args) => hash::run(&args),

@@ -28,7 +28,7 @@ struct Made {
 impl Made {
     fn new(authority_subject: &str, key: KeyKind) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let terms = Terms { days: 30, key, now: OffsetDateTime::now_utc() };
+        let terms = Terms { lasts: time::Duration::days(30), key, now: OffsetDateTime::now_utc() };
         let (created, issued) = Authority::create(&line(authority_subject), &terms).unwrap();
         let files = Pair::in_dir(dir.path(), "ca");
         files.write(&issued, false).unwrap();
@@ -117,7 +117,7 @@ fn openssl_verifies_every_kind_in_its_strict_mode() {
 #[test]
 fn what_is_issued_does_not_outlive_its_authority() {
     let made = Made::new("CN=ca", KeyKind::EcdsaP256);
-    let terms = Terms { days: 3650, ..made.terms };
+    let terms = Terms { lasts: time::Duration::days(3650), ..made.terms };
     let issued = made.authority.client(&line("CN=app"), &terms).unwrap();
     assert_eq!(issued.not_after.unix_timestamp(), made.certificate("ca.crt").not_after());
 }
@@ -227,16 +227,21 @@ except ssl.SSLCertVerificationError as error:
 
 #[test]
 fn a_certificate_of_a_made_authority_is_permitted_as_its_user() {
-    use respgate::identity::{Credential, User, UserMap};
+    use respgate::identity::{Credential, Entry, Evidence, User, UserMap};
     use respgate::secret::Secret;
 
     let made = Made::new("CN=ca,O=Acme", KeyKind::EcdsaP256);
     made.client("app", "CN=app,O=Acme");
     let credential = Credential { redis_user: "app".to_owned(), password: Secret::new(b"x".to_vec()) };
-    let user = User { lines: vec![line("CN=app,O=Acme")], ..User::new("app", credential) };
+    let entries = vec![Entry::from(line("CN=app,O=Acme"))];
+    let user = User { entries, ..User::new("app", credential) };
     let map = UserMap::build(vec![user]).unwrap();
-    let permit = map.permit(Arc::new(made.certificate("app.crt"))).unwrap();
+    let evidence = |file| {
+        let certificate = Arc::new(made.certificate(file));
+        Evidence::new(Some(certificate), [], std::net::Ipv4Addr::LOCALHOST.into(), "default")
+    };
+    let permit = map.permit(&evidence("app.crt")).unwrap();
     assert_eq!(permit.user().name, "app");
     // The authority's own certificate is nobody's.
-    assert!(map.permit(Arc::new(made.certificate("ca.crt"))).is_err());
+    assert!(map.permit(&evidence("ca.crt")).is_err());
 }

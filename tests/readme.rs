@@ -104,7 +104,19 @@ fn every_command_of_the_readme_does_what_it_says() {
         let output = shell(dir, &on_own_ports(command));
         let expected = match command {
             c if c.ends_with("ACL WHOAMI") => "app\n",
-            c if c.starts_with("openssl") => "subject=CN=app,O=Acme\n",
+            c if c.ends_with("RESPGATE WHOAMI") => "redis_user\napp\n",
+            c if c.starts_with("respgate explain") => {
+                "admitted as user app by certificate_subject_line[0], to Redis as app"
+            }
+            c if c.ends_with("app.crt --line") => "CN=app,O=Acme\n",
+            c if c.starts_with("respgate subject") => {
+                "[[user]]\nname = \"app\"\ncertificate_subject_line = \"CN=app,O=Acme\"\n"
+            }
+            c if c.starts_with("respgate cert sign") => {
+                "wrote guest.crt: CN=guest,O=Acme (uri:spiffe://acme.example/guest), until 2"
+            }
+            c if c.starts_with("respgate cert revoke") => "wrote ca.crl: number 1, 1 revoked",
+            c if c.starts_with("respgate cert crl") => "wrote ca.crl: number 2, 1 revoked",
             c if c.starts_with("grep") => "\"reason\":\"no_mapping\"",
             c if c.starts_with("respgate check") => "can run, 0 warnings: 1 user",
             c if c.starts_with("respgate keystore list") => "app\n",

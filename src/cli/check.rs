@@ -1,36 +1,62 @@
 //! `respgate check`: says everything that is wrong with a configuration file,
-//! without opening a socket.
+//! without opening a socket, and lists every certificate that it names.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use crate::config::{self, Loaded, Problems, Severity};
+use super::facts;
+use crate::config::{self, Listed, Loaded, Problem, Problems, Severity};
+use crate::identity::Certificate;
 
 /// Check a configuration file and everything it names.
 ///
-/// Exits with 0 if the gateway can run, perhaps with warnings, and with 1 if it cannot.
+/// Exits with 0 if the gateway can run, perhaps with warnings, with 1 if it cannot
+/// (with --strict also if there is a warning), and with 2 if the arguments make no
+/// sense.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Each problem has a name in brackets that stays the same from version to version, for scripts.
+
+Examples:
+  respgate check --config respgate.toml
+  respgate check --config respgate.toml --strict
+  respgate check --config respgate.toml --certificates
+  respgate check --config respgate.toml --json"
+)]
 pub struct Args {
-    /// The configuration file.
+    /// The configuration file
     #[arg(long, short, value_name = "FILE")]
     pub config: PathBuf,
-    /// Print one JSON object instead of text.
+    /// Print one JSON object: errors, warnings and certificates
     #[arg(long)]
     pub json: bool,
+    /// A warning counts as an error
+    #[arg(long)]
+    pub strict: bool,
+    /// List every certificate that the configuration names, with its dates
+    #[arg(long, conflicts_with = "json")]
+    pub certificates: bool,
 }
 
 /// Checks, prints to standard output and returns the exit code.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
     let result = config::load(&args.config);
-    let is_fine = result.is_ok();
-    let text = if args.json { as_json(&result) } else { as_text(&result) };
+    let problems = problems(&result);
+    let fails_strictly = args.strict && problems.count(Severity::Warning) > 0;
+    let mut text = if args.json { as_json(&result) } else { as_text(&result) };
+    if args.certificates {
+        text = format!("{}{text}", problems.certificates.iter().map(described).collect::<String>());
+    }
+    if fails_strictly && result.is_ok() && !args.json {
+        text += &format!("\n{}: refused by --strict, which takes no warning", args.config.display());
+    }
     // The exit code is the answer for whoever has closed our output.
     let _ = writeln!(io::stdout(), "{text}");
-    if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if result.is_ok() && !fails_strictly { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn problems(result: &Result<Loaded, Problems>) -> &Problems {
@@ -64,28 +90,56 @@ pub fn as_text(result: &Result<Loaded, Problems>) -> String {
 #[must_use]
 pub fn as_json(result: &Result<Loaded, Problems>) -> String {
     let problems = problems(result);
-    let list: Vec<_> = problems
-        .list
-        .iter()
-        .map(|problem| {
-            json!({
-                "severity": problem.severity.as_str(),
-                "id": problem.cause.id(),
-                "key": problem.at.key,
-                "line": problem.at.line,
-                "message": problem.cause.to_string(),
-                "way_out": problem.cause.way_out(),
-            })
-        })
-        .collect();
+    let of = |severity: Severity| -> Vec<Json> {
+        let list = problems.list.iter().filter(|problem| problem.severity == severity);
+        list.map(|problem| problem_json(problems, problem)).collect()
+    };
     json!({
         "file": problems.file.display().to_string(),
         "can_run": result.is_ok(),
-        "errors": problems.count(Severity::Error),
-        "warnings": problems.count(Severity::Warning),
-        "problems": list,
+        "errors": of(Severity::Error),
+        "warnings": of(Severity::Warning),
+        "certificates": problems.certificates.iter().map(listed_json).collect::<Vec<_>>(),
     })
     .to_string()
+}
+
+fn problem_json(problems: &Problems, problem: &Problem) -> Json {
+    json!({
+        "id": problem.cause.id(),
+        "file": problems.file.display().to_string(),
+        "key": problem.at.key,
+        "line": problem.at.line.map(|line| line.number),
+        "column": problem.at.line.map(|line| line.column),
+        "message": problem.cause.to_string(),
+        "fix": problem.cause.way_out(),
+    })
+}
+
+/// The server's own certificate comes first in its file, and has a key.
+fn has_key(listed: &Listed) -> bool {
+    listed.role == "certificate" && listed.number == 1
+}
+
+fn listed_json(listed: &Listed) -> Json {
+    let mut all = match Certificate::from_der(&listed.der) {
+        Ok(certificate) => facts::as_json(&certificate),
+        Err(error) => json!({ "unreadable": error.to_string() }),
+    };
+    all["file"] = json!(listed.path.display().to_string());
+    all["number"] = json!(listed.number);
+    all["role"] = json!(listed.role);
+    all["has_private_key"] = json!(has_key(listed));
+    all
+}
+
+fn described(listed: &Listed) -> String {
+    let facts = match Certificate::from_der(&listed.der) {
+        Ok(certificate) => facts::as_text(&certificate),
+        Err(error) => format!("{error}\n"),
+    };
+    let key = if has_key(listed) { ", with its key" } else { "" };
+    format!("{}, certificate {} ({}{key})\n{facts}\n", listed.path.display(), listed.number, listed.role)
 }
 
 fn count(problems: &Problems, severity: Severity) -> String {

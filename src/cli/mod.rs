@@ -3,8 +3,11 @@
 pub mod cert;
 pub mod check;
 pub mod demo;
+pub mod explain;
+mod facts;
 mod harden;
 pub mod hash;
 pub mod keystore;
 pub mod run;
+pub mod subject;
 mod watch;

@@ -84,6 +84,7 @@ pub enum Answer {
     ClientGetRedir,
     ClientReply,
     ClientMaintNotifications,
+    Respgate,
     /// READONLY, READWRITE and ASKING.
     NotClustered,
 }

@@ -24,6 +24,8 @@ const SLOTS: usize = 2048;
 pub struct Commands {
     /// A row's number plus one, at the hash of its name or the next free slot.
     index: Box<[u16; SLOTS]>,
+    /// Whether RESPGATE is a command; otherwise it is Redis' to say that it is not.
+    answers_respgate: bool,
 }
 
 /// What is to be done with one request.
@@ -53,7 +55,12 @@ impl Commands {
             }
             index[slot] = number;
         }
-        Self { index }
+        Self { index, answers_respgate: true }
+    }
+
+    /// Whether the gateway answers RESPGATE. It does, unless told otherwise.
+    pub fn set_answers_respgate(&mut self, answers: bool) {
+        self.answers_respgate = answers;
     }
 
     /// Classifies a request given its bytes, or as many of them as hold its first
@@ -76,6 +83,7 @@ impl Commands {
         Verdict::Pass(match row.class {
             Class::BlockOption if !has_block_option(&input[..request.len]) => Class::Share,
             Class::BlockOption => Class::Pin(Why::Block),
+            Class::Answer(Answer::Respgate) if !self.answers_respgate => Class::Pin(Why::Unknown),
             class => class,
         })
     }
@@ -193,6 +201,20 @@ mod tests {
                 Verdict::Pass(Class::Pin(Why::Unknown)),
                 "{words:?}"
             );
+        }
+    }
+
+    #[test]
+    fn respgate_is_unknown_where_it_is_switched_off() {
+        let words = write::command(&[b"respgate", b"whoami"]);
+        let limits = RequestLimits { args_max: 100, bulk_bytes_max: 1000 };
+        let Ok(Found::Request(request)) = RequestScanner::default().scan(&words, limits) else {
+            panic!("a request")
+        };
+        let mut commands = Commands::new();
+        for (answers, class) in [(true, Class::Answer(Answer::Respgate)), (false, Class::Pin(Why::Unknown))] {
+            commands.set_answers_respgate(answers);
+            assert_eq!(commands.classify(&words, &request, &Profile::Default), Verdict::Pass(class));
         }
     }
 

@@ -277,6 +277,7 @@ pub(super) const TABLE: &[Row] = &[
     guarded("replconf", Share),
     guarded("replicaof", Share),
     row("reset", Class::Answer(Answer::Reset)),
+    row("respgate", Class::Answer(Answer::Respgate)),
     row("restore", Share),
     row("restore-asking", Share),
     row("role", Share),

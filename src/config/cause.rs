@@ -6,9 +6,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::identity_cause::IdentityCause;
 use super::role_cause::{Elsewhere, RoleCause};
 use super::secret_cause::SecretCause;
-use crate::identity::{HashError, LineError, Lint, MapError};
+use crate::identity::{EntryError, HashError, LineError, Lint, MapError};
 use crate::io::tls::CrlError;
 
 /// Longer values are cut where they are shown.
@@ -155,7 +156,7 @@ pub enum Cause {
     SecondHash,
     #[error("a password, but auth_method is \"certificate\"")]
     PasswordOfCertificateUser,
-    #[error("a certificate's subject, but auth_method is \"password\"")]
+    #[error("this is about a certificate, but auth_method is \"password\"")]
     LineOfPasswordUser,
     #[error(
         "no realm of the listener checks the password of {} (verify = {verify:?}): nobody can be this user",
@@ -181,9 +182,17 @@ pub enum Cause {
     #[error("{0}")]
     Lint(Lint),
     #[error(transparent)]
+    Identity(#[from] IdentityCause),
+    #[error(transparent)]
     Role(#[from] RoleCause),
     #[error("{0}")]
     Elsewhere(Box<Elsewhere>),
+}
+
+impl From<EntryError> for Cause {
+    fn from(error: EntryError) -> Self {
+        Self::Identity(error.into())
+    }
 }
 
 impl Cause {
@@ -261,10 +270,12 @@ impl Cause {
             Self::UnaskedCertificates => "certificates_not_asked_for",
             Self::NothingElse => "client_auth_without_password",
             Self::Line(_) => "subject_line",
-            Self::Map(MapError::DuplicateSubject { .. }) => "duplicate_subject",
+            Self::Map(MapError::Duplicate { is_subject: true, .. }) => "duplicate_subject",
+            Self::Map(MapError::Duplicate { is_subject: false, .. }) => "duplicate_rule",
             Self::Map(MapError::DuplicateUser { .. }) => "duplicate_user",
-            Self::Map(MapError::NoLine { .. }) => "no_subject_line",
+            Self::Map(MapError::NoEntry { .. }) => "no_entry",
             Self::Lint(lint) => lint.advice.as_str(),
+            Self::Identity(cause) => cause.id(),
             Self::Role(cause) => cause.id(),
             Self::Elsewhere(elsewhere) => elsewhere.cause.id(),
         }
@@ -371,6 +382,7 @@ impl Cause {
                     .to_owned()
             }
             Self::NoUser => "add a [[user]] section".to_owned(),
+            Self::Identity(cause) => return cause.way_out(),
             _ => return None,
         })
     }

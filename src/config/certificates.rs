@@ -15,14 +15,14 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use super::cause::Cause;
 use super::file::ListenerFile;
 use super::material::{Content, Files};
-use super::problem::{At, Notes};
+use super::problem::{At, Listed, Notes};
 use super::secret_cause::SecretCause;
 use super::source::Written;
 use super::{keys, pkcs12, trust};
 use crate::io::tls::{self, RSA_BITS_MIN, TlsError, TlsSettings};
 
 /// How long before a certificate's end a warning begins.
-const EXPIRES_SOON_SECONDS: i64 = 14 * 24 * 60 * 60;
+const EXPIRES_SOON_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 /// Builds what the listener needs for TLS, or notes why it cannot be built.
 pub(super) fn tls_settings(
@@ -145,6 +145,15 @@ impl Numbered<'_> {
         }
     }
 
+    fn listed(&self, role: Role) -> Listed {
+        let role = match role {
+            Role::Server => "certificate",
+            Role::ClientCa => "client_ca",
+            Role::Client => "client_certificates",
+        };
+        Listed { path: self.path.to_owned(), number: self.number, role, der: self.der.to_vec() }
+    }
+
     pub(super) fn unusable(&self, why: &str) -> Cause {
         Cause::BadCertificate { path: self.path.to_owned(), number: self.number, why: why.to_owned() }
     }
@@ -160,6 +169,7 @@ pub(super) fn check_certificate(
     notes: &mut Notes,
 ) -> Option<()> {
     let certificate = notes.ok(at, it.parse())?;
+    notes.list(it.listed(role));
     if certificate.version() != X509Version::V3 {
         notes.error(at, it.unusable("it is older than X.509 v3"));
         return None;

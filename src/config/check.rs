@@ -14,7 +14,7 @@ use super::material::{self, Files};
 use super::modes::Modes;
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
-use super::{Surroundings, certificates, realms, roles, users};
+use super::{Surroundings, certificates, realms, roles, users, ways};
 use crate::io::{Address, Admin, Audit, Database, LISTENER_NAME, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
@@ -40,7 +40,9 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     }
     let listeners = listeners(&file, &mut files, surroundings.now, notes);
     let database = file.database_address.as_ref().map(|it| notes.ok(&it.at, backend(&it.value, &files)));
-    let users = file.users.as_ref().map(|it| users::user_map(it, &mut files, notes));
+    let client_ca = listeners.iter().flatten().flat_map(|it: &Listener| &it.tls.trust.client_ca);
+    let trusted = ways::trusted(client_ca);
+    let users = file.users.as_ref().map(|it| users::user_map(it, &trusted, &mut files, notes));
     if let (Some(listeners), Some(Some(map)), Some(written)) = (&listeners, &users, &file.users) {
         let places: Vec<At> = written.iter().map(|user| user.at.clone()).collect();
         let chains: Vec<_> = listeners.iter().map(|listener| &listener.realms).collect();
@@ -65,6 +67,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         audit: Audit { file: audit.map_or(Some(None), |file| file.map(Some))? },
         workers: workers?,
         watch: file.watch,
+        whoami: file.whoami.is_none_or(|flag| flag.value),
     })
 }
 
@@ -92,7 +95,9 @@ fn listeners(file: &File, files: &mut Files<'_>, now: i64, notes: &mut Notes) ->
         }
         let tls = certificates::tls_settings(it, files, now, notes);
         let realms = file.realms.as_ref().and_then(|all| realms::chain(all, it, notes));
-        let listener = || Some(Listener { name: named?, address: address?, tls: tls?, realms: realms? });
+        let gate = it.gate.clone();
+        let listener =
+            || Some(Listener { name: named?, address: address?, tls: tls?, gate: gate?, realms: realms? });
         all.push(listener());
     }
     let all: Option<Vec<Listener>> = all.into_iter().collect();

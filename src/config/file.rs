@@ -2,7 +2,6 @@
 //! which must be there. What they mean is for `check`.
 
 use super::cause::Cause;
-use super::limits;
 use super::problem::{At, Notes};
 use super::realms::{self, RealmFile};
 use super::roles::{self, Placed};
@@ -10,7 +9,9 @@ use super::secret_cause::SecretCause;
 use super::secrets::{SecretFile, keys, secret};
 use super::source::{Section, Source, Written};
 use super::trust::{self, TrustFile};
-use crate::identity::Needs;
+use super::ways::{self, WaysFile};
+use super::{gate, limits};
+use crate::identity::{Gate, Needs};
 use crate::io::LogFormat;
 use crate::io::tls::TlsVersion;
 use crate::limits::Limits;
@@ -22,6 +23,7 @@ pub(super) struct File {
     pub(super) keystore: Option<Written<String>>,
     pub(super) workers: Option<Written<u64>>,
     pub(super) watch: bool,
+    pub(super) whoami: Option<Written<bool>>,
     /// Empty if the section is missing or unreadable.
     pub(super) listeners: Vec<ListenerFile>,
     pub(super) database_address: Option<Written<String>>,
@@ -50,6 +52,8 @@ pub(super) struct ListenerFile {
     pub(super) keystore: Option<Written<String>>,
     pub(super) keystore_password: SecretFile,
     pub(super) min_version: TlsVersion,
+    /// Nothing, if it has a problem, which has been noted.
+    pub(super) gate: Option<Gate>,
     /// The names of its realms, if they are given.
     pub(super) realms: Option<Vec<Written<String>>>,
 }
@@ -60,8 +64,7 @@ pub(super) struct UserFile {
     pub(super) name: Option<Written<String>>,
     pub(super) needs: Needs,
     pub(super) enabled: bool,
-    pub(super) lines: Vec<Written<String>>,
-    pub(super) ignore_case: bool,
+    pub(super) ways: WaysFile,
     pub(super) roles: Vec<Written<String>>,
     pub(super) redis_user: Option<Written<String>>,
     pub(super) password: SecretFile,
@@ -102,6 +105,7 @@ impl File {
         let keystore = root.take("keystore").and_then(|entry| entry.text(notes));
         let watch = root.take("watch").and_then(|entry| entry.flag(notes));
         let workers = root.take("workers").and_then(|entry| entry.number(notes));
+        let whoami = root.take("whoami").and_then(|entry| entry.flag(notes));
         let listener =
             root.need("listener", "[listener] with address, certificate, key and client_ca", notes);
         let listeners = listener.and_then(|entry| entry.section_or_sections(notes)).unwrap_or_default();
@@ -125,6 +129,7 @@ impl File {
             keystore,
             workers,
             watch: watch.is_some_and(|flag| flag.value),
+            whoami,
             listeners,
             database_address,
             database_roles,
@@ -185,6 +190,7 @@ fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
     let trust = trust::read(&mut section, notes);
     let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
     let min_version = section.take("tls_min_version").and_then(|entry| entry.word(&versions, notes));
+    let gate = gate::read(&mut section, notes);
     let realms = section.take("realms").and_then(|entry| entry.filled_texts(notes));
     section.finish(notes);
     ListenerFile {
@@ -198,6 +204,7 @@ fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
         keystore,
         keystore_password,
         min_version: min_version.unwrap_or_default(),
+        gate,
         realms,
     }
 }
@@ -228,17 +235,12 @@ fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
     ];
     let needs = section.take("auth_method").and_then(|entry| entry.word(&methods, notes)).unwrap_or_default();
     let enabled = section.take("enabled").and_then(|entry| entry.flag(notes));
-    let like = "certificate_subject_line = \"CN=app,O=Acme\"";
-    let lines = if needs.certificate() {
-        section.need("certificate_subject_line", like, notes)
+    let ways = if needs.certificate() {
+        ways::read(&mut section, notes)
     } else {
-        section.take("certificate_subject_line").filter(|entry| {
-            notes.error(&entry.at, Cause::LineOfPasswordUser);
-            false
-        })
+        ways::refuse(&mut section, notes);
+        WaysFile::default()
     };
-    let lines = lines.and_then(|entry| entry.filled_texts(notes)).unwrap_or_default();
-    let ignore_case = section.take("ignore_case").and_then(|entry| entry.flag(notes));
     let roles = section.take("roles").and_then(|entry| entry.texts(notes)).unwrap_or_default();
     let hashes = hashes(&mut section, needs, notes);
     let password = secret(&mut section, keys!("redis_password"), notes);
@@ -254,9 +256,8 @@ fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
         entry.texts(notes).map(|names| CommandsFile { at, names, is_list })
     });
     section.finish(notes);
-    let ignore_case = ignore_case.is_some_and(|flag| flag.value);
     let enabled = enabled.is_none_or(|flag| flag.value);
-    UserFile { at, name, needs, enabled, lines, ignore_case, roles, redis_user, password, hashes, commands }
+    UserFile { at, name, needs, enabled, ways, roles, redis_user, password, hashes, commands }
 }
 
 /// The keys for a password's hash, which a user of certificates alone has none of.

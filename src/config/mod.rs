@@ -15,6 +15,8 @@ mod cause;
 mod certificates;
 mod check;
 mod file;
+mod gate;
+mod identity_cause;
 mod keys;
 pub mod keystore;
 mod legacy;
@@ -33,6 +35,7 @@ mod secrets;
 mod source;
 mod trust;
 mod users;
+mod ways;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -40,7 +43,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::io::Settings;
 pub use cause::Cause;
-pub use problem::{At, Problem, Problems, Severity};
+pub use identity_cause::IdentityCause;
+pub use problem::{At, Line, Listed, Problem, Problems, Severity};
 pub use role_cause::{Elsewhere, RoleCause};
 pub use secret_cause::SecretCause;
 pub use secrets::Keys;

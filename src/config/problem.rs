@@ -31,8 +31,36 @@ impl Severity {
 pub struct At {
     /// The path of the key, such as `user[1].redis_user`; empty is the whole file.
     pub key: String,
-    /// The line, from 1, unless the problem is with the whole file.
-    pub line: Option<usize>,
+    /// The line, unless the problem is with the whole file.
+    pub line: Option<Line>,
+}
+
+/// A line of the configuration file, and where on it. Its `Display` is the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    /// Counted from 1.
+    pub number: usize,
+    /// Bytes from the line's beginning, counted from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.number, f)
+    }
+}
+
+/// A certificate that the configuration names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The file it is in.
+    pub path: PathBuf,
+    /// Its place among the file's certificates, from 1.
+    pub number: usize,
+    /// What it is there for, as the key is called: `certificate` or `client_ca`.
+    pub role: &'static str,
+    /// The certificate.
+    pub der: Vec<u8>,
 }
 
 /// One thing that is wrong or doubtful.
@@ -55,6 +83,8 @@ pub struct Problems {
     pub list: Vec<Problem>,
     /// It and the files that it names, as far as it could be read.
     pub files: Vec<PathBuf>,
+    /// Every certificate that was read on the way.
+    pub certificates: Vec<Listed>,
 }
 
 impl Problems {
@@ -108,6 +138,7 @@ impl std::error::Error for Problems {}
 pub(super) struct Notes {
     problems: Vec<Problem>,
     files: Vec<PathBuf>,
+    certificates: Vec<Listed>,
 }
 
 impl Notes {
@@ -129,9 +160,17 @@ impl Notes {
         self.files.extend(files.map(Path::to_owned));
     }
 
+    /// Takes a certificate into the inventory.
+    pub(super) fn list(&mut self, listed: Listed) {
+        if !self.certificates.contains(&listed) {
+            self.certificates.push(listed);
+        }
+    }
+
     pub(super) fn into_problems(mut self, file: &Path) -> Problems {
-        self.problems.sort_by_key(|problem| problem.at.line);
+        self.problems.sort_by_key(|problem| problem.at.line.map(|line| line.number));
         self.files.push(file.to_owned());
-        Problems { file: file.to_owned(), list: self.problems, files: self.files }
+        let Self { problems: list, certificates, files, .. } = self;
+        Problems { file: file.to_owned(), list, certificates, files }
     }
 }

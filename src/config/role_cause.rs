@@ -99,8 +99,8 @@ impl RoleCause {
 pub struct Elsewhere {
     /// The file.
     pub path: std::path::PathBuf,
-    /// The line in it, from 1.
-    pub line: Option<usize>,
+    /// The line in it.
+    pub line: Option<super::Line>,
     /// The path of the key in it.
     pub key: String,
     /// What is wrong there.

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::cause::Cause;
 use super::legacy;
-use super::problem::{At, Notes};
+use super::problem::{At, Line, Notes};
 use crate::identity::roles::Scalar;
 
 /// Syntax errors that are worth reading; the rest follow from the first ones.
@@ -34,8 +34,10 @@ impl Lines {
         Self(text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(index, _)| index).collect())
     }
 
-    fn line(&self, offset: usize) -> usize {
-        self.0.partition_point(|&newline| newline < offset) + 1
+    fn line(&self, offset: usize) -> Line {
+        let before = self.0.partition_point(|&newline| newline < offset);
+        let begins = before.checked_sub(1).map_or(0, |last| self.0[last] + 1);
+        Line { number: before + 1, column: offset - begins + 1 }
     }
 }
 

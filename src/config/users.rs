@@ -9,33 +9,43 @@ use super::material::Files;
 use super::problem::{At, Notes};
 use super::secrets::without_newline;
 use super::source::Written;
+use super::ways::{self, Ways};
 use crate::command::Profile;
-use crate::identity::{Credential, MapError, PasswordHash, SubjectLine, User, UserMap};
+use crate::identity::{Certificate, Credential, MapError, PasswordHash, User, UserMap};
 
 /// Builds the map of users. Nothing is built if a user has a problem, but the
 /// others are still looked at, and all of them are compared.
-pub(super) fn user_map(written: &[UserFile], files: &mut Files<'_>, notes: &mut Notes) -> Option<UserMap> {
+pub(super) fn user_map(
+    written: &[UserFile],
+    trusted: &[Certificate],
+    files: &mut Files<'_>,
+    notes: &mut Notes,
+) -> Option<UserMap> {
     if written.is_empty() {
         notes.warn(&At { key: "user".to_owned(), line: None }, Cause::NoUser);
     }
-    let read: Vec<_> = written.iter().map(|user| one(user, files, notes)).collect();
+    let read: Vec<_> = written.iter().map(|user| one(user, trusted, files, notes)).collect();
     let is_complete = read.iter().all(|one| one.is_complete);
     let (users, places): (Vec<_>, Vec<_>) = read.into_iter().map(|one| (one.user, one.places)).unzip();
-    let place = |user: usize, line: Option<usize>| match line {
-        Some(line) => &places[user].lines[line],
+    let place = |user: usize, entry: Option<usize>| match entry {
+        Some(entry) => &places[user].entries[entry],
         None => &places[user].name,
     };
     let map = match UserMap::build(users) {
         Ok(map) => map,
         Err(errors) => {
-            // A user without a line has been noted where the line was read.
-            let errors = errors.into_iter().filter(|error| !matches!(error, MapError::NoLine { .. }));
-            errors.for_each(|error| notes.error(place(error.user(), error.line()), Cause::Map(error)));
+            // A user whom nobody could be has been noted where its ways were read.
+            let errors = errors.into_iter().filter(|error| !matches!(error, MapError::NoEntry { .. }));
+            errors.for_each(|error| notes.error(place(error.user(), error.entry()), Cause::Map(error)));
             return None;
         }
     };
     for lint in map.lints() {
-        notes.warn(place(lint.user, Some(lint.line)), Cause::Lint(lint));
+        notes.warn(place(lint.user, Some(lint.entry)), Cause::Lint(lint));
+    }
+    let unbound = if ways::are_several(trusted) { map.unbound() } else { Vec::new() };
+    for lint in unbound {
+        notes.warn(place(lint.user, Some(lint.entry)), Cause::Lint(lint));
     }
     is_complete.then_some(map)
 }
@@ -52,16 +62,16 @@ struct One {
 /// Where the parts of a user are written.
 struct Places {
     name: At,
-    /// One for each of the user's lines.
-    lines: Vec<At>,
+    /// One for each of the user's entries.
+    entries: Vec<At>,
 }
 
-fn one(written: &UserFile, files: &mut Files<'_>, notes: &mut Notes) -> One {
+fn one(written: &UserFile, trusted: &[Certificate], files: &mut Files<'_>, notes: &mut Notes) -> One {
     let name = written.name.as_ref().and_then(|name| {
         let cause = || Cause::BadName { found: name.value.clone() };
         notes.ok(&name.at, is_name(&name.value).then_some(&name.value).ok_or_else(cause))
     });
-    let lines = lines(written, notes);
+    let ways = recognised_by(written, trusted, files, notes);
     let redis_user = written.redis_user.as_ref().and_then(|user| redis_user(user, notes));
     // Without a Redis user of its own it is to Redis who it says to be.
     let is_itself =
@@ -76,11 +86,11 @@ fn one(written: &UserFile, files: &mut Files<'_>, notes: &mut Notes) -> One {
     let hash = hash(written, files, notes);
     let commands = written.commands.as_ref().map_or(Some(Profile::Default), |it| profile(it, notes));
 
-    let has_lines = !(lines.is_empty() && written.needs.certificate()) && lines.len() == written.lines.len();
+    let is_recognised = ways.is_complete && (!ways.entries.is_empty() || !written.needs.certificate());
     let has_credential = credential.is_some() || is_itself;
     let has_hash = hash.is_some() || written.hashes.is_empty();
-    let is_complete = has_lines && name.is_some() && has_credential && has_hash && commands.is_some();
-    let (places, lines) = lines.into_iter().unzip();
+    let is_complete = is_recognised && name.is_some() && has_credential && has_hash && commands.is_some();
+    let (places, entries): (_, Vec<_>) = ways.entries.into_iter().unzip();
     let name_at = written.name.as_ref().map_or(&written.at, |name| &name.at).clone();
     One {
         user: User {
@@ -88,12 +98,13 @@ fn one(written: &UserFile, files: &mut Files<'_>, notes: &mut Notes) -> One {
             name: name.unwrap_or(&written.at.key).clone(),
             needs: written.needs,
             enabled: written.enabled,
-            lines,
+            entries,
+            scope: ways.scope,
             password: hash.map(Arc::new),
             credential,
             commands: commands.unwrap_or_default(),
         },
-        places: Places { name: name_at, lines: places },
+        places: Places { name: name_at, entries: places },
         is_complete,
     }
 }
@@ -115,14 +126,18 @@ fn is_redis_user(name: &str) -> bool {
     (1..=256).contains(&name.len()) && !name.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
-/// The lines that can be read, each with its place.
-fn lines(written: &UserFile, notes: &mut Notes) -> Vec<(At, SubjectLine)> {
-    let lines = written.lines.iter().filter_map(|line| {
-        let parsed = line.value.parse::<SubjectLine>().map_err(Cause::from);
-        let parsed = notes.ok(&line.at, parsed)?.with_ignore_case(written.ignore_case);
-        Some((line.at.clone(), parsed))
-    });
-    lines.collect()
+/// What certificates the user is recognised by; none, if it is not by any.
+fn recognised_by(
+    written: &UserFile,
+    trusted: &[Certificate],
+    files: &mut Files<'_>,
+    notes: &mut Notes,
+) -> Ways {
+    if written.needs.certificate() && written.ways.is_empty() {
+        let at = At { key: format!("{}.certificate_subject_line", written.at.key), line: written.at.line };
+        notes.error(&at, Cause::Missing { like: "certificate_subject_line = \"CN=app,O=Acme\"" });
+    }
+    ways::entries(&written.ways, trusted, files, notes)
 }
 
 /// The hash of the user's own password, if it is given and can be used.

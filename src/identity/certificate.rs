@@ -1,17 +1,22 @@
 //! What one verified leaf certificate says. Verifying it (chain, signature,
 //! dates, purposes) is the TLS layer's part; this only reads.
 
-use std::fmt;
-
-use aws_lc_rs::digest;
 use thiserror::Error;
 use x509_parser::asn1_rs::FromDer;
 use x509_parser::certificate::{X509Certificate, X509CertificateParser};
 use x509_parser::extensions::{BasicConstraints, KeyUsage};
 use x509_parser::nom::Parser;
-use x509_parser::oid_registry::{OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_KEY_USAGE, Oid};
+use x509_parser::oid_registry::{
+    OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE,
+    OID_X509_EXT_SUBJECT_ALT_NAME, Oid,
+};
 
-use super::{Name, NameError};
+use super::der::{DerError, Reader};
+use super::san::{self, SANS_MAX, San, SanError, SanKind};
+use super::{Fingerprint, Name, NameError, oid};
+
+/// The purposes (extended key usages) that decide about a client.
+const CLIENT_AUTH: &str = "1.3.6.1.5.5.7.3.2";
 
 /// Why a certificate's bytes cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -31,38 +36,9 @@ pub enum Unreadable {
     /// An extension that decides about the certificate is malformed or there twice.
     #[error("the certificate's extension {0} is malformed or there twice")]
     Extension(&'static str),
-}
-
-/// The SHA-256 of a whole certificate. Its `Display` is lower-case hex.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
-
-impl Fingerprint {
-    /// The SHA-256 of these bytes.
-    #[must_use]
-    pub fn of(der: &[u8]) -> Self {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
-        Self(bytes)
-    }
-
-    /// The digest itself.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+    /// More alternative names than anybody has.
+    #[error("the certificate has more than {SANS_MAX} alternative names")]
+    TooManySans,
 }
 
 /// What a leaf certificate says about itself.
@@ -71,7 +47,10 @@ pub struct Certificate {
     subject: Name,
     issuer: Name,
     serial: String,
+    sans: Vec<San>,
+    purposes: Option<Vec<String>>,
     fingerprint: Fingerprint,
+    key: Fingerprint,
     not_before: i64,
     not_after: i64,
     version: u32,
@@ -86,8 +65,8 @@ impl Certificate {
     /// If it is not exactly one certificate whose names and whose statements
     /// about being a CA can be read.
     pub fn from_der(der: &[u8]) -> Result<Self, Unreadable> {
-        // Extensions are not parsed in depth: two of them are read below, and the
-        // rest of what a stranger may send is left alone.
+        // Extensions are not parsed in depth: those that decide are read below, and
+        // the rest of what a stranger may send is left alone.
         let (rest, x509) = X509CertificateParser::new()
             .with_deep_parse_extensions(false)
             .parse(der)
@@ -99,7 +78,10 @@ impl Certificate {
             subject: Name::from_der(x509.subject().as_raw()).map_err(Unreadable::Subject)?,
             issuer: Name::from_der(x509.issuer().as_raw()).map_err(Unreadable::Issuer)?,
             serial: serial(x509.raw_serial()),
+            sans: sans(&x509)?,
+            purposes: purposes(&x509)?,
             fingerprint: Fingerprint::of(der),
+            key: Fingerprint::of(x509.public_key().raw),
             not_before: x509.validity().not_before.timestamp(),
             not_after: x509.validity().not_after.timestamp(),
             version: x509.version().0.saturating_add(1),
@@ -123,6 +105,37 @@ impl Certificate {
     #[must_use]
     pub fn serial(&self) -> &str {
         &self.serial
+    }
+
+    /// Its subject alternative names, of the types that a rule can use.
+    #[must_use]
+    pub fn sans(&self) -> &[San] {
+        &self.sans
+    }
+
+    /// Whether an alternative name of this type is one that no rule may match.
+    #[must_use]
+    pub fn has_unfit_san(&self, kind: SanKind) -> bool {
+        self.sans.iter().any(|san| matches!(san, San::Unfit { kind: unfit, .. } if *unfit == kind))
+    }
+
+    /// Its extended key usages as dotted OIDs, if it limits them at all.
+    #[must_use]
+    pub fn purposes(&self) -> Option<&[String]> {
+        self.purposes.as_deref()
+    }
+
+    /// Whether it may be a client's: it names no purpose, or this one. That it is
+    /// for any purpose (anyExtendedKeyUsage) is not enough, as in WebPKI.
+    #[must_use]
+    pub fn is_for_clients(&self) -> bool {
+        self.purposes.as_ref().is_none_or(|purposes| purposes.iter().any(|purpose| purpose == CLIENT_AUTH))
+    }
+
+    /// The SHA-256 of its public key, as SubjectPublicKeyInfo in DER.
+    #[must_use]
+    pub fn key(&self) -> Fingerprint {
+        self.key
     }
 
     /// The SHA-256 of the certificate.
@@ -182,14 +195,55 @@ fn signs_certificates(x509: &X509Certificate<'_>) -> Result<bool, Unreadable> {
         || usage.is_some_and(|usage| usage.key_cert_sign()))
 }
 
+fn sans(x509: &X509Certificate<'_>) -> Result<Vec<San>, Unreadable> {
+    const NAME: &str = "subjectAltName";
+    let Some(content) = content(x509, &OID_X509_EXT_SUBJECT_ALT_NAME, NAME)? else { return Ok(Vec::new()) };
+    san::read(content).map_err(|error| match error {
+        SanError::Der(_) => Unreadable::Extension(NAME),
+        SanError::TooMany => Unreadable::TooManySans,
+    })
+}
+
+/// `ExtKeyUsageSyntax ::= SEQUENCE SIZE (1..MAX) OF KeyPurposeId`
+fn purposes(x509: &X509Certificate<'_>) -> Result<Option<Vec<String>>, Unreadable> {
+    const NAME: &str = "extendedKeyUsage";
+    let Some(content) = content(x509, &OID_X509_EXT_EXTENDED_KEY_USAGE, NAME)? else { return Ok(None) };
+    let read = || -> Result<Option<Vec<String>>, DerError> {
+        let mut outer = Reader::new(content);
+        let mut list = Reader::new(outer.expect(0x30)?);
+        outer.end()?;
+        let mut purposes = Vec::new();
+        while !list.is_empty() {
+            match oid::Oid::from_der(list.expect(0x06)?) {
+                Some(purpose) => purposes.push(purpose.to_string()),
+                None => return Ok(None),
+            }
+        }
+        Ok((!purposes.is_empty()).then_some(purposes))
+    };
+    match read() {
+        Ok(Some(purposes)) => Ok(Some(purposes)),
+        Ok(None) | Err(_) => Err(Unreadable::Extension(NAME)),
+    }
+}
+
+/// The content of the extension `oid`, which must be there once at most.
+fn content<'a>(
+    x509: &'a X509Certificate<'_>,
+    oid: &Oid<'_>,
+    name: &'static str,
+) -> Result<Option<&'a [u8]>, Unreadable> {
+    let found = x509.tbs_certificate.get_extension_unique(oid).map_err(|_| Unreadable::Extension(name))?;
+    Ok(found.map(|extension| extension.value))
+}
+
 /// Reads the extension `oid`, which must be there once at most and be whole.
 fn extension<'a, T: FromDer<'a, x509_parser::error::X509Error>>(
     x509: &'a X509Certificate<'_>,
     oid: &Oid<'_>,
     name: &'static str,
 ) -> Result<Option<T>, Unreadable> {
-    let found = x509.tbs_certificate.get_extension_unique(oid).map_err(|_| Unreadable::Extension(name))?;
-    match found.map(|extension| T::from_der(extension.value)) {
+    match content(x509, oid, name)?.map(T::from_der) {
         None => Ok(None),
         Some(Ok(([], read))) => Ok(Some(read)),
         Some(_) => Err(Unreadable::Extension(name)),

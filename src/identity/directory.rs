@@ -1,22 +1,23 @@
-//! Who a client of a listener is: its realms in their order, over the users. The
-//! same code decides when a client comes, when it gives a password, and again at
-//! each reload.
+//! Who a client of a listener is: its gate, then its realms in their order, over
+//! the users. The same code decides when a client comes, when it gives a password,
+//! and again at each reload.
 
 use std::sync::Arc;
 
 use super::password_check::{Check, Method, Proof};
 use super::realm::{Chain, RealmKind, Verify};
-use super::{Certificate, Needs, PasswordHash, Permit, Reason, Refusal, Rule, User, UserMap};
+use super::{Certificate, Evidence, Gate, Needs, PasswordHash, Permit, Reason, Refusal, Rule, User, UserMap};
 
 /// Whom Redis is asked about in the place of a user who cannot come in: what
 /// strangers type is not handed on.
 const DECOY: &str = "respgate-decoy";
 
-/// The users and the realms of one listener.
+/// The users, and the gate and the realms of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Directory<'a> {
     users: &'a UserMap,
     chain: &'a Chain,
+    gate: &'a Gate,
 }
 
 /// What becomes of a client that has completed its handshake.
@@ -31,9 +32,9 @@ pub enum Admission {
 }
 
 /// What a client has shown that a password has to be added to.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Claim {
-    certificate: Option<Arc<Certificate>>,
+    evidence: Evidence,
     /// The user that the certificate is, which needs a password as well.
     user: Option<Arc<User>>,
 }
@@ -42,7 +43,13 @@ impl Claim {
     /// What was shown, whether it was recognised or not.
     #[must_use]
     pub fn certificate(&self) -> Option<&Arc<Certificate>> {
-        self.certificate.as_ref()
+        self.evidence.certificate()
+    }
+
+    /// The user that the certificate is, if it is one's.
+    #[must_use]
+    pub fn user(&self) -> Option<&Arc<User>> {
+        self.user.as_ref()
     }
 
     /// Why the client is not in as long as it gives no password.
@@ -59,23 +66,26 @@ impl Claim {
 }
 
 impl<'a> Directory<'a> {
-    /// These users, for the clients of a listener with these realms.
+    /// These users, for the clients of a listener with these realms and this gate.
     #[must_use]
-    pub fn new(users: &'a UserMap, chain: &'a Chain) -> Self {
-        Self { users, chain }
+    pub fn new(users: &'a UserMap, chain: &'a Chain, gate: &'a Gate) -> Self {
+        Self { users, chain, gate }
     }
 
-    /// Decides about a client that has shown this verified certificate, or none.
-    /// Each realm in its order: the first that recognises the certificate decides.
+    /// Decides about a client that has shown this: a verified certificate, or none.
+    /// One that the gate does not take is refused whatever the realms say. Each realm in its order: the first that recognises the certificate decides.
     /// One that does not leaves it to a password realm behind it, if there is one.
     #[must_use]
-    pub fn arrive(&self, certificate: Option<Arc<Certificate>>) -> Admission {
+    pub fn arrive(&self, evidence: &Evidence) -> Admission {
+        if let Err(refusal) = self.pass(evidence) {
+            return Admission::Refused(refusal);
+        }
         let mut refusal = None;
         for realm in self.chain.realms() {
-            match (realm.kind, &certificate) {
+            match (realm.kind, evidence.certificate()) {
                 (RealmKind::Certificate, None) => {}
-                (RealmKind::Certificate, Some(shown)) => match self.users.recognise(shown) {
-                    Ok((user, rule)) => return self.recognised(user, Arc::clone(shown), rule, &realm.name),
+                (RealmKind::Certificate, Some(_)) => match self.users.recognise(evidence) {
+                    Ok((user, rule)) => return self.recognised(user, evidence, rule, &realm.name),
                     Err(why) if is_unknown(&why) => refusal = Some(why),
                     Err(why) => return Admission::Refused(why),
                 },
@@ -83,7 +93,7 @@ impl<'a> Directory<'a> {
                 (RealmKind::Password(_), Some(_)) if refusal.is_none() && self.chain.takes_certificates() => {
                 }
                 (RealmKind::Password(_), _) => {
-                    return Admission::Unproven(Claim { certificate, user: None });
+                    return Admission::Unproven(Claim { evidence: evidence.clone(), user: None });
                 }
             }
         }
@@ -91,20 +101,19 @@ impl<'a> Directory<'a> {
         Admission::Refused(refusal.unwrap_or_else(none))
     }
 
-    fn recognised(
-        &self,
-        user: Arc<User>,
-        certificate: Arc<Certificate>,
-        rule: Rule,
-        realm: &Arc<str>,
-    ) -> Admission {
+    /// Whether the gate takes the certificate, if there is one.
+    fn pass(&self, evidence: &Evidence) -> Result<(), Refusal> {
+        evidence.certificate().map_or(Ok(()), |certificate| self.gate.check(certificate))
+    }
+
+    fn recognised(&self, user: Arc<User>, evidence: &Evidence, rule: Rule, realm: &Arc<str>) -> Admission {
         match user.needs {
-            Needs::Certificate => match Permit::new(user, Some(certificate), rule, realm, None) {
+            Needs::Certificate => match Permit::new(user, evidence.clone(), rule, realm, None) {
                 Ok(permit) => Admission::Permit(permit),
                 Err(refusal) => Admission::Refused(refusal),
             },
             Needs::Both | Needs::Password => {
-                let claim = Claim { certificate: Some(certificate), user: Some(user) };
+                let claim = Claim { evidence: evidence.clone(), user: Some(user) };
                 if self.chain.takes_passwords() {
                     Admission::Unproven(claim)
                 } else {
@@ -141,6 +150,8 @@ impl<'a> Directory<'a> {
     /// # Errors
     /// Why it is not let in.
     pub fn prove(&self, claim: &Claim, proof: Arc<Proof>) -> Result<Permit, Refusal> {
+        // It may have come in before a reload.
+        self.pass(&claim.evidence)?;
         let check = self.check(claim, Some(proof.user.as_bytes()));
         let (Some(user), None) = (&check.user, &check.doom) else { return Err(check.failed()) };
         if check.method != proof.method {
@@ -149,31 +160,35 @@ impl<'a> Directory<'a> {
         let user = Arc::clone(user);
         let realm = self.realm_for(&check.method).ok_or_else(|| claim.missing())?;
         if user.needs != Needs::Both {
-            return Permit::new(user, None, Rule::Password, realm, Some(proof));
+            let evidence = claim.evidence.without_certificate();
+            return Permit::new(user, evidence, Rule::Password, realm, Some(proof));
         }
-        let shown = claim.certificate.clone().ok_or_else(|| without_certificate(&user))?;
-        let (owner, rule) = self.users.recognise(&shown)?;
+        if claim.certificate().is_none() {
+            return Err(without_certificate(&user));
+        }
+        let (owner, rule) = self.users.recognise(&claim.evidence)?;
         if owner.name != user.name || !self.chain.takes_certificates() {
             return Err(with_another(&user));
         }
-        Permit::new(user, Some(shown), rule, realm, Some(proof))
+        Permit::new(user, claim.evidence.clone(), rule, realm, Some(proof))
     }
 
-    /// Decides about a client that was let in before, by what is so now.
+    /// Decides about a client that was let in before, from what it has shown and by
+    /// what is so now.
     ///
     /// # Errors
     /// Why it would not be let in.
     pub fn again(&self, permit: &Permit) -> Result<Permit, Refusal> {
-        let certificate = permit.certificate().cloned();
+        let evidence = permit.evidence();
         let Some(proof) = permit.proof() else {
-            return match self.arrive(certificate) {
+            return match self.arrive(evidence) {
                 Admission::Permit(permit) => Ok(permit),
                 Admission::Unproven(claim) => Err(claim.missing()),
                 Admission::Refused(refusal) => Err(refusal),
             };
         };
-        let user = certificate.as_ref().map(|_| Arc::clone(permit.user()));
-        self.prove(&Claim { certificate, user }, Arc::clone(proof))
+        let user = evidence.certificate().map(|_| Arc::clone(permit.user()));
+        self.prove(&Claim { evidence: evidence.clone(), user }, Arc::clone(proof))
     }
 
     /// What this listener holds a user's password against.
@@ -210,7 +225,7 @@ fn unheard(user: &User) -> Refusal {
 }
 
 /// Refusals after which another realm may still know the client. What is wrong
-/// with the certificate or with its user is wrong in every realm.
+/// with the certificate, with who issued it or with its user is wrong in every realm.
 fn is_unknown(refusal: &Refusal) -> bool {
     matches!(refusal.reason(), Reason::NoMapping | Reason::RdnOrder | Reason::CaseOnly)
 }
@@ -231,7 +246,7 @@ fn refusal(claim: &Claim, user: &User) -> Option<Refusal> {
             let detail = format!("user {} comes in by its certificate, not by a password", user.name);
             Some(Refusal::new(Reason::PasswordNotAccepted, detail))
         }
-        Needs::Both if claim.certificate.is_none() => Some(without_certificate(user)),
+        Needs::Both if claim.certificate().is_none() => Some(without_certificate(user)),
         Needs::Both if claim.user.is_none() => Some(with_another(user)),
         Needs::Both | Needs::Password => None,
     }

@@ -4,47 +4,21 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::mismatch::brief;
+use super::multiset::Multiset;
 use super::name::Rdn;
 use super::parse::parse;
-use super::{LineError, Name};
+use super::{LineError, Mismatch, Name};
 
-/// How a name differs from the one a line asks for, the nearest cause first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mismatch {
-    /// It is the line's, in reverse order.
-    Order,
-    /// It is the line's but for the case of letters and the number of spaces.
-    Case,
-    /// Both of the above.
-    OrderAndCase,
-    /// Something else.
-    Rdn {
-        /// The first RDN that differs, counted from 1 as the line is written.
-        at: usize,
-        /// What the line has there.
-        line: Option<String>,
-        /// What the certificate has there.
-        certificate: Option<String>,
-        /// Whether only the case of letters or the number of spaces differs there.
-        case_only: bool,
-    },
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Order => f.write_str("it would match if its order were reversed"),
-            Self::Case => f.write_str("it differs in the case of letters or in spaces only"),
-            Self::OrderAndCase => {
-                f.write_str("it would match if its order were reversed and case and spaces were ignored")
-            }
-            Self::Rdn { at, line, certificate, case_only } => {
-                let text = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".to_owned());
-                let why = if *case_only { " (case or spaces)" } else { "" };
-                write!(f, "RDN {at}: line {}, certificate {}{why}", text(line), text(certificate))
-            }
-        }
-    }
+/// In which order a line names the RDNs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The most specific first, as RFC 4514 writes a name.
+    #[default]
+    Rfc4514,
+    /// The most general first, as the certificate has them and as
+    /// `openssl x509 -noout -subject` prints them.
+    Certificate,
 }
 
 /// A subject that a user is recognised by. Its `Display` is the text as written.
@@ -53,6 +27,9 @@ pub struct SubjectLine {
     text: String,
     name: Name,
     ignore_case: bool,
+    order: Order,
+    /// Set where only the listed types count, as a multiset each.
+    partial: Option<Multiset>,
     written: Vec<String>,
 }
 
@@ -70,6 +47,44 @@ impl SubjectLine {
         self.ignore_case
     }
 
+    /// Reads the line in this order instead of that of RFC 4514.
+    #[must_use]
+    pub fn with_order(self, order: Order) -> Self {
+        let name = if order == self.order { self.name } else { self.name.reversed() };
+        Self { name, order, ..self }
+    }
+
+    /// As set by [`Self::with_order`].
+    #[must_use]
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// Whether only the types that the line names count: the subject must have
+    /// exactly the line's values of them, as often as the line has them and in
+    /// any order; what it has of other types is free. It does not, unless asked to.
+    #[must_use]
+    pub fn with_partial(self, partial: bool) -> Self {
+        Self { partial: partial.then(|| Multiset::of(&self.name)), ..self }
+    }
+
+    /// As set by [`Self::with_partial`].
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// What a partial line compares.
+    pub(super) fn partial(&self) -> Option<&Multiset> {
+        self.partial.as_ref()
+    }
+
+    /// A line for a name that was not written as one.
+    pub(super) fn from_name(name: Name) -> Self {
+        let text = name.to_string();
+        Self { text, name, ignore_case: false, order: Order::Rfc4514, partial: None, written: Vec::new() }
+    }
+
     /// The name that the line means.
     #[must_use]
     pub fn name(&self) -> &Name {
@@ -84,7 +99,10 @@ impl SubjectLine {
     /// Whether a subject is the one that the line means.
     #[must_use]
     pub fn matches(&self, subject: &Name) -> bool {
-        self.name == *subject || (self.ignore_case && self.name.folded() == subject.folded())
+        match &self.partial {
+            Some(wanted) => wanted.compare(subject, self.ignore_case, true).is_ok(),
+            None => self.name == *subject || (self.ignore_case && self.name.folded() == subject.folded()),
+        }
     }
 
     /// As [`Self::matches`], and if not, how they differ.
@@ -93,12 +111,20 @@ impl SubjectLine {
     ///
     /// The difference, if there is one.
     pub fn compare(&self, subject: &Name) -> Result<(), Mismatch> {
+        if let Some(wanted) = &self.partial {
+            return wanted.compare(subject, self.ignore_case, true);
+        }
         if self.matches(subject) {
             return Ok(());
         }
         let (line, certificate) = (self.name.folded(), subject.folded());
         Err(if line == certificate {
-            Mismatch::Case
+            match self.first_difference(subject) {
+                Mismatch::Rdn { at, line: Some(line), certificate: Some(certificate), .. } => {
+                    Mismatch::Case { at, line, certificate }
+                }
+                other => other,
+            }
         } else if line == certificate.reversed() {
             let exact = self.ignore_case || self.name == subject.reversed();
             if exact { Mismatch::Order } else { Mismatch::OrderAndCase }
@@ -107,10 +133,10 @@ impl SubjectLine {
         })
     }
 
-    /// The first RDN that differs, from the most specific on.
+    /// The first RDN that differs, in the order of the line.
     fn first_difference(&self, subject: &Name) -> Mismatch {
         let equal = |a: &Rdn, b: &Rdn| a == b || (self.ignore_case && a.folded() == b.folded());
-        let (mut line, mut certificate) = (self.name.rdns().iter().rev(), subject.rdns().iter().rev());
+        let (mut line, mut certificate) = (self.as_written(&self.name), self.as_written(subject));
         let mut at = 1;
         loop {
             match (line.next(), certificate.next()) {
@@ -130,13 +156,13 @@ impl SubjectLine {
     }
 }
 
-/// An RDN's text, cut where it would fill a log line.
-pub(super) fn brief(rdn: &Rdn) -> String {
-    const CHARACTERS_MAX: usize = 200;
-    let text = rdn.to_string();
-    match text.char_indices().nth(CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
+impl SubjectLine {
+    /// The RDNs of a name in the order of the line.
+    fn as_written<'a>(&self, name: &'a Name) -> Box<dyn Iterator<Item = &'a Rdn> + 'a> {
+        match self.order {
+            Order::Rfc4514 => Box::new(name.rdns().iter().rev()),
+            Order::Certificate => Box::new(name.rdns().iter()),
+        }
     }
 }
 
@@ -145,7 +171,7 @@ impl FromStr for SubjectLine {
 
     fn from_str(text: &str) -> Result<Self, LineError> {
         let (name, written) = parse(text)?;
-        Ok(Self { text: text.to_owned(), name, ignore_case: false, written })
+        Ok(Self { text: text.to_owned(), written, ..Self::from_name(name) })
     }
 }
 

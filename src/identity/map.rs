@@ -1,111 +1,54 @@
 //! Which user a certificate is. Built once, then only read: a change of users
 //! makes a new map. There is no default user, and an empty map admits nobody.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use thiserror::Error;
-
-use super::line::brief;
+use super::entry::{Key, Way, keys_of};
+use super::nearest::{self, Nearest};
 use super::{
-    Certificate, Chain, Lint, Mismatch, Name, Needs, PasswordHash, Permit, Reason, Refusal, Rule,
-    SubjectLine, User, lint,
+    Certificate, Chain, Difference, Entry, Evidence, Lint, MapError, Needs, PasswordHash, Permit, Reason,
+    Refusal, Rule, SanKind, User, admissible, lint,
 };
 
-/// Why some users cannot be told apart, or never recognised. Users and lines are
-/// counted from 0, in the order given.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum MapError {
-    /// Two lines that one certificate would match.
-    #[error(
-        "duplicate_subject: {text:?} means the same subject as {other_text:?} of user {other_name:?}{}: \
-         remove one of them",
-        if *.by_case { " once case and spaces are ignored" } else { "" }
-    )]
-    DuplicateSubject {
-        /// The later user.
-        user: usize,
-        /// Its line.
-        line: usize,
-        /// That line as written.
-        text: String,
-        /// The earlier user, which may be the same.
-        other: usize,
-        /// The earlier user's name.
-        other_name: String,
-        /// The earlier user's line.
-        other_line: usize,
-        /// That line as written.
-        other_text: String,
-        /// Whether they are the same only because one of them ignores case.
-        by_case: bool,
-    },
-    /// Two users of one name.
-    #[error("the user name {name:?} is taken by an earlier user: choose another")]
-    DuplicateUser {
-        /// The later user.
-        user: usize,
-        /// The name.
-        name: String,
-        /// The earlier user.
-        other: usize,
-    },
-    /// A user that nobody can be.
-    #[error("user {name:?} has no certificate_subject_line: nobody could be it")]
-    NoLine {
-        /// The user.
-        user: usize,
-        /// Its name.
-        name: String,
-    },
-}
-
-impl MapError {
-    /// The index of the user to change.
-    #[must_use]
-    pub fn user(&self) -> usize {
-        match *self {
-            Self::DuplicateSubject { user, .. }
-            | Self::DuplicateUser { user, .. }
-            | Self::NoLine { user, .. } => user,
-        }
-    }
-
-    /// The index of that user's line to change, if it is one line's fault.
-    #[must_use]
-    pub fn line(&self) -> Option<usize> {
-        match *self {
-            Self::DuplicateSubject { line, .. } => Some(line),
-            Self::DuplicateUser { .. } | Self::NoLine { .. } => None,
-        }
-    }
-}
-
-/// A line's place: its user and its index among that user's lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An entry's place: its user and its index among that user's entries. Places
+/// are in the order of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     user: usize,
-    line: usize,
+    entry: usize,
 }
 
-/// Canonical bytes of a name or of an RDN, and the first line that has them.
-type Index = HashMap<Vec<u8>, Place>;
+/// One rule that was held against a certificate, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// The rule's user.
+    pub user: String,
+    /// Whether the user may come in at all.
+    pub enabled: bool,
+    /// The rule.
+    pub rule: Rule,
+    /// The rule as written.
+    pub text: String,
+    /// That it matches, or the first difference.
+    pub outcome: Result<(), Difference>,
+}
 
-/// The users, found by a certificate's subject.
+/// The users, found by what a certificate says, and by name.
 #[derive(Debug, Default)]
 pub struct UserMap {
     users: Vec<Arc<User>>,
     /// Each user by its name.
     names: HashMap<String, usize>,
-    /// Every line by its name. Invariant: no two lines have the same.
-    exact: Index,
-    /// The lines that ignore case, by their folded name. Invariant: no other
-    /// line has the same folded name, whether it ignores case or not.
-    folded: Index,
-    /// For the log only: lines by their folded name, and by their folded most
-    /// specific RDN. The first line wins.
-    similar: Index,
-    similar_leaf: Index,
+    /// Every entry by the key that all its certificates have. That an entry is
+    /// found here says nothing yet: it is compared.
+    index: HashMap<Key, Vec<Place>>,
+    /// Lines that are not partial, by their folded names, to find those of one
+    /// meaning.
+    folded: HashMap<Vec<u8>, Vec<Place>>,
+    /// The types of alternative names that some entry asks for.
+    used: BTreeSet<SanKind>,
+    nearest: Nearest<Place>,
     /// Checked where there is no password to check.
     decoy: Option<Arc<PasswordHash>>,
 }
@@ -128,43 +71,88 @@ impl UserMap {
             } else {
                 map.names.insert(user.name.clone(), at);
             }
-            if user.lines.is_empty() && user.needs.certificate() {
-                errors.push(MapError::NoLine { user: at, name: user.name.clone() });
+            if user.entries.is_empty() && user.needs.certificate() {
+                errors.push(MapError::NoEntry { user: at, name: user.name.clone() });
             }
-            for (line, subject) in user.lines.iter().enumerate() {
-                errors.extend(map.add(Place { user: at, line }, subject));
+            for (entry, what) in user.entries.iter().enumerate() {
+                errors.extend(map.add(Place { user: at, entry }, what));
             }
         }
         if errors.is_empty() { Ok(map) } else { Err(errors) }
     }
 
-    /// Adds a line to the indexes, unless an earlier one means the same.
-    fn add(&mut self, place: Place, subject: &SubjectLine) -> Option<MapError> {
-        let (exact, folded) = (subject.name().canonical(), subject.name().folded());
-        let key = folded.canonical();
-        let same = self.exact.get(&exact);
-        let by_case = if subject.ignores_case() { self.similar.get(&key) } else { self.folded.get(&key) };
-        if let Some(&other) = same.or(by_case) {
-            return Some(MapError::DuplicateSubject {
+    /// Adds an entry to the indexes, unless an earlier one means the same.
+    fn add(&mut self, place: Place, entry: &Entry) -> Option<MapError> {
+        let (other, by_case) = match self.same_subject(place, entry) {
+            Some((other, by_case)) => (Some(other), by_case),
+            None => (self.same_way(place, entry), false),
+        };
+        if let Some(other) = other {
+            return Some(MapError::Duplicate {
                 user: place.user,
-                line: place.line,
-                text: subject.to_string(),
+                entry: place.entry,
+                text: entry.to_string(),
                 other: other.user,
                 other_name: self.users[other.user].name.clone(),
-                other_line: other.line,
-                other_text: self.line(other).to_string(),
-                by_case: same.is_none(),
+                other_entry: other.entry,
+                other_text: self.entry(other).to_string(),
+                is_subject: entry.line().is_some(),
+                by_case,
             });
         }
-        self.exact.insert(exact, place);
-        if subject.ignores_case() {
-            self.folded.insert(key.clone(), place);
-        }
-        self.similar.entry(key).or_insert(place);
-        if let Some(leaf) = leaf_key(&folded) {
-            self.similar_leaf.entry(leaf).or_insert(place);
+        self.index.entry(entry.index_key()).or_default().push(place);
+        match &entry.way {
+            Way::Subject(line) if !line.is_partial() => {
+                self.folded.entry(line.name().folded().canonical()).or_default().push(place);
+                self.nearest.add(line, place);
+            }
+            Way::Alternative(name) => {
+                self.used.insert(name.kind());
+            }
+            _ => {}
         }
         None
+    }
+
+    /// An earlier line that a certificate of this line would match too, and
+    /// whether it is the same only once case is ignored.
+    fn same_subject(&self, place: Place, entry: &Entry) -> Option<(Place, bool)> {
+        let line = entry.line().filter(|line| !line.is_partial())?;
+        let alike = self.folded.get(&line.name().folded().canonical())?;
+        let same = |other: &&Place| {
+            let earlier = self.entry(**other).line();
+            let equal = |earlier: &super::SubjectLine| {
+                earlier.name() == line.name() || line.ignores_case() || earlier.ignores_case()
+            };
+            earlier.is_some_and(equal) && self.may_share_a_ca(place, **other)
+        };
+        let other = *alike.iter().find(same)?;
+        let by_case = self.entry(other).line().is_some_and(|earlier| earlier.name() != line.name());
+        Some((other, by_case))
+    }
+
+    /// An earlier entry of the same kind and meaning.
+    fn same_way(&self, place: Place, entry: &Entry) -> Option<Place> {
+        let same = |other: &&Place| {
+            let earlier = self.entry(**other);
+            let equal = match (earlier.partial(), entry.partial()) {
+                (Some(earlier), Some(later)) => earlier == later,
+                (None, None) => earlier.index_key() == entry.index_key(),
+                _ => false,
+            };
+            equal && self.may_share_a_ca(place, **other)
+        };
+        self.index.get(&entry.index_key())?.iter().find(same).copied()
+    }
+
+    /// Whether a certificate could be in the scopes of both. Scopes without a CA
+    /// in common are taken for separate; a certificate under CAs of both is then
+    /// refused when it is shown.
+    fn may_share_a_ca(&self, one: Place, other: Place) -> bool {
+        let scopes = |place: Place| [self.users[place.user].scope.as_ref(), self.entry(place).scope()];
+        let ours = scopes(one);
+        let apart = |theirs: &super::Scope| ours.iter().flatten().any(|ours| ours.is_disjoint(theirs));
+        !scopes(other).into_iter().flatten().any(apart)
     }
 
     /// The users, in the order given.
@@ -173,13 +161,18 @@ impl UserMap {
         &self.users
     }
 
-    /// Lines that are valid but may not mean what their author meant.
+    /// Entries that are valid but may not mean what their author meant.
     #[must_use]
     pub fn lints(&self) -> Vec<Lint> {
-        let of_user = |(at, user): (usize, &Arc<User>)| -> Vec<Lint> {
-            user.lines.iter().enumerate().flat_map(|(line, subject)| lint::of(at, line, subject)).collect()
-        };
-        self.users.iter().enumerate().flat_map(of_user).collect()
+        lint::of(&self.users)
+    }
+
+    /// Users that are recognised by what any of several CAs could write into a
+    /// certificate, the first such entry of each. To be asked where several CAs
+    /// are trusted.
+    #[must_use]
+    pub fn unbound(&self) -> Vec<Lint> {
+        lint::unbound(&self.users)
     }
 
     /// The user of this name.
@@ -192,104 +185,133 @@ impl UserMap {
         self.decoy.clone()
     }
 
-    /// Decides who a verified certificate is, where nothing else is asked for. Whether
-    /// it holds at this moment is not asked here.
+    /// Decides who has shown this, where nothing else is asked for. Whether the
+    /// certificate holds at this moment is not asked here.
     ///
     /// # Errors
     ///
     /// Why it is nobody.
-    pub fn permit(&self, certificate: Arc<Certificate>) -> Result<Permit, Refusal> {
-        let (user, rule) = self.recognise(&certificate)?;
+    pub fn permit(&self, evidence: &Evidence) -> Result<Permit, Refusal> {
+        let (user, rule) = self.recognise(evidence)?;
         if user.needs != Needs::Certificate {
             let detail = format!("user {} needs a password beside its certificate", user.name);
             return Err(Refusal::new(Reason::NoPassword, detail));
         }
         let realm = Chain::default().realms()[0].name.clone();
-        Permit::new(user, Some(certificate), rule, &realm, None)
+        Permit::new(user, evidence.clone(), rule, &realm, None)
     }
 
     /// The user of a certificate, and by which of its rules.
-    pub(super) fn recognise(&self, certificate: &Certificate) -> Result<(Arc<User>, Rule), Refusal> {
-        admissible(certificate)?;
-        let Place { user, line } = self.by_subject(certificate.subject())?;
-        let user = Arc::clone(&self.users[user]);
+    pub(super) fn recognise(&self, evidence: &Evidence) -> Result<(Arc<User>, Rule), Refusal> {
+        let Some(certificate) = evidence.certificate() else {
+            return Err(Refusal::new(Reason::NoClientCertificate, "the client showed no certificate"));
+        };
+        admissible::check(certificate, &self.used)?;
+        let compared: Vec<(Place, Result<(), Difference>)> = self
+            .candidates(certificate)
+            .into_iter()
+            .map(|place| (place, self.compare(place, certificate, evidence)))
+            .collect();
+        let mut matched = compared.iter().filter(|(_, outcome)| outcome.is_ok()).map(|&(place, _)| place);
+        let Some(first) = matched.next() else { return Err(self.unmapped(certificate, &compared)) };
+        if let Some(second) = matched.find(|place| place.user != first.user) {
+            let [first, second] = [first, second].map(|place| self.describe(place));
+            let detail = format!("the certificate is {first} and {second}: change one of them");
+            return Err(Refusal::new(Reason::AmbiguousIdentity, detail));
+        }
+        let user = &self.users[first.user];
         if !user.enabled {
-            return Err(Refusal::new(Reason::UserDisabled, format!("user {} is disabled", user.name)));
+            let detail = format!("the certificate is user {:?}, which is not enabled", user.name);
+            return Err(Refusal::new(Reason::UserDisabled, detail));
         }
-        Ok((user, Rule::SubjectLine(line)))
+        Ok((Arc::clone(user), self.rule(first)))
     }
 
-    fn by_subject(&self, subject: &Name) -> Result<Place, Refusal> {
+    /// Holds every rule against a certificate, in the order of the configuration:
+    /// the comparison that decides, of all of them.
+    #[must_use]
+    pub fn trace(&self, evidence: &Evidence) -> Vec<Tried> {
+        let Some(certificate) = evidence.certificate() else { return Vec::new() };
+        let of_user = |(at, user): (usize, &Arc<User>)| {
+            let tried = |entry| {
+                let place = Place { user: at, entry };
+                Tried {
+                    user: user.name.clone(),
+                    enabled: user.enabled,
+                    rule: self.rule(place),
+                    text: self.entry(place).to_string(),
+                    outcome: self.compare(place, certificate, evidence),
+                }
+            };
+            (0..user.entries.len()).map(tried).collect::<Vec<_>>()
+        };
+        self.users.iter().enumerate().flat_map(of_user).collect()
+    }
+
+    /// Every entry that may match, in the order of the configuration.
+    fn candidates(&self, certificate: &Certificate) -> BTreeSet<Place> {
+        keys_of(certificate).iter().filter_map(|key| self.index.get(key)).flatten().copied().collect()
+    }
+
+    /// The one comparison: of the certificate, then of the CAs above it.
+    fn compare(
+        &self,
+        place: Place,
+        certificate: &Certificate,
+        evidence: &Evidence,
+    ) -> Result<(), Difference> {
+        let entry = self.entry(place);
+        entry.compare(certificate)?;
+        for scope in [entry.scope(), self.users[place.user].scope.as_ref()].into_iter().flatten() {
+            if !scope.admits(evidence.issuers()) {
+                return Err(Difference::Scope(scope.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a certificate is nobody's, given how it compared with what came near.
+    fn unmapped(&self, certificate: &Certificate, compared: &[(Place, Result<(), Difference>)]) -> Refusal {
+        for (place, outcome) in compared {
+            if let Err(difference @ Difference::Scope(_)) = outcome {
+                let detail = format!("the nearest is {}: {difference}", self.describe(*place));
+                return Refusal::new(Reason::IssuerScope, detail);
+            }
+        }
+        let subject = certificate.subject();
         if subject.is_empty() {
-            return Err(Refusal::new(Reason::NoMapping, "the certificate's subject is empty"));
+            return Refusal::new(Reason::NoMapping, "the certificate's subject is empty");
         }
-        if let Some(&place) = self.exact.get(&subject.canonical()) {
-            return Ok(place);
-        }
-        let folded = subject.folded();
-        match self.folded.get(&folded.canonical()) {
-            Some(&place) => Ok(place),
-            None => Err(self.unmapped(subject, &folded)),
-        }
-    }
-
-    /// Says which line comes nearest to a subject that has none.
-    fn unmapped(&self, subject: &Name, folded: &Name) -> Refusal {
-        let nearest = self
-            .similar
-            .get(&folded.canonical())
-            .or_else(|| self.similar.get(&folded.reversed().canonical()))
-            .or_else(|| self.similar_leaf.get(&leaf_key(folded)?));
-        let Some(&place) = nearest else {
-            let leaf = subject.rdns().last().map(brief).unwrap_or_default();
-            return Refusal::new(
-                Reason::NoMapping,
-                format!("no certificate_subject_line begins with {leaf}"),
-            );
+        let Some(place) = self.nearest.find(subject) else {
+            let leaf = nearest::leaf(subject);
+            let detail = format!("no certificate_subject_line begins with {leaf}");
+            return Refusal::new(Reason::NoMapping, detail);
         };
-        let line = self.line(place);
-        let name = &self.users[place.user].name;
-        let (reason, why) = match line.compare(subject) {
-            // Not reached: a line that matches is in the indexes. Refused all the same.
+        let (entry, name) = (self.entry(place), &self.users[place.user].name);
+        let (reason, why) = match entry.compare(certificate) {
+            Err(Difference::Subject(mismatch)) => (nearest::reason(&mismatch), mismatch.to_string()),
+            Err(difference) => (Reason::NoMapping, difference.to_string()),
+            // Not reached: a line that matches is in the index. Refused all the same.
             Ok(()) => (Reason::NoMapping, "it is not in the map".to_owned()),
-            Err(mismatch) => (reason(&mismatch), mismatch.to_string()),
         };
-        Refusal::new(reason, format!("the nearest line is {:?} of user {name:?}: {why}", line.to_string()))
+        let text = entry.to_string();
+        Refusal::new(reason, format!("the nearest line is {text:?} of user {name:?}: {why}"))
     }
 
-    fn line(&self, place: Place) -> &SubjectLine {
-        &self.users[place.user].lines[place.line]
+    /// A rule, its text and its user, for a sentence.
+    fn describe(&self, place: Place) -> String {
+        let text = self.entry(place).to_string();
+        format!("{} {text:?} of user {:?}", self.rule(place), self.users[place.user].name)
     }
-}
 
-/// Refuses certificates that no rule may recognise.
-fn admissible(certificate: &Certificate) -> Result<(), Refusal> {
-    if certificate.version() != 3 {
-        let detail = format!("the certificate is X.509 version {}, expected 3", certificate.version());
-        return Err(Refusal::new(Reason::BadCertificate, detail));
+    fn entry(&self, place: Place) -> &Entry {
+        &self.users[place.user].entries[place.entry]
     }
-    if certificate.signs_certificates() {
-        let detail = "the certificate is a CA's (CA:TRUE or keyCertSign), expected a client's";
-        return Err(Refusal::new(Reason::LeafIsCa, detail));
-    }
-    if certificate.subject().has_control() {
-        let detail = "the certificate's subject contains a control character";
-        return Err(Refusal::new(Reason::SubjectControlChar, detail));
-    }
-    Ok(())
-}
 
-/// The canonical bytes of a name's most specific RDN.
-fn leaf_key(name: &Name) -> Option<Vec<u8>> {
-    let mut key = Vec::new();
-    name.rdns().last()?.encode(&mut key);
-    Some(key)
-}
-
-fn reason(mismatch: &Mismatch) -> Reason {
-    match mismatch {
-        Mismatch::Order | Mismatch::OrderAndCase => Reason::RdnOrder,
-        Mismatch::Case => Reason::CaseOnly,
-        Mismatch::Rdn { .. } => Reason::NoMapping,
+    /// The rule's number counts the entries before it that are under the same key.
+    fn rule(&self, place: Place) -> Rule {
+        let entry = self.entry(place);
+        let before = &self.users[place.user].entries[..place.entry];
+        entry.rule(before.iter().filter(|earlier| earlier.rule(0) == entry.rule(0)).count())
     }
 }

@@ -32,6 +32,20 @@ pub(super) struct Attribute {
     pub(super) value: Value,
 }
 
+impl Attribute {
+    pub(super) fn folded(&self) -> Self {
+        Self { oid: self.oid.clone(), value: self.value.folded() }
+    }
+
+    /// Bytes that are equal exactly where attributes are.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let oid = self.oid.as_bytes();
+        out.extend(oid.len().to_be_bytes());
+        out.extend(oid);
+        self.value.encode(out);
+    }
+}
+
 impl fmt::Display for Attribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match attribute::name_of(&self.oid) {
@@ -61,21 +75,14 @@ impl Rdn {
     }
 
     pub(super) fn folded(&self) -> Self {
-        let fold =
-            |attribute: &Attribute| Attribute { oid: attribute.oid.clone(), value: attribute.value.folded() };
-        let mut attributes: Vec<_> = self.attributes.iter().map(fold).collect();
+        let mut attributes: Vec<_> = self.attributes.iter().map(Attribute::folded).collect();
         attributes.sort_unstable();
         Self { attributes }
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend(self.attributes.len().to_be_bytes());
-        for attribute in &self.attributes {
-            let oid = attribute.oid.as_bytes();
-            out.extend(oid.len().to_be_bytes());
-            out.extend(oid);
-            attribute.value.encode(out);
-        }
+        self.attributes.iter().for_each(|attribute| attribute.encode(out));
     }
 }
 
@@ -146,6 +153,19 @@ impl Name {
     #[must_use]
     pub fn rdn_texts(&self) -> Vec<String> {
         self.rdns.iter().map(Rdn::to_string).collect()
+    }
+
+    /// The name as a pattern may look at it: RFC 4514, but with what is special in
+    /// a value written as hex (`\2C` for a comma, `\3D` for an equals sign). Each
+    /// `,` `+` and `=` in it is one of the syntax.
+    pub(super) fn unambiguous(&self) -> String {
+        let attribute = |attribute: &Attribute| {
+            let name =
+                attribute::name_of(&attribute.oid).map_or_else(|| attribute.oid.to_string(), str::to_owned);
+            format!("{name}={}", attribute.value.unambiguous())
+        };
+        let rdn = |rdn: &Rdn| rdn.attributes.iter().map(attribute).collect::<Vec<_>>().join("+");
+        self.rdns.iter().rev().map(rdn).collect::<Vec<_>>().join(",")
     }
 
     /// The name as `ignore_case` compares it.

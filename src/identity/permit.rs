@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use super::password_check::Proof;
-use super::{Certificate, Credential, Reason, Refusal, Rule, User};
+use super::{Certificate, Credential, Evidence, Reason, Refusal, Rule, User};
 
 /// That a client is a user. Only `identity` makes one, so whoever holds one has
 /// been let in.
 #[derive(Debug, Clone)]
 pub struct Permit {
     user: Arc<User>,
-    certificate: Option<Arc<Certificate>>,
+    evidence: Evidence,
     rule: Rule,
     realm: Arc<str>,
     proof: Option<Arc<Proof>>,
@@ -22,7 +22,7 @@ impl Permit {
     /// Lets a user in by its certificate, its password, or both.
     pub(super) fn new(
         user: Arc<User>,
-        certificate: Option<Arc<Certificate>>,
+        evidence: Evidence,
         rule: Rule,
         realm: &Arc<str>,
         proof: Option<Arc<Proof>>,
@@ -32,7 +32,7 @@ impl Permit {
             (None, Some(proof)) => proof.credential().ok_or_else(|| no_credential(&user))?,
             (None, None) => return Err(no_credential(&user)),
         };
-        Ok(Self { user, certificate, rule, realm: Arc::clone(realm), proof, credential })
+        Ok(Self { user, evidence, rule, realm: Arc::clone(realm), proof, credential })
     }
 
     /// Who it is.
@@ -41,10 +41,16 @@ impl Permit {
         &self.user
     }
 
-    /// What was shown, if it counts: a user of a password alone has none.
+    /// What was shown and counts: a user of a password alone has no certificate.
+    #[must_use]
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// The certificate that was shown, if it counts.
     #[must_use]
     pub fn certificate(&self) -> Option<&Arc<Certificate>> {
-        self.certificate.as_ref()
+        self.evidence.certificate()
     }
 
     /// Which of the user's rules let it in.

@@ -69,6 +69,24 @@ reasons! {
     LeafIsCa = "leaf_is_ca", Client;
     /// The certificate's subject contains a control character.
     SubjectControlChar = "subject_control_char", Client;
+    /// One of the certificate's alternative names contains a control character or is malformed.
+    SanControlChar = "san_control_char", Client;
+    /// The certificate has a SPIFFE ID and another URI.
+    SpiffeMultipleUri = "spiffe_multiple_uri", Client;
+    /// The certificate's SPIFFE ID is not that of a workload.
+    SpiffeInvalid = "spiffe_invalid", Client;
+    /// The listener asks for another common name or DNS name.
+    GateCn = "gate_cn", Client;
+    /// The listener asks for another subject.
+    GateSubject = "gate_subject", Client;
+    /// The certificate lacks the attribute that would say who it is.
+    IdentityAttributeMissing = "identity_attribute_missing", Client;
+    /// The certificate is two users', or says twice who it is.
+    AmbiguousIdentity = "ambiguous_identity", Operator;
+    /// What the certificate says cannot be a user's name.
+    UnusableName = "unusable_name", Client;
+    /// A user has this certificate, but only under another CA.
+    IssuerScope = "issuer_scope", Client;
     /// No user has this subject.
     NoMapping = "no_mapping", Client;
     /// A user has this subject in reverse order.

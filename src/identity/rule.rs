@@ -1,18 +1,26 @@
-//! By what a certificate was recognised.
-//!
-//! One kind so far. The kinds to come (a typed subject alternative name, a
-//! certificate's or key's SHA-256, issuer and serial number) are further
-//! variants here, further fields of [`super::User`], and further indexes beside
-//! the one of subjects in [`super::UserMap`]; a [`super::Permit`] and what is
-//! done with it do not change.
+//! By what somebody was recognised: the key of the configuration and the
+//! number under it.
 
 use std::fmt;
 
-/// Which of a user's rules let a certificate in.
+use super::SanKind;
+
+/// What let somebody in: which of a user's entries, or its password. The number is
+/// counted from 0 among the user's entries of that key. Its `Display` is the key's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
-    /// The `certificate_subject_line` at this index, counted from 0.
+    /// `certificate_subject_line`
     SubjectLine(usize),
+    /// `attributes`
+    Attributes(usize),
+    /// `san_dns`, `san_uri`, `san_email`, `san_ip`
+    San(SanKind, usize),
+    /// `certificate_sha256`
+    CertificateSha256(usize),
+    /// `spki_sha256`
+    SpkiSha256(usize),
+    /// `issuer_serial`
+    IssuerSerial(usize),
     /// Its password, and no certificate.
     Password,
 }
@@ -21,6 +29,11 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SubjectLine(index) => write!(f, "certificate_subject_line[{index}]"),
+            Self::Attributes(index) => write!(f, "attributes[{index}]"),
+            Self::San(kind, index) => write!(f, "san_{kind}[{index}]"),
+            Self::CertificateSha256(index) => write!(f, "certificate_sha256[{index}]"),
+            Self::SpkiSha256(index) => write!(f, "spki_sha256[{index}]"),
+            Self::IssuerSerial(index) => write!(f, "issuer_serial[{index}]"),
             Self::Password => f.write_str("password"),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{PasswordHash, SubjectLine};
+use super::{Entry, PasswordHash, Scope};
 use crate::command::Profile;
 use crate::secret::Secret;
 
@@ -55,10 +55,12 @@ pub struct User {
     pub name: String,
     /// What it takes to be this user.
     pub needs: Needs,
-    /// Whether anybody can be this user at present.
+    /// Whether it may come in. One that may not is still told from the others.
     pub enabled: bool,
-    /// The subjects that are this user.
-    pub lines: Vec<SubjectLine>,
+    /// What a certificate of this user has: any of these.
+    pub entries: Vec<Entry>,
+    /// The CAs under which all of its entries hold; without it, every CA that is trusted.
+    pub scope: Option<Scope>,
     /// What its password is held against; without one, Redis is asked.
     pub password: Option<Arc<PasswordHash>>,
     /// The Redis ACL user that its commands run as; without one, the one of its name.
@@ -75,7 +77,8 @@ impl User {
             name: name.into(),
             needs: Needs::default(),
             enabled: true,
-            lines: Vec::new(),
+            entries: Vec::new(),
+            scope: None,
             password: None,
             credential: Some(Arc::new(credential)),
             commands: Profile::Default,

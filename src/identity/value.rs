@@ -49,6 +49,21 @@ impl Value {
         Self::Text(UniCase::new(spaced).to_folded_case().into())
     }
 
+    /// The value for a pattern over a whole subject: whatever could pass for the
+    /// syntax around it is written as hex, so that `,CN=` is never within a value.
+    pub(super) fn unambiguous(&self) -> String {
+        let Self::Text(text) = self else { return self.to_string() };
+        let mut out = String::new();
+        for c in text.chars() {
+            if ",+=\"\\;<>#".contains(c) || c.is_control() || is_deceptive(c) {
+                out.extend(c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("\\{byte:02X}")));
+            } else {
+                out.push(c);
+            }
+        }
+        out
+    }
+
     /// Appends a form that no other value has and that shows its own end.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let (kind, bytes) = match self {

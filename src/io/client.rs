@@ -24,10 +24,10 @@ use super::transfer::{End, transfer};
 use super::unproven::{self, NoProof, Proven};
 use super::{clock, linger, tls};
 use crate::fault::Reference;
-use crate::identity::{Admission, Certificate, Claim, Fingerprint, Permit, Reason, Refusal};
+use crate::identity::{Admission, Certificate, Claim, Evidence, Fingerprint, Permit, Reason, Refusal};
 use crate::observe::audit::{Event, Lost, Outcome, Record};
 use crate::resp::write;
-use crate::session::SessionId;
+use crate::session::{SessionId, Transport};
 
 /// Which listener a client came to, and from where.
 #[derive(Clone, Copy)]
@@ -208,7 +208,10 @@ fn admit(
         _ => None,
     };
     let shown = Shown { chain: chain.into(), verified };
-    let permit = match entrance.directory(&live.settings).arrive(certificate.clone()) {
+    let issuers: Arc<[Fingerprint]> =
+        shown.verified.as_ref().map_or_else(|| [].into(), |(_, verified)| verified.issuers.as_slice().into());
+    let evidence = Evidence::new(certificate.clone(), issuers, caller.peer.ip(), Arc::clone(entrance.name()));
+    let permit = match entrance.directory(&live.settings).arrive(&evidence) {
         Admission::Permit(permit) => permit,
         Admission::Unproven(claim) => return Ok((Admitted::Unproven(claim), shown)),
         Admission::Refused(refusal) => return Err(with(refusal)),
@@ -222,6 +225,13 @@ fn admit(
             Err(with(Refusal::new(Reason::TooManyClients, detail)))
         }
     }
+}
+
+/// The version and the cipher that the handshake arrived at.
+fn transport(tls: &TlsStream<TcpStream>) -> Option<Transport> {
+    let (_, connection) = tls.get_ref();
+    let version = connection.protocol_version()?.as_str()?;
+    Some(Transport { version, cipher: connection.negotiated_cipher_suite()?.suite().as_str()? })
 }
 
 async fn run(
@@ -238,6 +248,9 @@ async fn run(
     let id = hub.with(|machine, now| machine.client_opened(permit, addresses, now));
     if shown.verified.as_ref().is_some_and(|(_, verified)| verified.may_expire) {
         hub.peek(|machine| machine.may_outlive_certificate(id));
+    }
+    if let Some(transport) = transport(&tls) {
+        hub.with(|machine, _| machine.client_secured(id, transport));
     }
     hub.guests.borrow_mut().enter(id, Guest::new(caller.door, caller.peer, shown.chain, shown.verified));
     let opened = Opened { hub: Rc::clone(hub), id };

@@ -40,8 +40,9 @@ pub(super) struct Live {
 impl Live {
     /// Decides again about a client that was let in.
     pub(super) fn again(&self, permit: &Permit) -> Result<Permit, Refusal> {
-        let chain = self.entrances.iter().flatten().find(|entrance| entrance.has_realm(permit));
-        chain.ok_or_else(doors::removed)?.directory(&self.settings).again(permit)
+        let listener = permit.evidence().listener();
+        let entrance = self.entrances.iter().flatten().find(|entrance| **entrance.name() == *listener);
+        entrance.ok_or_else(doors::removed)?.directory(&self.settings).again(permit)
     }
 
     /// What is behind the door of this number.

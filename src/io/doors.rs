@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::settings::{ClientAuth, Listener, Settings};
 use super::tls::{self, NameField, TlsError, Trust};
-use crate::identity::{Chain, Directory, Permit, Reason, Refusal};
+use crate::identity::{Chain, Directory, Gate, Reason, Refusal};
 
 /// A socket that clients come to.
 #[derive(Debug, Clone, Copy)]
@@ -27,19 +27,21 @@ pub(super) struct Entrance {
     pub(super) trust: Option<Arc<Trust>>,
     /// Whether nobody comes in without a certificate.
     pub(super) is_mandatory: bool,
-    /// The sources of identity that its clients come by.
+    /// What it is called, what its clients pass first, and what recognises them.
+    listener: Arc<str>,
+    gate: Gate,
     realms: Chain,
 }
 
 impl Entrance {
-    /// Whether the client may have come in by this.
-    pub(super) fn has_realm(&self, permit: &Permit) -> bool {
-        self.realms.realms().iter().any(|realm| realm.name == *permit.realm())
+    /// The listener's name.
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.listener
     }
 
     /// Who its clients are.
     pub(super) fn directory<'a>(&'a self, settings: &'a Settings) -> Directory<'a> {
-        Directory::new(&settings.users, &self.realms)
+        Directory::new(&settings.users, &self.realms, &self.gate)
     }
 }
 
@@ -109,7 +111,8 @@ fn entrance(listener: &Listener, before: Option<&Entrance>) -> Result<Entrance, 
     let trust = same.cloned().or(trust);
     let tls = tls::server_config(&listener.tls, trust.as_ref()).map_err(wrong)?;
     let is_mandatory = listener.tls.client_auth == ClientAuth::Required;
-    Ok(Entrance { tls, trust, is_mandatory, realms: listener.realms.clone() })
+    let (gate, realms) = (listener.gate.clone(), listener.realms.clone());
+    Ok(Entrance { tls, trust, is_mandatory, listener: listener.name.as_str().into(), gate, realms })
 }
 
 /// Refuses a server certificate under another name, where that is forbidden.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::tls::TlsSettings;
 use crate::identity::roles::{DatabaseRoles, RoleMap};
-use crate::identity::{Chain, Directory, UserMap};
+use crate::identity::{Chain, Directory, Gate, UserMap};
 use crate::limits::Limits;
 
 /// The most workers that may be configured.
@@ -39,6 +39,8 @@ pub struct Settings {
     pub workers: usize,
     /// Whether a change of a file reloads.
     pub watch: bool,
+    /// Whether clients may ask RESPGATE WHOAMI.
+    pub whoami: bool,
 }
 
 /// Where clients come in.
@@ -50,6 +52,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Certificate, key, client CAs and versions.
     pub tls: TlsSettings,
+    /// Which of the certificates that the CAs vouch for it takes.
+    pub gate: Gate,
     /// What recognises its clients, in this order.
     pub realms: Chain,
 }
@@ -70,7 +74,7 @@ impl Listener {
     /// Who the listener's clients are.
     #[must_use]
     pub fn directory<'a>(&'a self, users: &'a UserMap) -> Directory<'a> {
-        Directory::new(users, &self.realms)
+        Directory::new(users, &self.realms, &self.gate)
     }
 }
 

@@ -41,7 +41,8 @@ pub(super) fn run(runtime: &tokio::runtime::Runtime, post: Post) {
 async fn work(post: Post) {
     let Post { number, seed, shared, mut clients, mut stage, mut meters } = post;
     let mut live = shared.live.load_full();
-    let machine = Worker::new(Arc::new(live.settings.limits.clone()), &seed);
+    let mut machine = Worker::new(Arc::new(live.settings.limits.clone()), &seed);
+    machine.set_answers_respgate(live.settings.whoami);
     let hub = Hub::new(machine, live.settings.database.address.clone());
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -87,6 +88,7 @@ fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
     *live = Arc::clone(&now);
     hub.with(|machine, _| {
         machine.set_limits(Arc::new(live.settings.limits.clone()));
+        machine.set_answers_respgate(live.settings.whoami);
         machine.recheck(&|permit| {
             live.again(permit).inspect_err(|refusal| {
                 let (user, reason) = (&permit.user().name, refusal.reason());

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::{ReplyMode, Session};
+use super::{ReplyMode, Session, whoami};
 use crate::command::Answer;
 use crate::resp::{Proto, write};
 
@@ -47,6 +47,7 @@ pub(crate) fn answer(session: &mut Session, answer: Answer, args: &[&[u8]], now:
         Answer::ClientMaintNotifications => {
             write::error("ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.")
         }
+        Answer::Respgate => whoami::answer(session, args),
         Answer::NotClustered => write::error("ERR This instance has cluster support disabled"),
         Answer::Hello | Answer::Select | Answer::Reset | Answer::Quit => {
             unreachable!("{answer:?} is decided where lanes are known")

@@ -7,6 +7,7 @@ pub(crate) mod hello;
 mod pinned;
 mod slots;
 mod unproven;
+mod whoami;
 
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 pub use pinned::{Pinned, Subscriptions, Transaction};
 pub use slots::Slots;
 pub use unproven::{Ask, Turn, Unproven, WRONG};
+pub use whoami::Transport;
 
 use crate::identity::Permit;
 use crate::resp::{Outbox, Proto, RequestScanner};
@@ -120,6 +122,8 @@ pub struct Session {
     pub client_id: u64,
     /// Its address and the one it connected to, for CLIENT INFO.
     pub addresses: (String, String),
+    /// How it is encrypted, once that is known.
+    pub transport: Option<Transport>,
     /// Input that has not become requests yet.
     pub input: BytesMut,
     /// Where in it the scan stopped.
@@ -188,6 +192,7 @@ impl Session {
             permit,
             client_id,
             addresses,
+            transport: None,
             input: BytesMut::new(),
             scan: RequestScanner::default(),
             out: Outbox::default(),

@@ -35,7 +35,7 @@ use crate::command::Commands;
 use crate::identity::{Permit, Refusal};
 use crate::limits::Limits;
 use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
-use crate::session::{Fate, Session, SessionId, Stall};
+use crate::session::{Fate, Session, SessionId, Stall, Transport};
 use crate::upstream::{Backoff, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
 use arena::Arena;
 
@@ -212,6 +212,13 @@ impl Worker {
         self.sessions.insert(Session::new(permit, client_id, addresses, lane, now))
     }
 
+    /// How the client's connection is encrypted.
+    pub fn client_secured(&mut self, id: SessionId, transport: Transport) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.transport = Some(transport);
+        }
+    }
+
     /// The client's id as CLIENT ID tells it.
     #[must_use]
     pub fn client_id(&self, id: SessionId) -> Option<u64> {
@@ -366,6 +373,11 @@ impl Worker {
     /// Replaces the limits; those of connections under way change as well.
     pub fn set_limits(&mut self, limits: Arc<Limits>) {
         self.limits = limits;
+    }
+
+    /// Whether RESPGATE is answered here, or passed on as unknown.
+    pub fn set_answers_respgate(&mut self, answers: bool) {
+        self.commands.set_answers_respgate(answers);
     }
 
     /// Begins to end every session, each when it has no reply outstanding.

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use respgate::command::Profile;
 use respgate::config::{Loaded, load};
+use respgate::identity::Entry;
 use respgate::identity::roles::RoleMap;
 use respgate::io::tls::{ClientEku, TlsVersion, TrustSettings};
 use respgate::io::{Address, Admin, Audit, Listener, Log, LogFormat, Settings, needs_restart};
@@ -22,20 +23,20 @@ fn password(loaded: &Loaded) -> &[u8] {
 
 /// Every setting but certificates, for comparison.
 fn outline(loaded: &Loaded) -> String {
-    let Settings { listeners, database, users, roles, limits, admin, log, audit, workers, watch } =
+    let Settings { listeners, database, users, roles, limits, admin, log, audit, workers, watch, whoami } =
         &loaded.settings;
     let warnings = &loaded.warnings;
     let of_listener = |listener: &Listener| {
-        let Listener { name, address: _, tls, realms } = listener;
+        let Listener { name, address: _, tls, gate, realms } = listener;
         let TrustSettings { client_eku, crl_depth, crl_unknown, crl_expired, allow_expired, .. } = &tls.trust;
         let trust = (client_eku, crl_depth, crl_unknown, crl_expired, allow_expired);
         let tls = (tls.min_version, tls.client_auth, tls.resumption, tls.keep_server_names);
-        format!("{name} {trust:?} {tls:?} {realms:?}")
+        format!("{name} {trust:?} {tls:?} {gate:?} {realms:?}")
     };
     let tls: Vec<_> = listeners.iter().map(of_listener).collect();
     let (users, warnings) = (users.users(), &warnings.list);
     format!(
-        "{tls:?} {database:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {watch} {warnings:?}"
+        "{tls:?} {database:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {watch} {whoami} {warnings:?}"
     )
 }
 
@@ -62,13 +63,14 @@ fn the_smallest_configuration_runs_by_the_defaults() {
     assert_eq!(settings.log, Log { format: LogFormat::Text, level: "info".to_owned() });
     assert_eq!(settings.audit, Audit { file: None });
     assert_eq!(settings.workers, 4, "one for each core");
+    assert!(settings.whoami);
     assert_eq!(warnings.list, []);
     let [user] = settings.users.users() else { panic!("one user") };
     let credential = user.credential.as_ref().unwrap();
     assert_eq!((user.name.as_str(), credential.redis_user.as_str()), ("app", "app"));
     assert_eq!(credential.password.expose(), b"s3cret");
     assert_eq!(user.commands, Profile::Default);
-    assert_eq!(user.lines[0].to_string(), "CN=app,O=Acme");
+    assert_eq!(user.entries[0].to_string(), "CN=app,O=Acme");
 }
 
 #[test]
@@ -147,6 +149,9 @@ fn the_example_has_every_key() {
         known.sort_unstable();
         let mut shown = keys(section);
         shown.sort();
+        // What has no default, or stands for another key, is shown indented.
+        let indented = |key: &str| EXAMPLE.contains(&format!("\n#   {key} = "));
+        known.retain(|key| shown.iter().any(|shown| shown == key) || !indented(key));
         assert_eq!(shown, known, "[{section}]");
     }
 }
@@ -157,6 +162,7 @@ fn every_setting_can_be_given() {
     world.write("second.crt", &Ca::new("Second CA").pem());
     let text = r#"
         workers = 3
+        whoami = false
         [listener]
         address = "[::1]:0"
         certificate = "server.crt"
@@ -195,12 +201,14 @@ fn every_setting_can_be_given() {
     assert_eq!(password(&loaded), b"from the environment");
     let settings = loaded.settings;
     assert_eq!(settings.workers, 3);
+    assert!(!settings.whoami);
     assert_eq!(settings.listeners[0].tls.trust.client_ca.len(), 2, "each CA once");
     assert_eq!(settings.listeners[0].tls.min_version, TlsVersion::V13);
     assert_eq!(settings.listeners[0].tls.trust.client_eku, ClientEku::Required);
     assert_eq!(settings.database.address, Address::Unix(world.path("run/redis.sock")));
     let [app, ops] = settings.users.users() else { panic!("two users") };
-    assert!(app.lines.len() == 2 && app.lines.iter().all(|line| line.ignores_case()));
+    let ignores_case = |entry: &Entry| entry.line().is_some_and(|line| line.ignores_case());
+    assert!(app.entries.len() == 2 && app.entries.iter().all(ignores_case));
     let listed = ["debug", "config|set"].map(str::to_owned);
     assert_eq!(app.commands, Profile::Listed(listed.into()));
     assert_eq!(ops.commands, Profile::All);

@@ -11,6 +11,7 @@ const CASES: &[Case] = &[
                          password_hash = \"hunter2\"\nredis_user = \"app\"\nredis_password_file = \"app.password\"\n",
         )],
         more: "[[user]]\nname = \"eve\"\nauth_method = \"password\"\ncertificate_subject_line = \"CN=eve\"\n\
+               san_uri = \"spiffe://prod/eve\"\n\
                [[user]]\nname = \"bob\"\nauth_method = \"certificate_and_password\"\n\
                [[user]]\nname = \"joe\"\nauth_method = \"kerberos\"\npassword = \"hunter2\"\n",
         ..CASE

@@ -164,7 +164,9 @@ plugins.security.authcz.admin_dn: CN=kirk
     let found: Vec<_> = problems
         .list
         .iter()
-        .map(|problem| (problem.at.line.unwrap(), problem.cause.id(), problem.cause.way_out().unwrap()))
+        .map(|problem| {
+            (problem.at.line.unwrap().number, problem.cause.id(), problem.cause.way_out().unwrap())
+        })
         .collect();
     let uses = [
         "listener.certificate",

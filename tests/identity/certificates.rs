@@ -1,7 +1,5 @@
 //! What is read from a certificate, and which certificates nobody can use.
 
-use std::sync::Arc;
-
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, KeyPair, KeyUsagePurpose,
     SerialNumber,
@@ -22,9 +20,9 @@ fn made(change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
 }
 
 fn reason(der: &[u8]) -> Option<Reason> {
-    let certificate = Arc::new(Certificate::from_der(der).expect("readable"));
+    let evidence = make::evidence(Certificate::from_der(der).expect("readable"));
     make::map(&[("svc", "CN=svc"), ("acme", "CN=svc,O=Acme")])
-        .permit(certificate)
+        .permit(&evidence)
         .err()
         .map(|refusal| refusal.reason())
 }

@@ -1,11 +1,12 @@
 //! Who a client is, over realms in every order: what a certificate leads to, what
 //! a password adds to it, and what remains of both when things change.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use respgate::identity::{
-    Admission, Certificate, Chain, Claim, Credential, Directory, Method, Needs, PasswordHash, Permit, Proof,
-    Realm, RealmKind, Reason, Refusal, User, UserMap, Verify,
+    Admission, Certificate, Chain, Claim, Credential, Directory, Entry, Evidence, Fingerprint, Gate, Method,
+    Needs, PasswordHash, Permit, Proof, Realm, RealmKind, Reason, Refusal, Scope, User, UserMap, Verify,
 };
 use respgate::secret::Secret;
 
@@ -24,15 +25,28 @@ fn chain(kinds: &[RealmKind]) -> Chain {
     Chain::new(kinds.iter().enumerate().map(realm).collect())
 }
 
-fn shown() -> Option<Arc<Certificate>> {
-    Some(Arc::new(certificate("v01_plain.pem")))
+/// A client that has shown this certificate, or none.
+fn client(certificate: Option<Certificate>) -> Evidence {
+    Evidence::new(certificate.map(Arc::new), [], Ipv4Addr::LOCALHOST.into(), "default")
+}
+
+fn shown() -> Evidence {
+    client(Some(certificate("v01_plain.pem")))
+}
+
+fn nothing() -> Evidence {
+    client(None)
+}
+
+fn over<'a>(users: &'a UserMap, chain: &'a Chain) -> Directory<'a> {
+    Directory::new(users, chain, &Gate::Disabled)
 }
 
 fn user(name: &str, needs: Needs, subject: Option<&str>, hash: Option<&str>) -> User {
     let credential = Credential { redis_user: format!("redis-{name}"), password: Secret::new(b"x".to_vec()) };
     User {
         needs,
-        lines: subject.map(line).into_iter().collect(),
+        entries: subject.map(line).map(Entry::from).into_iter().collect(),
         password: hash.map(|hash| Arc::new(PasswordHash::parse(hash).expect("a hash"))),
         ..User::new(name, credential)
     }
@@ -59,8 +73,8 @@ fn reason(refusal: &Refusal) -> Reason {
 }
 
 /// The claim of a client that is not in yet.
-fn claim(directory: Directory<'_>, certificate: Option<Arc<Certificate>>) -> Claim {
-    match directory.arrive(certificate) {
+fn claim(directory: Directory<'_>, evidence: Evidence) -> Claim {
+    match directory.arrive(&evidence) {
         Admission::Unproven(claim) => claim,
         other => panic!("{other:?}"),
     }
@@ -96,12 +110,12 @@ fn what_a_certificate_leads_to_is_for_the_realms_in_their_order() {
         (&[], "no_client_certificate", "no_client_certificate", "no_client_certificate"),
     ] {
         let chain = chain(kinds);
-        let word = |users: &UserMap, certificate| match Directory::new(users, &chain).arrive(certificate) {
+        let word = |users: &UserMap, evidence: Evidence| match over(users, &chain).arrive(&evidence) {
             Admission::Permit(_) => "permit",
             Admission::Unproven(_) => "unproven",
             Admission::Refused(refusal) => reason(&refusal).as_str(),
         };
-        let found = (word(&known, shown()), word(&unknown, shown()), word(&known, None));
+        let found = (word(&known, shown()), word(&unknown, shown()), word(&known, nothing()));
         assert_eq!(found, (of_known, of_unknown, of_none), "{kinds:?}");
     }
 }
@@ -114,7 +128,7 @@ fn a_certificate_that_is_refused_outright_gets_no_second_chance() {
     let mut disabled = user("app", Needs::Certificate, Some(SHOWN), None);
     disabled.enabled = false;
     let users = UserMap::build(vec![disabled]).expect("a sound map");
-    match Directory::new(&users, &chain).arrive(shown()) {
+    match over(&users, &chain).arrive(&shown()) {
         Admission::Refused(refusal) => assert_eq!(reason(&refusal), Reason::UserDisabled),
         other => panic!("{other:?}"),
     }
@@ -124,8 +138,8 @@ fn a_certificate_that_is_refused_outright_gets_no_second_chance() {
 #[test]
 fn a_password_makes_the_users_that_need_one_and_no_others() {
     let (users, chain) = (users(Needs::Certificate), chain(&[CERTIFICATES, HASHES, REDIS]));
-    let directory = Directory::new(&users, &chain);
-    let stranger = claim(directory, None);
+    let directory = over(&users, &chain);
+    let stranger = claim(directory, nothing());
     for (name, password, expected) in [
         (Some("person"), "secret", Ok("redis-person")),
         (Some("redis"), "secret", Ok("redis")),
@@ -151,7 +165,7 @@ fn a_password_makes_the_users_that_need_one_and_no_others() {
 #[test]
 fn a_user_of_both_is_let_in_by_both_alone() {
     let (users, chain) = (users(Needs::Both), chain(&[CERTIFICATES, HASHES]));
-    let directory = Directory::new(&users, &chain);
+    let directory = over(&users, &chain);
     let bearer = claim(directory, shown());
     assert_eq!(reason(&bearer.missing()), Reason::NoPassword);
     for name in [Some("app"), None] {
@@ -163,13 +177,13 @@ fn a_user_of_both_is_let_in_by_both_alone() {
     assert_eq!(refused(Some("app"), "wrong"), Some(Reason::WrongPassword));
     assert_eq!(refused(Some("person"), "secret"), Some(Reason::AuthDiffers));
     assert_eq!(refused(Some("both"), "secret"), Some(Reason::AuthDiffers));
-    let stranger = claim(directory, None);
+    let stranger = claim(directory, nothing());
     assert_eq!(
         log_in(directory, &stranger, None, "secret").map_err(|why| reason(&why)).err(),
         Some(Reason::UnknownUser)
     );
     let without = Chain::default();
-    match Directory::new(&users, &without).arrive(shown()) {
+    match over(&users, &without).arrive(&shown()) {
         Admission::Refused(refusal) => assert_eq!(reason(&refusal), Reason::NoPassword),
         other => panic!("{other:?}"),
     }
@@ -181,8 +195,8 @@ fn a_password_of_a_realm_that_is_not_listed_is_not_looked_at() {
     let users = users(Needs::Certificate);
     for (kinds, name, right) in [(&[HASHES][..], "redis", "person"), (&[REDIS], "person", "redis")] {
         let chain = chain(kinds);
-        let directory = Directory::new(&users, &chain);
-        let stranger = claim(directory, None);
+        let directory = over(&users, &chain);
+        let stranger = claim(directory, nothing());
         let refused = log_in(directory, &stranger, Some(name), "secret").expect_err("refused");
         assert!(matches!(reason(&refused), Reason::RealmInactive), "{refused}");
         assert!(log_in(directory, &stranger, Some(right), "secret").is_ok());
@@ -194,8 +208,8 @@ fn a_password_of_a_realm_that_is_not_listed_is_not_looked_at() {
 #[test]
 fn a_doomed_password_is_held_against_something_as_costly() {
     let (users, chain) = (users(Needs::Certificate), chain(&[HASHES]));
-    let directory = Directory::new(&users, &chain);
-    let stranger = claim(directory, None);
+    let directory = over(&users, &chain);
+    let stranger = claim(directory, nothing());
     for name in ["nobody", "app"] {
         let check = directory.check(&stranger, Some(name.as_bytes()));
         assert!(check.is_doomed());
@@ -208,8 +222,8 @@ fn a_doomed_password_is_held_against_something_as_costly() {
 #[test]
 fn a_session_holds_as_long_as_what_let_it_in() {
     let (before, kinds) = (users(Needs::Both), chain(&[CERTIFICATES, HASHES, REDIS]));
-    let directory = Directory::new(&before, &kinds);
-    let stranger = claim(directory, None);
+    let directory = over(&before, &kinds);
+    let stranger = claim(directory, nothing());
     let person = log_in(directory, &stranger, Some("person"), "secret").expect("let in");
     let redis = log_in(directory, &stranger, Some("redis"), "secret").expect("let in");
     let app = log_in(directory, &claim(directory, shown()), None, "secret").expect("let in");
@@ -219,7 +233,7 @@ fn a_session_holds_as_long_as_what_let_it_in() {
     }
     let again = |users: &UserMap, kinds: &[RealmKind], permit| {
         let chain = chain(kinds);
-        Directory::new(users, &chain).again(permit).map_err(|why| reason(&why)).err()
+        over(users, &chain).again(permit).map_err(|why| reason(&why)).err()
     };
     // Another password, another way in, another realm, nobody left.
     let other =
@@ -233,7 +247,81 @@ fn a_session_holds_as_long_as_what_let_it_in() {
     assert_eq!(again(&UserMap::default(), &[HASHES], &person), Some(Reason::UnknownUser));
     // A certificate that was enough is not any more.
     let chain = chain(&[CERTIFICATES, HASHES]);
-    let directory = Directory::new(&certificates_only, &chain);
-    let Admission::Permit(by_certificate) = directory.arrive(shown()) else { panic!("let in") };
+    let directory = over(&certificates_only, &chain);
+    let Admission::Permit(by_certificate) = directory.arrive(&shown()) else { panic!("let in") };
     assert_eq!(again(&before, &[CERTIFICATES, HASHES], &by_certificate), Some(Reason::NoPassword));
+}
+
+fn gate(common_name: &str) -> Gate {
+    Gate::SanCn(vec![common_name.to_owned()])
+}
+
+/// RE-04: what the gate does not take comes in by no realm, and goes when the gate
+/// is closed behind it; a client without a certificate has nothing for it to look at.
+#[test]
+fn the_gate_is_asked_before_every_realm_and_again() {
+    let (users, kinds) = (users(Needs::Certificate), chain(&[CERTIFICATES, HASHES]));
+    let (fits, other) = (gate("CLIENT1"), gate("CLIENT2"));
+    let [opened, closed] = [&fits, &other].map(|gate| Directory::new(&users, &kinds, gate));
+    let Admission::Permit(permit) = opened.arrive(&shown()) else { panic!("let in") };
+    assert_eq!(opened.again(&permit).map(|permit| permit.user().name.clone()).as_deref(), Ok("app"));
+    assert_eq!(closed.again(&permit).map_err(|why| reason(&why)).err(), Some(Reason::GateCn));
+    let passwords = chain(&[HASHES]);
+    for directory in [closed, Directory::new(&users, &passwords, &other)] {
+        match directory.arrive(&shown()) {
+            Admission::Refused(refusal) => assert_eq!(reason(&refusal), Reason::GateCn),
+            admission => panic!("{admission:?}"),
+        }
+    }
+    let person = log_in(closed, &claim(closed, nothing()), Some("person"), "secret").expect("let in");
+    assert!(closed.again(&person).is_ok());
+}
+
+/// A reload between the handshake and the password counts, whatever the password needs.
+#[test]
+fn a_gate_that_was_closed_since_lets_no_password_in() {
+    let users = users(Needs::Both);
+    let (kinds, other) = (chain(&[CERTIFICATES, HASHES]), gate("CLIENT2"));
+    let opened = over(&users, &kinds);
+    let bearer = claim(opened, shown());
+    let closed = Directory::new(&users, &kinds, &other);
+    let refused = log_in(closed, &bearer, Some("app"), "secret").expect_err("refused");
+    assert_eq!(reason(&refused), Reason::GateCn);
+    let permit = log_in(opened, &bearer, Some("app"), "secret").expect("let in");
+    assert_eq!(closed.again(&permit).map_err(|why| reason(&why)).err(), Some(Reason::GateCn));
+}
+
+/// The CA above a certificate is asked again, beside the certificate itself, and one
+/// that is right but for its CA is not left to the passwords.
+#[test]
+fn the_scope_of_a_user_is_decided_again_from_the_evidence() {
+    let (ours, theirs) = (Fingerprint::of(b"ours"), Fingerprint::of(b"theirs"));
+    let under = |issuer: Fingerprint| {
+        let shown = Arc::new(certificate("v01_plain.pem"));
+        Evidence::new(Some(shown), [issuer], Ipv4Addr::LOCALHOST.into(), "default")
+    };
+    let bound = |issuer: Fingerprint| {
+        let scope = Some(Scope::new(vec![issuer]));
+        let app = User { scope, ..user("app", Needs::Certificate, Some(SHOWN), None) };
+        UserMap::build(vec![app]).expect("a sound map")
+    };
+    let (before, after, kinds) = (bound(ours), bound(theirs), chain(&[CERTIFICATES, HASHES]));
+    let Admission::Permit(permit) = over(&before, &kinds).arrive(&under(ours)) else { panic!("let in") };
+    assert_eq!(permit.evidence(), &under(ours));
+    assert!(over(&before, &kinds).again(&permit).is_ok());
+    let again = over(&after, &kinds).again(&permit);
+    assert_eq!(again.map_err(|why| reason(&why)).err(), Some(Reason::IssuerScope));
+    match over(&before, &kinds).arrive(&under(theirs)) {
+        Admission::Refused(refusal) => assert_eq!(reason(&refusal), Reason::IssuerScope),
+        admission => panic!("{admission:?}"),
+    }
+}
+
+/// Who came in by a password alone is held to nothing else that it has shown.
+#[test]
+fn the_evidence_of_a_password_is_where_the_client_comes_from() {
+    let (users, kinds) = (users(Needs::Certificate), chain(&[HASHES]));
+    let directory = over(&users, &kinds);
+    let permit = log_in(directory, &claim(directory, shown()), Some("person"), "secret").expect("let in");
+    assert_eq!(permit.evidence(), &nothing());
 }

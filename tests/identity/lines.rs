@@ -190,7 +190,7 @@ fn a_remark_says_where_it_belongs_and_what_to_write() {
         make::user("b", vec![make::line("CN=b"), make::line("O=Acme, CN=c")]),
     ];
     let lints = UserMap::build(users).expect("a sound map").lints();
-    assert_eq!(lints.iter().map(|lint| (lint.user, lint.line)).collect::<Vec<_>>(), [(1, 1)]);
+    assert_eq!(lints.iter().map(|lint| (lint.user, lint.entry)).collect::<Vec<_>>(), [(1, 1)]);
     assert_eq!(
         lints[0].to_string(),
         "\"O=Acme, CN=c\" begins with the most general part, as a certificate does and as openssl prints it; \

@@ -2,10 +2,16 @@
 //! a map of users refuses, and what no input may do.
 
 mod certificates;
+mod craft;
 mod directory;
+mod extraction;
+mod gates;
 mod lines;
 mod make;
 mod mapping;
+mod matching;
+mod names;
 mod properties;
 mod roles;
 mod vectors;
+mod ways;

@@ -1,9 +1,11 @@
 //! Certificates, names and users for the tests. DER is written here by hand, so
 //! that names can be tested that no library would make.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use respgate::identity::{Certificate, Credential, SubjectLine, User, UserMap};
+use respgate::identity::{Certificate, Credential, Entry, Evidence, SubjectLine, User, UserMap};
 use respgate::secret::Secret;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -88,13 +90,19 @@ fn content(der: &[u8]) -> &[u8] {
     }
 }
 
+/// What a client with this certificate shows, no CA being known.
+pub(crate) fn evidence(certificate: Certificate) -> Evidence {
+    Evidence::new(Some(Arc::new(certificate)), [], Ipv4Addr::LOCALHOST.into(), "default")
+}
+
 pub(crate) fn line(text: &str) -> SubjectLine {
     text.parse().unwrap_or_else(|error| panic!("{text:?}: {error}"))
 }
 
 pub(crate) fn user(name: &str, lines: Vec<SubjectLine>) -> User {
     let credential = Credential { redis_user: format!("redis-{name}"), password: Secret::new(b"x".to_vec()) };
-    User { lines, ..User::new(name, credential) }
+    let entries = lines.into_iter().map(Entry::from).collect();
+    User { entries, ..User::new(name, credential) }
 }
 
 /// A map of users with one line each.

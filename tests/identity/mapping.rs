@@ -8,7 +8,7 @@ use respgate::identity::{Certificate, MapError, Permit, Reason, Refusal, Rule, U
 use crate::make::{self, UTF8};
 
 fn permit(map: &UserMap, der: &[u8]) -> Result<Permit, Refusal> {
-    map.permit(Arc::new(Certificate::from_der(der).expect("a readable certificate")))
+    map.permit(&make::evidence(Certificate::from_der(der).expect("a readable certificate")))
 }
 
 fn refusal(map: &UserMap, der: &[u8]) -> (Reason, String) {
@@ -43,7 +43,7 @@ fn a_refusal_names_the_nearest_line_and_how_it_differs() {
             "CN=client1,OU=UNIT,O=ORG,L=ONTARIO,ST=TORONTO,C=CA",
             "v01_plain.pem",
             Reason::CaseOnly,
-            "it differs in the case of letters or in spaces only",
+            "it differs in the case of letters or in spaces only, first in RDN 1: line CN=client1, certificate CN=CLIENT1",
         ),
         ("CN=CLIENT1", "v01_plain.pem", Reason::NoMapping, "RDN 2: line nothing, certificate OU=UNIT"),
         (
@@ -109,7 +109,7 @@ fn a_permit_says_who_by_which_line_and_with_what() {
         (permit.rule(), permit.rule().to_string().as_str()),
         (Rule::SubjectLine(1), "certificate_subject_line[1]")
     );
-    assert_eq!(permit.certificate().expect("shown").subject().to_string(), "CN=svc,O=Acme");
+    assert_eq!(permit.certificate().expect("it was shown").subject().to_string(), "CN=svc,O=Acme");
     assert!(Arc::ptr_eq(permit.user(), &map.users()[1]));
 }
 
@@ -195,7 +195,7 @@ fn two_lines_of_one_meaning_are_refused() {
         make::user("c", vec![make::line("CN=y"), make::line("2.5.4.3=y")]),
     ];
     let errors = UserMap::build(users).expect_err("duplicates");
-    let places: Vec<_> = errors.iter().map(|error| (error.user(), error.line())).collect();
+    let places: Vec<_> = errors.iter().map(|error| (error.user(), error.entry())).collect();
     assert_eq!(places, [(1, Some(0)), (2, Some(1))]);
     assert_eq!(
         errors[0].to_string(),
@@ -216,7 +216,7 @@ fn lines_that_overlap_once_case_is_ignored_are_refused() {
     for (first, second) in [(true, false), (false, true), (true, true)] {
         let errors = built(first, second).expect_err("duplicates");
         assert!(
-            matches!(errors[..], [MapError::DuplicateSubject { user: 1, other: 0, by_case: true, .. }]),
+            matches!(errors[..], [MapError::Duplicate { user: 1, other: 0, by_case: true, .. }]),
             "{errors:?}"
         );
     }
@@ -234,7 +234,11 @@ fn every_problem_of_the_users_is_told() {
     ];
     let errors = UserMap::build(users).expect_err("problems");
     let expected = [
-        (0, None, "user \"a\" has no certificate_subject_line: nobody could be it"),
+        (
+            0,
+            None,
+            "user \"a\" has no certificate_subject_line nor another way to be recognised: nobody could be it",
+        ),
         (1, None, "the user name \"a\" is taken by an earlier user: choose another"),
         (
             2,
@@ -242,8 +246,12 @@ fn every_problem_of_the_users_is_told() {
             "duplicate_subject: \"CN=x\" means the same subject as \"CN=x\" of user \"a\": remove one of them",
         ),
         (3, None, "the user name \"a\" is taken by an earlier user: choose another"),
-        (3, None, "user \"a\" has no certificate_subject_line: nobody could be it"),
+        (
+            3,
+            None,
+            "user \"a\" has no certificate_subject_line nor another way to be recognised: nobody could be it",
+        ),
     ];
-    let told: Vec<_> = errors.iter().map(|error| (error.user(), error.line(), error.to_string())).collect();
+    let told: Vec<_> = errors.iter().map(|error| (error.user(), error.entry(), error.to_string())).collect();
     assert_eq!(told, expected.map(|(user, line, text)| (user, line, text.to_owned())));
 }

@@ -140,7 +140,7 @@ proptest! {
         if let Ok(certificate) = Certificate::from_der(&der) {
             let _ = certificate.subject().to_string().parse::<SubjectLine>();
             let map = make::map(&[("a", "CN=CLIENT1,OU=UNIT,O=ORG,L=ONTARIO,ST=TORONTO,C=CA")]);
-            let _ = map.permit(std::sync::Arc::new(certificate));
+            let _ = map.permit(&make::evidence(certificate));
         }
     }
 

@@ -169,7 +169,9 @@ fn a_name_a_subject_and_a_host_that_do_not_fit_have_words_of_their_own() {
         misses(Condition::Mapping(mapping(lists)), &principal()),
         [
             "name_mismatch: user name \"app\" is none of the 2 in users".to_owned(),
-            format!("dn_mismatch: {other:?}: it differs in the case of letters or in spaces only"),
+            format!(
+                "dn_mismatch: {other:?}: it differs in the case of letters or in spaces only, first in RDN 2: line OU=Unit, certificate OU=UNIT"
+            ),
             "host_mismatch: address 192.0.2.7 is not in 10.0.0.0/8, 10.1.1.1".to_owned(),
             "group_mismatch: groups \"UNIT\", \"payments\" lack \"ops\" of backend_roles".to_owned(),
             "group_mismatch: groups \"UNIT\", \"payments\" lack \"ops\" of and_backend_roles".to_owned(),

@@ -1,7 +1,5 @@
 //! `tests/vectors/subject-lines.toml`, row by row.
 
-use std::sync::Arc;
-
 use respgate::identity::{Certificate, Reason, SubjectLine, UserMap};
 use serde::Deserialize;
 
@@ -50,7 +48,7 @@ impl Vector {
         let matches = line.matches(certificate.subject());
         assert_eq!(matches, line.compare(certificate.subject()).is_ok(), "{}", self.id);
         let map = UserMap::build(vec![make::user("somebody", vec![line])]).expect("a sound map");
-        match map.permit(Arc::new(certificate)).map_err(|refusal| refusal.reason()) {
+        match map.permit(&make::evidence(certificate)).map_err(|refusal| refusal.reason()) {
             Ok(_) if matches => "match",
             Err(Reason::NoMapping | Reason::RdnOrder | Reason::CaseOnly) if !matches => "no_match",
             Err(Reason::SubjectControlChar) => "deny",

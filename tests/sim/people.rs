@@ -1,10 +1,13 @@
 //! The users: certificates of the test vectors, and the Redis users they map to.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
 use respgate::command::Profile;
-use respgate::identity::{Certificate, Credential, Permit, Refusal, SubjectLine, User, UserMap};
+use respgate::identity::{
+    Certificate, Credential, Entry, Evidence, Permit, Refusal, SubjectLine, User, UserMap,
+};
 use respgate::secret::Secret;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -53,7 +56,7 @@ impl People {
             let password = Secret::new(password.as_bytes().to_vec());
             let credential = Credential { redis_user: redis_user.clone(), password };
             users.push(User {
-                lines: vec![line],
+                entries: vec![Entry::from(line)],
                 commands: if number == 1 { Profile::All } else { Profile::Default },
                 ..User::new(format!("user{number}"), credential)
             });
@@ -62,6 +65,7 @@ impl People {
     }
 
     pub(crate) fn permit(&self, user: usize) -> Result<Permit, Refusal> {
-        self.map().permit(Arc::clone(&self.certificates[user]))
+        let certificate = Arc::clone(&self.certificates[user]);
+        self.map().permit(&Evidence::new(Some(certificate), [], Ipv4Addr::LOCALHOST.into(), "default"))
     }
 }

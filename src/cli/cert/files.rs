@@ -11,10 +11,10 @@ use thiserror::Error;
 use super::issue::Issued;
 
 /// Readable by anybody: a certificate is shown to every peer.
-const CERTIFICATE_MODE: u32 = 0o644;
+pub(super) const CERTIFICATE_MODE: u32 = 0o644;
 
 /// For its owner alone.
-const KEY_MODE: u32 = 0o600;
+pub(super) const KEY_MODE: u32 = 0o600;
 
 /// Where a certificate and its key are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,15 +50,26 @@ impl Pair {
 
     /// Writes both, or neither if either is there and `force` is not given.
     pub fn write(&self, issued: &Issued, force: bool) -> Result<(), FileError> {
+        self.write_texts(&issued.certificate, &issued.key, force)
+    }
+
+    /// The same for a certificate, or a request for one, and a key in PEM.
+    pub(super) fn write_texts(&self, certificate: &str, key: &str, force: bool) -> Result<(), FileError> {
         if !force {
             for path in [&self.certificate, &self.key] {
-                if path.symlink_metadata().is_ok() {
-                    return Err(FileError::Exists(path.clone()));
-                }
+                must_be_new(path)?;
             }
         }
-        write(&self.key, issued.key.as_bytes(), KEY_MODE, force)?;
-        write(&self.certificate, issued.certificate.as_bytes(), CERTIFICATE_MODE, force)
+        write(&self.key, key.as_bytes(), KEY_MODE, force)?;
+        write(&self.certificate, certificate.as_bytes(), CERTIFICATE_MODE, force)
+    }
+}
+
+/// Nothing may be there, not even a link that leads nowhere.
+pub(super) fn must_be_new(path: &Path) -> Result<(), FileError> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(FileError::Exists(path.to_owned())),
+        Err(_) => Ok(()),
     }
 }
 

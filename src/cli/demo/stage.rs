@@ -112,7 +112,11 @@ impl Stage {
 
     #[allow(clippy::disallowed_methods, reason = "certificates are valid from now on")]
     fn certificates(&self) -> Result<(), StageError> {
-        let terms = Terms { days: 30, key: KeyKind::EcdsaP256, now: OffsetDateTime::now_utc() };
+        let terms = Terms {
+            lasts: time::Duration::days(30),
+            key: KeyKind::EcdsaP256,
+            now: OffsetDateTime::now_utc(),
+        };
         let write = |name: &str, issued| Pair::in_dir(&self.dir, name).write(&issued, true);
         let (authority, issued) = Authority::create(&"CN=respgate demo CA".parse::<SubjectLine>()?, &terms)?;
         write("ca", issued)?;

@@ -3,7 +3,7 @@
 
 use super::{NOAUTH, WRONG, bearer, setup, stranger, wait_refusal, world};
 use crate::resp::Value;
-use crate::wire::is_end;
+use crate::wire::{Client, is_end};
 use crate::world::{Setup, World};
 
 /// OS-01, ES-09: without a certificate a client is nobody until it says who it is.
@@ -42,7 +42,7 @@ fn a_certificate_is_enough_where_it_is_optional() {
 fn nothing_of_a_stranger_reaches_redis() {
     let world = world();
     let mut redis = world.redis.client("root");
-    let count = |redis: &mut crate::wire::Client| redis.ask("INFO clients");
+    let count = |redis: &mut Client| redis.ask("INFO clients");
     let before = count(&mut redis);
     let mut client = stranger(&world);
     client.talk(&[("PING", NOAUTH), ("AUTH person wrong", WRONG), ("GET k", NOAUTH)]);
@@ -279,4 +279,32 @@ fn the_gateway_does_not_wait_for_strangers_when_it_is_to_end() {
     assert!(world.gateway.wait_end().success());
     assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
     assert!(is_end(&client.try_read().expect_err("closed")));
+}
+
+/// OS-25: RESPGATE WHOAMI is no way around the password, and tells what counted.
+#[test]
+fn whoami_tells_a_client_with_a_password_by_what_it_came_in() {
+    let world = world();
+    let said = |client: &mut Client, proof: &str| {
+        client.talk(&[("RESPGATE WHOAMI", NOAUTH), (proof, "+OK")]);
+        client.send("RESPGATE WHOAMI");
+        let reply = client.read();
+        let field = |name| reply.field(name).map(|value| value.to_string());
+        ["user", "redis_user", "realm", "rule", "subject", "listener"].map(field)
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let mut person = stranger(&world);
+    let expected =
+        [some("$person"), some("$app"), some("$people"), some("$password"), None, some("$default")];
+    assert_eq!(said(&mut person, "AUTH person canary-person"), expected);
+    let mut second = bearer(&world, "CN=second,O=Acme");
+    let expected = [
+        some("$second"),
+        some("$ops"),
+        some("$people"),
+        some("$certificate_subject_line[0]"),
+        some("$CN=second,O=Acme"),
+        some("$default"),
+    ];
+    assert_eq!(said(&mut second, "AUTH second canary-second"), expected);
 }

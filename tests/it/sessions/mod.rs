@@ -9,3 +9,4 @@ mod large;
 mod order;
 mod subscriptions;
 mod transactions;
+mod whoami;

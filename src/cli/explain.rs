@@ -1,0 +1,245 @@
+//! `respgate explain`: what would become of a client that shows this certificate,
+//! and why. Offline, by the code that decides online: the listener's verifier,
+//! then its directory (gate, realms and users).
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+use serde_json::{Value as Json, json};
+use thiserror::Error;
+
+use super::facts;
+use super::subject::{SourceError, from_file};
+use crate::config::{self, Problems};
+use crate::identity::{Admission, Certificate, Evidence, Reason, Refusal, Tried, Unreadable};
+use crate::io::tls::{self, TlsError};
+use crate::io::{ClientAuth, Listener, Settings};
+
+/// Say what would become of a client with this certificate, and why.
+///
+/// Exits with 0 if it would be admitted, with 1 if it would be refused or asked for a
+/// password, and with 2 if that cannot be told: the arguments, the configuration or
+/// the file are at fault.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  respgate explain app.crt --config respgate.toml
+  respgate explain app.crt --config respgate.toml --chain team.crt --from 10.0.0.7
+  respgate explain app.crt --config respgate.toml --json")]
+pub struct Args {
+    /// The client's certificate in PEM, DER or PKCS#12; what else is in the file is its chain
+    #[arg(value_name = "CERT")]
+    certificate: PathBuf,
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+    /// The listener that the client connects to
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// The address that the client connects from
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    from: IpAddr,
+    /// The certificates that the client shows beside its own
+    #[arg(long, value_name = "FILE")]
+    chain: Option<PathBuf>,
+    /// The file with the password of a PKCS#12 file
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why nothing can be told.
+#[derive(Debug, Error)]
+enum ExplainError {
+    #[error("{0}")]
+    Config(Problems),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("{path}: {cause}", path = .path.display())]
+    Unreadable { path: PathBuf, cause: Unreadable },
+    #[error("there is no listener {found:?}, expected one of {}", .known.join(", "))]
+    NoListener { found: String, known: Vec<String> },
+    #[error("there are several listeners, expected --listener with one of {}", .0.join(", "))]
+    WhichListener(Vec<String>),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Everything that was found.
+struct Account {
+    certificate: Arc<Certificate>,
+    listener: String,
+    peer: IpAddr,
+    /// Whether the listener believes the chain.
+    trust: Result<(), Refusal>,
+    /// Every rule in its order, and what came of it.
+    tried: Vec<Tried>,
+    admission: Admission,
+}
+
+/// Prints to standard output and returns the exit code.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    let account = match account(args) {
+        Ok(account) => account,
+        Err(error) => {
+            eprintln!("respgate explain: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let text = if args.json { format!("{}\n", account.as_json()) } else { account.as_text() };
+    // The exit code is the answer for whoever has closed our output.
+    let _ = io::stdout().write_all(text.as_bytes());
+    if matches!(account.admission, Admission::Permit(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn account(args: &Args) -> Result<Account, ExplainError> {
+    let settings = config::load(&args.config).map_err(ExplainError::Config)?.settings;
+    let mut chain = from_file(&args.certificate, args.password_file.as_deref())?;
+    if let Some(path) = &args.chain {
+        chain.extend(from_file(path, None)?);
+    }
+    let listener = listener(&settings, args.listener.as_deref())?;
+    decide(&settings, &chain, listener, args.from).map_err(|error| match error {
+        Undecided::Unreadable(cause) => ExplainError::Unreadable { path: args.certificate.clone(), cause },
+        Undecided::Tls(error) => error.into(),
+    })
+}
+
+/// The listener of this name, or the only one.
+fn listener<'a>(settings: &'a Settings, name: Option<&str>) -> Result<&'a Listener, ExplainError> {
+    let known = || settings.listeners.iter().map(|listener| listener.name.clone()).collect();
+    match (name, settings.listeners.as_slice()) {
+        (None, [only]) => Ok(only),
+        (None, _) => Err(ExplainError::WhichListener(known())),
+        (Some(name), all) => all
+            .iter()
+            .find(|listener| listener.name == name)
+            .ok_or_else(|| ExplainError::NoListener { found: name.to_owned(), known: known() }),
+    }
+}
+
+enum Undecided {
+    Unreadable(Unreadable),
+    Tls(TlsError),
+}
+
+fn decide(
+    settings: &Settings,
+    chain: &[CertificateDer<'static>],
+    listener: &Listener,
+    peer: IpAddr,
+) -> Result<Account, Undecided> {
+    let leaf = chain.first().map(|der| der.as_ref()).unwrap_or_default();
+    let certificate = Arc::new(Certificate::from_der(leaf).map_err(Undecided::Unreadable)?);
+    let evidence =
+        |issuers: &[_]| Evidence::new(Some(Arc::clone(&certificate)), issuers, peer, listener.name.as_str());
+    let (trust, evidence) = match listener.tls.client_auth {
+        ClientAuth::None => {
+            let refusal = Refusal::new(Reason::NoClientCertificate, "the listener asks for no certificate");
+            (Err(refusal), evidence(&[]).without_certificate())
+        }
+        ClientAuth::Required | ClientAuth::Optional => {
+            let trust = tls::trust(&listener.tls)
+                .map_err(Undecided::Tls)?
+                .ok_or(Undecided::Tls(TlsError::NoClientCa))?;
+            let verified = trust.verify(chain, UnixTime::now());
+            let evidence = evidence(verified.as_ref().map_or(&[], |verified| &verified.issuers));
+            (verified.map(|_verified| ()), evidence)
+        }
+    };
+    let admission = match &trust {
+        // A certificate that is not believed ends the handshake.
+        Err(refusal) if evidence.certificate().is_some() => Admission::Refused(refusal.clone()),
+        _ => listener.directory(&settings.users).arrive(&evidence),
+    };
+    let listener = listener.name.clone();
+    Ok(Account { certificate, listener, peer, trust, tried: settings.users.trace(&evidence), admission })
+}
+
+impl Account {
+    fn as_json(&self) -> Json {
+        let rules = self.tried.iter().map(|tried| {
+            json!({
+                "user": tried.user,
+                "enabled": tried.enabled,
+                "rule": tried.rule.to_string(),
+                "text": tried.text,
+                "matches": tried.outcome.is_ok(),
+                "difference": tried.outcome.as_ref().err().map(ToString::to_string),
+            })
+        });
+        let trust = match &self.trust {
+            Ok(()) => json!({ "trusted": true }),
+            Err(refusal) => refused(json!({ "trusted": false }), refusal),
+        };
+        let decision = match &self.admission {
+            Admission::Permit(permit) => json!({
+                "admitted": true,
+                "user": permit.user().name,
+                "realm": **permit.realm(),
+                "rule": permit.rule().to_string(),
+                "redis_user": permit.credential().redis_user,
+            }),
+            Admission::Unproven(claim) => {
+                refused(json!({ "admitted": false, "asks_password": true }), &claim.missing())
+            }
+            Admission::Refused(refusal) => refused(json!({ "admitted": false }), refusal),
+        };
+        json!({
+            "certificate": facts::as_json(&self.certificate),
+            "listener": self.listener,
+            "from": self.peer.to_string(),
+            "trust": trust,
+            "rules": rules.collect::<Vec<_>>(),
+            "decision": decision,
+        })
+    }
+
+    fn as_text(&self) -> String {
+        let mut text = facts::as_text(&self.certificate);
+        let Self { listener, peer, .. } = self;
+        text += &match &self.trust {
+            Ok(()) => format!("\nlistener {listener}, from {peer}: the chain is trusted\n"),
+            Err(refusal) => format!(
+                "\nlistener {listener}, from {peer}: the chain is not trusted: {}: {}\n",
+                refusal.reason().as_str(),
+                refusal.detail()
+            ),
+        };
+        for Tried { user, enabled, rule, text: written, outcome } in &self.tried {
+            let disabled = if *enabled { "" } else { " (not enabled)" };
+            let outcome = match outcome {
+                Ok(()) => "matches".to_owned(),
+                Err(difference) => difference.to_string(),
+            };
+            text += &format!("user {user}{disabled}, {rule} {written:?}: {outcome}\n");
+        }
+        text + &match &self.admission {
+            Admission::Permit(permit) => format!(
+                "\nadmitted as user {} by {}, to Redis as {}\n",
+                permit.user().name,
+                permit.rule(),
+                permit.credential().redis_user
+            ),
+            Admission::Unproven(claim) => match claim.user() {
+                Some(user) => format!("\nasked for the password of user {}\n", user.name),
+                None => "\nasked for a name and a password: the certificate is no user's\n".to_owned(),
+            },
+            Admission::Refused(refusal) => {
+                format!("\nrefused: {}: {}\n", refusal.reason().as_str(), refusal.detail())
+            }
+        }
+    }
+}
+
+fn refused(mut about: Json, refusal: &Refusal) -> Json {
+    about["reason"] = json!(refusal.reason().as_str());
+    about["detail"] = json!(refusal.detail());
+    about
+}
