@@ -18,17 +18,12 @@ use super::clock;
 use super::control::{Live, Shared};
 use super::doors::removed;
 use super::hub::Hub;
+use super::round::Round;
 use super::tls::Verified;
 use crate::identity::{Fingerprint, Reason, Refusal};
 use crate::observe::audit::Outcome;
 use crate::session::SessionId;
 use crate::worker::Closed;
-
-/// Ticks within which all sessions have been looked at after a reload: three seconds.
-const TICKS_A_ROUND: usize = 60;
-
-/// Fewer are not worth another tick.
-const TURN_MIN: usize = 64;
 
 /// What a live session has shown.
 pub(super) struct Guest {
@@ -90,9 +85,7 @@ impl Guest {
 pub(super) struct Guests {
     inside: HashMap<SessionId, Guest>,
     /// Those still to be looked at.
-    due: Vec<SessionId>,
-    /// How many of them at a tick.
-    turn: usize,
+    due: Round<SessionId>,
     /// The second of the last sweep.
     swept: i64,
 }
@@ -108,8 +101,7 @@ impl Guests {
 
     /// From now on all of them are to be looked at.
     pub(super) fn all_due(&mut self) {
-        self.due = self.inside.keys().copied().collect();
-        self.turn = (self.due.len() / TICKS_A_ROUND).max(TURN_MIN);
+        self.due.add(self.inside.keys().copied());
     }
 
     /// Those whose verdict has ended are to be looked at; once in each second.
@@ -119,9 +111,7 @@ impl Guests {
         }
         self.swept = unix_now;
         let now = u64::try_from(unix_now).unwrap_or(0);
-        // Each is judged once, also if it stands in the list twice.
-        self.due.extend(self.inside.iter().filter(|(_, guest)| guest.is_due(now)).map(|(&id, _)| id));
-        self.turn = self.turn.max(self.due.len() / TICKS_A_ROUND).max(TURN_MIN);
+        self.due.add(self.inside.iter().filter(|(_, guest)| guest.is_due(now)).map(|(&id, _)| id));
     }
 
     /// Which listener a session came to.
@@ -131,9 +121,8 @@ impl Guests {
 
     /// Looks at some of them, and returns those who may not stay.
     fn next_out(&mut self, live: &Live, unix_now: i64) -> Vec<(SessionId, Guest, Refusal)> {
-        let from = self.due.len().saturating_sub(self.turn);
         let mut out = Vec::new();
-        for id in self.due.split_off(from) {
+        for id in self.due.next() {
             let Some(guest) = self.inside.get_mut(&id) else { continue };
             if let Err(refusal) = guest.judge(live, unix_now)
                 && let Some(guest) = self.inside.remove(&id)

@@ -32,18 +32,33 @@ impl Lines {
         self.lock().clone()
     }
 
+    /// How many lines there are so far.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// The lines so far, without the first ones.
+    pub(crate) fn after(&self, first: usize) -> Vec<String> {
+        self.lock()[first..].to_vec()
+    }
+
     /// The first line that fits, waiting for it.
-    pub(crate) fn wait_for(&self, what: &str, mut fits: impl FnMut(&str) -> bool) -> String {
+    pub(crate) fn wait_for(&self, what: &str, fits: impl FnMut(&str) -> bool) -> String {
+        self.wait_after(0, what, fits)
+    }
+
+    /// The same, without looking at the first lines.
+    pub(crate) fn wait_after(&self, first: usize, what: &str, mut fits: impl FnMut(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.lock();
-        let mut seen = 0;
+        let mut seen = first;
         loop {
             if let Some(found) = lines[seen..].iter().find(|line| fits(line)) {
                 return found.clone();
             }
             seen = lines.len();
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no line {what} among:\n{}", lines.join("\n"));
+            assert!(!left.is_zero(), "no line {what} among:\n{}", lines[first..].join("\n"));
             lines = self.0.1.wait_timeout(lines, left).expect("the reader does not panic").0;
         }
     }

@@ -21,5 +21,7 @@ mod operate;
 mod passwords;
 mod secrets;
 mod sessions;
+mod storm;
 mod tools;
 mod trust;
+mod zoo;

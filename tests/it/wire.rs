@@ -30,7 +30,12 @@ pub(crate) struct Client {
 impl Client {
     /// Connects over TLS and finishes the handshake.
     pub(crate) fn tls(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let mut client = Self::connect(address, config)?;
+        Self::tls_over(TcpStream::connect_timeout(&address, PATIENCE)?, config)
+    }
+
+    /// The same over a connection that there is already.
+    pub(crate) fn tls_over(socket: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let mut client = Self::over(socket, config)?;
         let Stream::Tls(stream) = &mut client.stream else { unreachable!("it was made with TLS") };
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
@@ -39,7 +44,10 @@ impl Client {
     }
 
     fn connect(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE)?, config)
+    }
+
+    fn over(socket: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
@@ -58,6 +66,8 @@ impl Client {
         let mut client = Self::connect(address, config)?;
         let Stream::Tls(stream) = &mut client.stream else { unreachable!("it was made with TLS") };
         let (tls, socket) = (&mut stream.conn, &mut stream.sock);
+        // A chain may be longer than what a client keeps until it is written.
+        tls.set_buffer_limit(None);
         while tls.is_handshaking() {
             if tls.wants_write() {
                 tls.write_tls(socket)?;

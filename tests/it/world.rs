@@ -128,11 +128,16 @@ impl World {
         self.announced.lock().expect("not poisoned").push(part.to_owned());
     }
 
-    /// A TLS configuration with this user's certificate.
-    pub(crate) fn tls(&self, user: &str) -> Arc<ClientConfig> {
+    /// This user's certificate.
+    pub(crate) fn identity(&self, user: &str) -> Identity {
         let read =
             |end: &str| fs::read_to_string(self.path(&format!("{user}.{end}"))).expect("written at start");
-        client_config(Some(&Identity { certificate: read("crt"), key: read("key") }))
+        Identity { certificate: read("crt"), key: read("key") }
+    }
+
+    /// A TLS configuration with this user's certificate.
+    pub(crate) fn tls(&self, user: &str) -> Arc<ClientConfig> {
+        client_config(Some(&self.identity(user)))
     }
 
     /// A client of the gateway, with this user's certificate.
@@ -159,13 +164,10 @@ impl World {
 
     /// Has the gateway read its configuration, and waits until it says that it has.
     pub(crate) fn reload(&self) {
-        let before = self.gateway.stderr.all().len();
+        let log = &self.gateway.stderr;
+        let before = log.count();
         self.gateway.signal(Signal::HUP);
-        let deadline = Instant::now() + PATIENCE;
-        while !self.gateway.stderr.all()[before..].iter().any(|line| line.contains("\"reloaded\"")) {
-            assert!(Instant::now() < deadline, "not reloaded");
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        log.wait_after(before, "of the reload", |line| line.contains("\"reloaded\""));
     }
 
     /// The audit records so far.

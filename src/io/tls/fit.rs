@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, ExtendedKeyPurpose, OtherError};
+use webpki::VerifiedPath;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
 
@@ -33,6 +34,9 @@ pub(super) enum Unfit {
     /// An RSA key that can be broken.
     #[error("the client certificate has an RSA key of {0} bits, expected at least {RSA_BITS_MIN}")]
     WeakKey(usize),
+    /// A CA's RSA key that can be broken.
+    #[error("a CA that the client presented has an RSA key of {0} bits, expected at least {RSA_BITS_MIN}")]
+    WeakIssuer(usize),
     /// The client's own certificate holds, one that issued it does not.
     #[error(
         "the certificate of a CA in the chain has expired: have it replaced, and the client present the new one"
@@ -81,6 +85,29 @@ pub(super) fn fit(certificate: &X509Certificate<'_>) -> Result<(), Unfit> {
         Some(bits) if bits < RSA_BITS_MIN => Err(Unfit::WeakKey(bits)),
         _ => Ok(()),
     }
+}
+
+/// The first of these that has an RSA key which WebPKI does not verify with, and so
+/// takes for a key that has signed nothing.
+pub(super) fn weak_issuer(others: &[CertificateDer<'_>]) -> Option<Unfit> {
+    let mut bits = others.iter().filter_map(|other| rsa_bits(&parse(other).ok()?));
+    bits.find(|&bits| bits < RSA_BITS_MIN).map(Unfit::WeakIssuer)
+}
+
+/// That each CA on a path may sign certificates, where it says what its key is for
+/// (keyCertSign; RFC 5280, 4.2.1.3). WebPKI does not ask.
+pub(super) fn may_sign(path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+    for ca in path.intermediate_certificates() {
+        let der = ca.der();
+        let parsed = parse(&der).map_err(|_unfit| webpki::Error::BadDer)?;
+        match parsed.key_usage() {
+            Ok(None) => {}
+            Ok(Some(usage)) if usage.value.key_cert_sign() => {}
+            Ok(Some(_)) => return Err(webpki::Error::EndEntityUsedAsCa),
+            Err(_) => return Err(webpki::Error::BadDer),
+        }
+    }
+    Ok(())
 }
 
 /// What a certificate says that it is for, as far as it concerns clients.

@@ -234,7 +234,10 @@ impl Trust {
             (Vec::new(), ends)
         } else {
             let entity = EndEntityCert::try_from(leaf).map_err(of_webpki)?;
-            let path = self.path(&entity, others, at).map_err(|error| of_path(error, ends))?;
+            let path = self.path(&entity, others, at).map_err(|error| {
+                let weak = if is_vague(&error) { fit::weak_issuer(others) } else { None };
+                weak.map_or_else(|| of_path(error, ends), Error::from)
+            })?;
             (self.issuers(&path), self.path_ends(&path).min(ends))
         };
         if self.settings.client_eku == ClientEku::Required {
@@ -264,7 +267,7 @@ impl Trust {
                 now,
                 KeyUsage::client_auth(),
                 revocation.map(RevocationOptionsBuilder::build),
-                None,
+                Some(&fit::may_sign),
             )
         };
         let mut refused = match attempt(&self.anchors, &lists) {

@@ -12,32 +12,32 @@ use time::OffsetDateTime;
 use crate::pki::{Identity, Leaf};
 
 /// Seconds of a day.
-pub(super) const DAY: i64 = 24 * 60 * 60;
+pub(crate) const DAY: i64 = 24 * 60 * 60;
 
 /// What a test may say about a certificate.
-pub(super) fn as_is(_: &mut CertificateParams) {}
+pub(crate) fn as_is(_: &mut CertificateParams) {}
 
 /// Now, in seconds since 1970.
-pub(super) fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64
 }
 
-pub(super) fn time(unix: i64) -> OffsetDateTime {
+pub(crate) fn time(unix: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(unix).expect("within the years")
 }
 
 /// A CA, and what has to be shown between its leaves and the root.
-pub(super) struct Ca {
+pub(crate) struct Ca {
     issuer: CertifiedIssuer<'static, KeyPair>,
     above: String,
-    pub(super) serial: u64,
+    pub(crate) serial: u64,
 }
 
 /// A leaf, and the number by which it is revoked.
-pub(super) struct Issued {
+pub(crate) struct Issued {
     /// With the CAs between it and the root.
-    pub(super) identity: Identity,
-    pub(super) serial: u64,
+    pub(crate) identity: Identity,
+    pub(crate) serial: u64,
 }
 
 fn next_serial() -> u64 {
@@ -57,7 +57,7 @@ fn ca_params(name: &str, change: impl FnOnce(&mut CertificateParams)) -> (Certif
 }
 
 impl Ca {
-    pub(super) fn root(name: &str) -> Self {
+    pub(crate) fn root(name: &str) -> Self {
         let (params, serial) = ca_params(name, as_is);
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");
@@ -65,7 +65,7 @@ impl Ca {
     }
 
     /// A CA below this one.
-    pub(super) fn below(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+    pub(crate) fn below(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let (params, serial) = ca_params(name, change);
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::signed_by(params, key, &self.issuer).expect("a certificate");
@@ -74,12 +74,12 @@ impl Ca {
     }
 
     /// Its own certificate, as PEM.
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.issuer.pem()
     }
 
     /// A client's certificate.
-    pub(super) fn leaf(&self, subject: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
+    pub(crate) fn leaf(&self, subject: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
         let (key, params, serial) = leaf_params(subject, change);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         let certificate = format!("{certificate}{}", self.above);
@@ -87,7 +87,7 @@ impl Ca {
     }
 
     /// A list of these numbers, which holds from a day ago until then.
-    pub(super) fn crl(&self, serials: &[u64], until: i64) -> String {
+    pub(crate) fn crl(&self, serials: &[u64], until: i64) -> String {
         let made = now() - DAY;
         let revoked = serials.iter().map(|&serial| RevokedCertParams {
             serial_number: serial.into(),
@@ -108,7 +108,7 @@ impl Ca {
 }
 
 /// A certificate that nobody but its owner has signed.
-pub(super) fn self_signed(subject: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+pub(crate) fn self_signed(subject: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
     let (key, params, _) = leaf_params(subject, change);
     let certificate = params.self_signed(&key).expect("a certificate").pem();
     Identity { certificate, key: key.serialize_pem() }

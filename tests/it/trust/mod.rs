@@ -2,7 +2,7 @@
 //! client is connected, several listeners, reloads by watching, resumption.
 
 mod chains;
-mod hierarchy;
+pub(crate) mod hierarchy;
 mod listeners;
 mod pinned;
 mod reloads;
@@ -19,19 +19,23 @@ use crate::pki::{Identity, client_config_for};
 use crate::wire::{Client, PATIENCE};
 use crate::world::{APP, OPS, Setup, User, World};
 
-const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+pub(crate) const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
 /// A world whose clients are of these CAs, with these users.
 fn setup(ca: &str, listener: &'static str, users: &[User]) -> Setup {
     Setup { users: users.to_vec(), listener, files: vec![("ca.crt", ca.to_owned())], ..Setup::default() }
 }
 
-fn app_and_ops(ca: &str, listener: &'static str) -> Setup {
+pub(crate) fn app_and_ops(ca: &str, listener: &'static str) -> Setup {
     setup(ca, listener, &[APP, OPS])
 }
 
 /// Who the gateway says that this certificate is, in one version of TLS.
-fn who(world: &World, identity: &Identity, version: &'static SupportedProtocolVersion) -> Option<String> {
+pub(crate) fn who(
+    world: &World,
+    identity: &Identity,
+    version: &'static SupportedProtocolVersion,
+) -> Option<String> {
     let config = client_config_for(Some(identity), &[version]);
     let mut client = Client::tls(world.gateway.address, config).ok()?;
     client.try_write(b"*2\r\n$3\r\nACL\r\n$6\r\nWHOAMI\r\n").ok()?;

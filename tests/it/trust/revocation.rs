@@ -1,11 +1,7 @@
 //! OS-23: revocation lists.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
-use super::hierarchy::{Ca, DAY, Issued, as_is, now};
+use super::hierarchy::{Ca, DAY, as_is, now};
 use super::{app_and_ops, assert_is, assert_refused};
-use crate::pki::Identity;
 use crate::world::World;
 
 const APP: &str = "CN=app,O=Acme";
@@ -97,62 +93,4 @@ fn two_cas_of_one_name_have_a_list_each() {
     assert_is(&world, &ops.identity, "ops");
     assert_refused(&world, &gone_one.identity, "revoked", "");
     assert_refused(&world, &gone_two.identity, "revoked", "");
-}
-
-/// A client's counting, until it is cut or told to end.
-fn count(world: &World, identity: &Identity, done: &AtomicBool, replies: &AtomicU64) -> Option<Instant> {
-    let mut client = world.client_as(identity).expect("let in");
-    while !done.load(Ordering::Relaxed) {
-        let sent = client.try_write(b"*1\r\n$4\r\nPING\r\n");
-        match sent.and_then(|()| client.try_read()) {
-            Ok(value) => assert_eq!(value.to_string(), "+PONG"),
-            Err(_) => return Some(Instant::now()),
-        }
-        replies.fetch_add(1, Ordering::Relaxed);
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    None
-}
-
-#[test]
-fn revocations_under_load_refuse_at_once_and_cut_within_five_seconds() {
-    const REVOKED: usize = 20;
-    let root = Ca::root("CN=Root,O=Acme");
-    let issued: Vec<Issued> = (0..2 * REVOKED).map(|_| root.leaf(APP, as_is)).collect();
-    let mut plan = app_and_ops(&root.pem(), "crl = \"root.crl\"");
-    plan.files.push(("root.crl", root.crl(&[], now() + 9 * DAY)));
-    let world = World::with(plan);
-    let (done, replies) = (AtomicBool::new(false), AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        let (world, done, replies) = (&world, &done, &replies);
-        let clients: Vec<_> =
-            issued.iter().map(|it| scope.spawn(|| count(world, &it.identity, done, replies))).collect();
-        while world.audit().len() < issued.len() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let serials: Vec<u64> = issued[..REVOKED].iter().map(|it| it.serial).collect();
-        world.write_again(|setup| setup.files[1].1 = root.crl(&serials, now() + 9 * DAY));
-        world.reload();
-        let acknowledged = Instant::now();
-        assert_refused(world, &issued[0].identity, "revoked", "");
-        assert!(
-            acknowledged.elapsed() < Duration::from_secs(1),
-            "refused after {:?}",
-            acknowledged.elapsed()
-        );
-        std::thread::sleep(Duration::from_secs(5).saturating_sub(acknowledged.elapsed()));
-        let at_five = replies.load(Ordering::Relaxed);
-        std::thread::sleep(Duration::from_millis(200));
-        assert!(replies.load(Ordering::Relaxed) > at_five, "nobody is served any more");
-        done.store(true, Ordering::Relaxed);
-        for (number, client) in clients.into_iter().enumerate() {
-            let ended = client.join().expect("no panic");
-            assert_eq!(ended.is_some(), number < REVOKED, "client {number}");
-            let late = ended.map(|at| at.saturating_duration_since(acknowledged)).unwrap_or_default();
-            assert!(late < Duration::from_secs(5), "client {number} was cut after {late:?}");
-        }
-    });
-    let ended = world.audit().into_iter().filter(|record| record["outcome"] == "ended").count();
-    assert_eq!(ended, REVOKED);
-    assert_eq!(world.gateway.metric("respgate_clients_ended_total", "reason=\"revoked\""), REVOKED as f64);
 }
