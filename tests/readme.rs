@@ -1,84 +1,33 @@
 //! Every command in README.md is run, in order, as a reader would run it: in one
 //! directory, with a real redis-server, on ports of the test's own.
-#![allow(clippy::disallowed_methods, reason = "a real program is waited for in real time")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod page;
+
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+
+use page::{Ports, blocks, shell, wait_until};
 
 const README: &str = include_str!("../README.md");
 const MAKEFILE: &str = include_str!("../Makefile");
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The fenced blocks of a language.
-fn blocks(language: &str) -> Vec<String> {
-    let fence = format!("```{language}\n");
-    README.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(30), "{what}");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn shell(dir: &Path, command: &str) -> String {
-    let binary = Path::new(env!("CARGO_BIN_EXE_respgate")).parent().unwrap();
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", command])
-        .current_dir(dir)
-        .env("PATH", path)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command}\n{text}{errors}");
-    text
-}
 
 #[test]
 fn every_command_of_the_readme_does_what_it_says() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    let ports = [6379, 6380, 9121].map(|port: u16| (port.to_string(), free_port().to_string()));
-    let on_own_ports = |text: &str| {
-        ports.iter().fold(text.to_owned(), |text, (printed, own)| text.replace(printed.as_str(), own))
+    let ports = Ports::in_place_of(&[6379, 6380, 9121]);
+    let _redis = page::redis(dir, &ports);
+    let blocks = blocks(README);
+    let mut configurations = blocks.iter().filter(|block| block.language == "toml");
+    let (Some(config), None) = (configurations.next(), configurations.next()) else {
+        panic!("one configuration")
     };
-    let redis = Command::new("redis-server")
-        .args(["--port", &ports[0].1, "--bind", "127.0.0.1", "--save", ""])
-        .current_dir(dir)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("redis-server is not installed: run make test");
-    let _redis = Running(redis);
-    let ping = format!("redis-cli -p {} PING || true", ports[0].1);
-    wait_until("Redis answers", || shell(dir, &ping).contains("PONG"));
-    let [config] = &blocks("toml")[..] else { panic!("one configuration") };
-    fs::write(dir.join("respgate.toml"), on_own_ports(config)).unwrap();
+    fs::write(dir.join("respgate.toml"), ports.own(config.text)).unwrap();
 
     let mut gateway = None;
-    for command in blocks("sh").iter().flat_map(|block| block.lines()) {
+    let commands = blocks.iter().filter(|block| block.language == "sh").flat_map(|block| block.text.lines());
+    for command in commands {
         if let Some(target) = command.strip_prefix("make ") {
             assert!(MAKEFILE.contains(&format!("\n{target}:")), "make has no target {target}");
             continue;
@@ -88,20 +37,11 @@ fn every_command_of_the_readme_does_what_it_says() {
             continue;
         }
         if let Some(args) = command.strip_prefix("respgate run ") {
-            let child = Command::new(env!("CARGO_BIN_EXE_respgate"))
-                .arg("run")
-                .args(args.split(' '))
-                .current_dir(dir)
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            gateway = Some(Running(child));
-            let ready = on_own_ports("curl -s http://127.0.0.1:9121/readyz || true");
-            wait_until("the gateway is ready", || shell(dir, &ready).starts_with("ready"));
-            refuse_somebody(dir, &ports[1].1);
+            gateway = Some(page::gateway(dir, &ports, args));
+            refuse_somebody(dir, &ports.own("6380"));
             continue;
         }
-        let output = shell(dir, &on_own_ports(command));
+        let output = shell(dir, &ports.own(command));
         let expected = match command {
             c if c.ends_with("ACL WHOAMI") => "app\n",
             c if c.ends_with("RESPGATE WHOAMI") => "redis_user\napp\n",
