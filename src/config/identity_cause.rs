@@ -22,6 +22,10 @@ pub enum IdentityCause {
     SubjectsWithoutGate,
     #[error("san_cn compares the CN only, found {found} too")]
     MoreThanCn { found: String },
+    #[error(
+        "{found:?} leaves something open, and the user has commands beyond the default: it must be exactly recognised"
+    )]
+    NotExact { found: String },
 }
 
 impl IdentityCause {
@@ -36,6 +40,7 @@ impl IdentityCause {
             Self::Entry(EntryError::Fingerprint(_)) => "fingerprint",
             Self::Gate(_) | Self::MoreThanCn { .. } => "authorized_subject",
             Self::SubjectsWithoutGate => "subjects_without_gate",
+            Self::NotExact { .. } => "not_exact",
         }
     }
 
@@ -50,6 +55,9 @@ impl IdentityCause {
             Self::Gate(GateError::CommonName(_)) => "for example: { CN = \"app\", O = \"Acme\" }",
             Self::SubjectsWithoutGate => "set it to \"san_cn\" or \"full_subject\", or remove them",
             Self::MoreThanCn { .. } => "remove it, or use \"full_subject\"",
+            Self::NotExact { .. } => {
+                "write the whole subject, without ignore_case, partial, attributes and *; or give the commands to another user"
+            }
             _ => return None,
         }
         .to_owned())

@@ -14,7 +14,7 @@ use super::material::{Content, Files};
 use super::problem::{At, Notes};
 use super::source::{Section, Written};
 use crate::io::ClientAuth;
-use crate::io::tls::{ClientEku, Crl, CrlDepth, CrlPolicy, Trust, TrustSettings};
+use crate::io::tls::{ClientEku, ClientSan, Crl, CrlDepth, CrlPolicy, Trust, TrustSettings};
 
 /// How long before a list's end a warning begins: they are made anew each day or week.
 const LIST_ENDS_SOON_SECONDS: i64 = 24 * 60 * 60;
@@ -28,6 +28,7 @@ pub(super) struct TrustFile {
     pinned: Vec<Written<String>>,
     crl: Vec<Written<String>>,
     eku: ClientEku,
+    san: ClientSan,
     crl_depth: CrlDepth,
     crl_unknown: CrlPolicy,
     crl_expired: CrlPolicy,
@@ -51,6 +52,7 @@ pub(super) fn read(section: &mut Section<'_>, notes: &mut Notes) -> TrustFile {
     };
     let at = ca.as_ref().map_or_else(|| section.at().clone(), |entry| entry.at.clone());
     let ekus = [("if_present", ClientEku::IfPresent), ("required", ClientEku::Required)];
+    let sans = [("if_present", ClientSan::IfPresent), ("required", ClientSan::Required)];
     let depths = [("chain", CrlDepth::Chain), ("leaf", CrlDepth::Leaf)];
     let policies = [("deny", CrlPolicy::Deny), ("allow", CrlPolicy::Allow)];
     let mut policy = |key, notes: &mut Notes| {
@@ -75,6 +77,7 @@ pub(super) fn read(section: &mut Section<'_>, notes: &mut Notes) -> TrustFile {
         pinned,
         crl: section.take("crl").and_then(|entry| entry.texts(notes)).unwrap_or_default(),
         eku: section.take("client_eku").and_then(|entry| entry.word(&ekus, notes)).unwrap_or_default(),
+        san: section.take("client_san").and_then(|entry| entry.word(&sans, notes)).unwrap_or_default(),
         crl_depth: section.take("crl_depth").and_then(|entry| entry.word(&depths, notes)).unwrap_or_default(),
         crl_unknown,
         crl_expired,
@@ -103,6 +106,7 @@ pub(super) fn settings(
         client_ca,
         client_certificates,
         client_eku: written.eku,
+        client_san: written.san,
         crls,
         crl_depth: written.crl_depth,
         crl_unknown: written.crl_unknown,

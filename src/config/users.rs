@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::cause::Cause;
 use super::file::{CommandsFile, Hash, UserFile};
+use super::identity_cause::IdentityCause;
 use super::material::Files;
 use super::problem::{At, Notes};
 use super::secrets::without_newline;
 use super::source::Written;
 use super::ways::{self, Ways};
 use crate::command::Profile;
-use crate::identity::{Certificate, Credential, MapError, PasswordHash, User, UserMap};
+use crate::identity::{Certificate, Credential, MapError, PasswordHash, Rule, SubjectLine, User, UserMap};
 
 /// Builds the map of users. Nothing is built if a user has a problem, but the
 /// others are still looked at, and all of them are compared.
@@ -85,6 +86,9 @@ fn one(written: &UserFile, trusted: &[Certificate], files: &mut Files<'_>, notes
         .map(|(redis_user, password)| Arc::new(Credential { redis_user, password: password.clone() }));
     let hash = hash(written, files, notes);
     let commands = written.commands.as_ref().map_or(Some(Profile::Default), |it| profile(it, notes));
+    if commands.as_ref().is_some_and(|commands| *commands != Profile::Default) {
+        exactly_recognised(&ways, notes);
+    }
 
     let is_recognised = ways.is_complete && (!ways.entries.is_empty() || !written.needs.certificate());
     let has_credential = credential.is_some() || is_itself;
@@ -106,6 +110,19 @@ fn one(written: &UserFile, trusted: &[Certificate], files: &mut Files<'_>, notes
         },
         places: Places { name: name_at, entries: places },
         is_complete,
+    }
+}
+
+/// Who may reach other users or the host is known by a whole subject, name or fingerprint:
+/// whoever may issue some certificates must not get there by a part that is left open.
+fn exactly_recognised(ways: &Ways, notes: &mut Notes) {
+    let is_open = |line: &SubjectLine| line.is_partial() || line.ignores_case();
+    for (at, entry) in &ways.entries {
+        let text = entry.to_string();
+        let is_attribute = matches!(entry.rule(0), Rule::Attributes(_));
+        if is_attribute || entry.line().is_some_and(is_open) || text.contains('*') {
+            notes.error(at, IdentityCause::NotExact { found: text }.into());
+        }
     }
 }
 

@@ -65,6 +65,8 @@ reasons! {
     RevocationUnknown = "revocation_unknown", Operator;
     /// The certificate's extended key usage does not allow it to be a client's.
     Eku = "eku", Client;
+    /// The certificate has no subject alternative name, and the listener asks for one.
+    SanMissing = "san_missing", Client;
     /// The certificate is a CA's.
     LeafIsCa = "leaf_is_ca", Client;
     /// The certificate's subject contains a control character.

@@ -81,6 +81,16 @@ pub enum ClientEku {
     Required,
 }
 
+/// Whether a client certificate must have a subject alternative name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientSan {
+    /// It need not.
+    #[default]
+    IfPresent,
+    /// It must, of whatever kind.
+    Required,
+}
+
 /// Why certificates and keys do not make a listener.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TlsError {

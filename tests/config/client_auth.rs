@@ -3,9 +3,9 @@
 
 use respgate::identity::{Fingerprint, Reason};
 use respgate::io::ClientAuth;
-use respgate::io::tls::{Crl, Trust, TrustSettings, reason};
+use respgate::io::tls::{ClientSan, Crl, Trust, TrustSettings, reason};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::pki::{self, Ca};
@@ -78,7 +78,7 @@ fn the_issuers_of_a_chain_are_known_by_their_keys() {
     assert_eq!(verified.issuers, []);
 }
 
-/// What is remembered of a chain does not outlive the first of its certificates and
+/// ES-14: what is remembered of a chain does not outlive the first of its certificates and
 /// lists, nor hold before it was found.
 #[test]
 fn a_verdict_holds_until_the_first_of_what_it_rests_on_ends() {
@@ -126,4 +126,24 @@ fn two_trusts_have_one_digest_only_if_they_decide_alike() {
         assert!(!others.contains(&digest), "{changed:?}");
         others.push(digest);
     }
+}
+
+/// ES-12
+#[test]
+fn a_certificate_without_an_alternative_name_is_taken_unless_one_is_required() {
+    let ca = Ca::new("Root");
+    let named = ca.issue("app", |params| {
+        params.subject_alt_names = vec![rcgen::SanType::DnsName("app.acme.test".try_into().unwrap())];
+    });
+    let bare = ca.issue("app", |params| params.subject_alt_names.clear());
+    let tolerant = TrustSettings { client_ca: vec![ca.der()], ..Default::default() };
+    let strict = TrustSettings { client_san: ClientSan::Required, ..tolerant.clone() };
+    let verdict = |settings: &TrustSettings, leaf: CertificateDer<'static>| {
+        let trust = Trust::new(settings).unwrap();
+        trust.verify(&[leaf], at(NOW)).map(|_| ()).map_err(|refusal| refusal.reason())
+    };
+    assert_eq!(verdict(&tolerant, named.der()), Ok(()));
+    assert_eq!(verdict(&tolerant, bare.der()), Ok(()));
+    assert_eq!(verdict(&strict, named.der()), Ok(()));
+    assert_eq!(verdict(&strict, bare.der()), Err(Reason::SanMissing));
 }

@@ -7,7 +7,7 @@ use respgate::command::Profile;
 use respgate::config::{Loaded, load};
 use respgate::identity::Entry;
 use respgate::identity::roles::RoleMap;
-use respgate::io::tls::{ClientEku, TlsVersion, TrustSettings};
+use respgate::io::tls::{ClientEku, ClientSan, TlsVersion, TrustSettings};
 use respgate::io::{Address, Admin, Audit, Listener, Log, LogFormat, Settings, needs_restart};
 use respgate::limits::Limits;
 
@@ -28,8 +28,10 @@ fn outline(loaded: &Loaded) -> String {
     let warnings = &loaded.warnings;
     let of_listener = |listener: &Listener| {
         let Listener { name, address: _, tls, gate, realms } = listener;
-        let TrustSettings { client_eku, crl_depth, crl_unknown, crl_expired, allow_expired, .. } = &tls.trust;
-        let trust = (client_eku, crl_depth, crl_unknown, crl_expired, allow_expired);
+        let TrustSettings {
+            client_eku, client_san, crl_depth, crl_unknown, crl_expired, allow_expired, ..
+        } = &tls.trust;
+        let trust = (client_eku, client_san, crl_depth, crl_unknown, crl_expired, allow_expired);
         let tls = (tls.min_version, tls.client_auth, tls.resumption, tls.keep_server_names);
         format!("{name} {trust:?} {tls:?} {gate:?} {realms:?}")
     };
@@ -170,6 +172,7 @@ fn every_setting_can_be_given() {
         client_ca = ["ca.crt", "second.crt", "ca.crt"]
         tls_min_version = "1.3"
         client_eku = "required"
+        client_san = "required"
         [database]
         address = "unix:run/redis.sock"
         [[user]]
@@ -179,6 +182,11 @@ fn every_setting_can_be_given() {
         ignore_case = true
         redis_user = "app"
         redis_password_env = "APP_PASSWORD"
+        [[user]]
+        name = "dev"
+        certificate_subject_line = "CN=dev,O=Acme"
+        redis_user = "dev"
+        redis_password_file = "app.password"
         commands = ["DEBUG", "config|set"]
         [[user]]
         name = "ops"
@@ -205,12 +213,13 @@ fn every_setting_can_be_given() {
     assert_eq!(settings.listeners[0].tls.trust.client_ca.len(), 2, "each CA once");
     assert_eq!(settings.listeners[0].tls.min_version, TlsVersion::V13);
     assert_eq!(settings.listeners[0].tls.trust.client_eku, ClientEku::Required);
+    assert_eq!(settings.listeners[0].tls.trust.client_san, ClientSan::Required);
     assert_eq!(settings.database.address, Address::Unix(world.path("run/redis.sock")));
-    let [app, ops] = settings.users.users() else { panic!("two users") };
+    let [app, dev, ops] = settings.users.users() else { panic!("three users") };
     let ignores_case = |entry: &Entry| entry.line().is_some_and(|line| line.ignores_case());
     assert!(app.entries.len() == 2 && app.entries.iter().all(ignores_case));
     let listed = ["debug", "config|set"].map(str::to_owned);
-    assert_eq!(app.commands, Profile::Listed(listed.into()));
+    assert_eq!(dev.commands, Profile::Listed(listed.into()));
     assert_eq!(ops.commands, Profile::All);
     assert_eq!(settings.log, Log { format: LogFormat::Json, level: "warn,respgate=debug".to_owned() });
     assert_eq!(settings.audit.file, Some(world.path("audit.log")));

@@ -78,6 +78,14 @@ const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        claim: "OS-21: who has commands beyond the default is exactly recognised",
+        more: "[[user]]\nname = \"ops\"\ncommands = \"all\"\nredis_user = \"ops\"\nredis_password_env = \"APP_PASSWORD\"\n\
+               certificate_subject_line = [\"CN=*,O=Acme\", { line = \"CN=ops\", partial = true }, \
+               { line = \"CN=ops,O=Acme\", ignore_case = true }, \"CN=exact,O=Acme\"]\n\
+               attributes = [{ OU = \"ops\" }]\nsan_dns = [\"ops.acme.test\"]\n",
+        ..CASE
+    },
+    Case {
         claim: "a gate that there is not",
         edits: &[(
             "client_ca = \"ca.crt\"",

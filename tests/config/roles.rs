@@ -146,7 +146,7 @@ fn a_rule_nested_too_deep_is_told_and_nothing_overflows() {
     }
 }
 
-/// ODA-03
+/// ODA-03, OD-01: keys of OpenSearch and of Open Distro are answered alike.
 #[test]
 fn a_configuration_of_another_product_is_refused_key_by_key() {
     let archived = "\

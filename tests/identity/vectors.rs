@@ -57,6 +57,7 @@ impl Vector {
     }
 }
 
+/// RE-08: what Redis Enterprise accepts is among them (T-01, T-26), and means the same.
 #[test]
 fn every_vector_has_its_outcome() {
     let text = std::fs::read_to_string(make::vectors().join("subject-lines.toml")).expect("the vectors");

@@ -45,6 +45,9 @@ pub(super) enum Unfit {
     /// The client shows a CA's certificate.
     #[error("the certificate is a CA's (CA:TRUE), expected a client's")]
     Ca,
+    /// Whom it is for is said by its subject alone.
+    #[error("the certificate has no subject alternative name, but client_san is \"required\"")]
+    NoSan,
     /// A path that breaks a rule of its own CAs, or of RFC 5280.
     #[error("{0}")]
     Path(&'static str),
@@ -84,6 +87,15 @@ pub(super) fn fit(certificate: &X509Certificate<'_>) -> Result<(), Unfit> {
     match rsa_bits(certificate) {
         Some(bits) if bits < RSA_BITS_MIN => Err(Unfit::WeakKey(bits)),
         _ => Ok(()),
+    }
+}
+
+/// That a certificate says whom it is for other than by its subject.
+pub(super) fn names_an_alternative(certificate: &X509Certificate<'_>) -> Result<(), Unfit> {
+    match certificate.subject_alternative_name() {
+        Ok(Some(names)) if !names.value.general_names.is_empty() => Ok(()),
+        Ok(_) => Err(Unfit::NoSan),
+        Err(_) => Err(Unfit::Unreadable),
     }
 }
 

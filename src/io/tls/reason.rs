@@ -103,6 +103,7 @@ fn of_unfit(unfit: &Unfit) -> Reason {
     match unfit {
         Unfit::ExpiredIssuer => Reason::Expired,
         Unfit::Ca => Reason::LeafIsCa,
+        Unfit::NoSan => Reason::SanMissing,
         Unfit::Path(words) if *words == CRL_OF_ANOTHER || *words == CRL_NOT_ALLOWED => {
             Reason::RevocationUnknown
         }

@@ -20,7 +20,7 @@ use x509_parser::prelude::X509Certificate;
 use super::crl::Crl;
 use super::fit::{self, Purpose};
 use super::path_error::{is_vague, of_path, of_webpki};
-use super::{ClientEku, TlsError, reason};
+use super::{ClientEku, ClientSan, TlsError, reason};
 use crate::identity::{Fingerprint, Refusal};
 
 /// Chains that are remembered as verified; past that all are forgotten. Each
@@ -60,6 +60,8 @@ pub struct TrustSettings {
     pub client_certificates: Vec<CertificateDer<'static>>,
     /// Whether a client certificate must say that it is for clients.
     pub client_eku: ClientEku,
+    /// Whether it must have a subject alternative name.
+    pub client_san: ClientSan,
     /// Revocation lists; with any, every certificate needs one of its issuer's.
     pub crls: Vec<Arc<Crl>>,
     /// How far up the chain they are asked.
@@ -242,6 +244,9 @@ impl Trust {
         };
         if self.settings.client_eku == ClientEku::Required {
             names_a_purpose(&parsed)?;
+        }
+        if self.settings.client_san == ClientSan::Required {
+            fit::names_an_alternative(&parsed)?;
         }
         let until = if is_expired { self.lists_end() } else { until };
         let may_expire = self.settings.allow_expired;
@@ -438,8 +443,9 @@ fn digest(settings: &TrustSettings) -> Fingerprint {
         certificates.iter().for_each(|it| part(&mut bytes, it));
     }
     settings.crls.iter().for_each(|crl| part(&mut bytes, crl.der()));
-    let policies = (settings.client_eku, settings.crl_depth, settings.crl_unknown, settings.crl_expired);
-    part(&mut bytes, format!("{policies:?} {}", settings.allow_expired).as_bytes());
+    let asked = (settings.client_eku, settings.client_san);
+    let policies = (settings.crl_depth, settings.crl_unknown, settings.crl_expired);
+    part(&mut bytes, format!("{asked:?} {policies:?} {}", settings.allow_expired).as_bytes());
     Fingerprint::of(&bytes)
 }
 

@@ -78,6 +78,7 @@ fn by_subject(zoo: &Zoo) -> Half {
             ("stale", "crl = [\"stale.crl\"]"),
             ("forged", "crl = [\"forged.crl\"]"),
             ("strict", "client_eku = \"required\""),
+            ("named", "client_san = \"required\""),
         ],
         users: users.collect(),
         files: vec![

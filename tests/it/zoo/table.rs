@@ -7,7 +7,8 @@
 //! The listeners are of one gateway: `plain` trusts the roots `zoo.root` and
 //! `zoo.rsa`; `listed` holds their clients against revocation lists as well,
 //! `stale` against a list whose time is over, `forged` against one that another
-//! key signed; `strict` wants the extended key usage clientAuth to be there.
+//! key signed; `strict` wants the extended key usage clientAuth to be there,
+//! `named` a subject alternative name.
 
 use super::authorities::{REVOKED, Zoo};
 use super::der::{BMP, INTEGER, PRINTABLE, T61, UNIVERSAL, UTF8, bits, oid, sequence, tlv};
@@ -281,6 +282,10 @@ pub(super) const ROWS: &[Row] = &[
     row("cert-sign", "T-62: keyCertSign", Nobody("leaf_is_ca"), |zoo| {
         zoo.root.leaf(APP).signs_certificates()
     }),
+    row("san-absent", "ES-12: no alternative name where one has to be", Distrusted("san_missing"), |zoo| {
+        zoo.root.leaf(APP)
+    })
+    .at("named"),
     // The form of the certificate.
     row("version-1", "X.509 version 1", Distrusted("bad_certificate"), |zoo| zoo.root.leaf(APP).version(1)),
     row("version-2", "X.509 version 2", Distrusted("bad_certificate"), |zoo| zoo.root.leaf(APP).version(2)),
