@@ -161,7 +161,7 @@ fn decide(
     let admission = match &trust {
         // A certificate that is not believed ends the handshake.
         Err(refusal) if evidence.certificate().is_some() => Admission::Refused(refusal.clone()),
-        _ => listener.directory(&settings.users).arrive(&evidence),
+        _ => listener.directory(settings).arrive(&evidence),
     };
     let listener = listener.name.clone();
     Ok(Account { certificate, listener, peer, trust, tried: settings.users.trace(&evidence), admission })
