@@ -25,10 +25,15 @@ use crate::io::{ClientAuth, Listener, Settings};
 /// password, and with 2 if that cannot be told: the arguments, the configuration or
 /// the file are at fault.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Exits with 0 if the client would be let in, 1 if it would be refused or asked for a password, 2 if that cannot be told.
+
+Examples:
   respgate explain app.crt --config respgate.toml
+  respgate explain app.crt --config respgate.toml --listener apps
   respgate explain app.crt --config respgate.toml --chain team.crt --from 10.0.0.7
-  respgate explain app.crt --config respgate.toml --json")]
+  respgate explain app.crt --config respgate.toml --json"
+)]
 pub struct Args {
     /// The client's certificate in PEM, DER or PKCS#12; what else is in the file is its chain
     #[arg(value_name = "CERT")]
