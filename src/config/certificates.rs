@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
@@ -205,17 +205,6 @@ pub(super) fn certificates(content: &Content) -> Result<Vec<CertificateDer<'stat
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content.bytes).collect();
     let found = found.map_err(|error| keys::bad_pem(content, &error))?;
     if found.is_empty() { Err(Cause::NoCertificate { path: content.path.clone() }) } else { Ok(found) }
-}
-
-/// Says what is wrong without quoting the file, as the error's own text would.
-pub(super) fn bad_pem(content: &Content, error: &pem::Error) -> Cause {
-    let why = match error {
-        pem::Error::MissingSectionEnd { .. } => "a section has no END line",
-        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is not well-formed",
-        pem::Error::Base64Decode(_) => "a section is not base64",
-        _ => "it is damaged",
-    };
-    Cause::BadPem { path: content.path.clone(), why }
 }
 
 /// A time, in seconds since 1970, to the minute.

@@ -9,7 +9,8 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::X509Certificate;
 
 use super::cause::Cause;
-use super::certificates::{Numbered, Role, bad_pem, certificates, check_certificate, date};
+use super::certificates::{Numbered, Role, certificates, check_certificate, date};
+use super::keys::bad_pem;
 use super::material::{Content, Files};
 use super::problem::{At, Notes};
 use super::source::{Section, Written};
