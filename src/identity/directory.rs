@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::account::{Listening, Said};
 use super::password_check::{Check, Method, Proof};
 use super::realm::{Chain, RealmKind, Verify};
 use super::recognition::{Recognised, Unrecognised};
@@ -77,10 +78,16 @@ impl<'a> Directory<'a> {
     }
 
     /// Decides about a client that has shown this: a verified certificate, or none.
-    /// One that the gate does not take is refused whatever the realms say. Each realm in its order: the first that recognises the certificate decides.
-    /// One that does not leaves it to a password realm behind it, if there is one.
+    /// One that the gate does not take is refused whatever the realms say. Each realm
+    /// in its order: the first that recognises the certificate decides. One that does
+    /// not leaves it to the next, which may be one of passwords.
     #[must_use]
     pub fn arrive(&self, evidence: &Evidence) -> Admission {
+        self.decide(evidence, &mut |_, _| {})
+    }
+
+    /// The same, with somebody told of what each realm says.
+    pub(super) fn decide(&self, evidence: &Evidence, told: Listening<'_>) -> Admission {
         if let Err(refusal) = self.pass(evidence) {
             return Admission::Refused(refusal);
         }
@@ -90,8 +97,12 @@ impl<'a> Directory<'a> {
                 (RealmKind::Certificate(_), None) => {}
                 (RealmKind::Certificate(recognition), Some(certificate)) => {
                     match recognition.recognise(self.users, evidence, certificate) {
-                        Ok(found) => return self.recognised(found, evidence, &realm.name),
+                        Ok(found) => {
+                            told(&realm.name, Said::User(&found));
+                            return self.recognised(found, evidence, &realm.name);
+                        }
                         Err(why) => {
+                            told(&realm.name, Said::Not(&why));
                             if let Err(refusal) = left.note(why) {
                                 return Admission::Refused(refusal);
                             }
@@ -102,11 +113,22 @@ impl<'a> Directory<'a> {
                 (RealmKind::Password(_), Some(_)) if left.is_nothing() && self.chain.takes_certificates() => {
                 }
                 (RealmKind::Password(_), _) => {
+                    told(&realm.name, Said::Password);
                     return Admission::Unproven(Claim { evidence: evidence.clone(), user: None });
                 }
             }
         }
         Admission::Refused(left.refusal())
+    }
+
+    /// The rules for roles, and what roles are to Redis.
+    pub(super) fn rights(&self) -> Rights<'a> {
+        self.rights
+    }
+
+    /// The realms in their order.
+    pub(super) fn chain(&self) -> &'a Chain {
+        self.chain
     }
 
     /// Whose certificate it is, by the first realm that knows it.
@@ -123,7 +145,7 @@ impl<'a> Directory<'a> {
     }
 
     /// Whether the gate takes the certificate, if there is one.
-    fn pass(&self, evidence: &Evidence) -> Result<(), Refusal> {
+    pub(super) fn pass(&self, evidence: &Evidence) -> Result<(), Refusal> {
         evidence.certificate().map_or(Ok(()), |certificate| self.gate.check(certificate))
     }
 

@@ -10,6 +10,7 @@
 //! text is ever matched. Only this module makes a [`Permit`]. It reads no clock:
 //! a certificate's validity is reported here and judged elsewhere.
 
+mod account;
 mod admissible;
 mod alternative;
 mod attempts;
@@ -53,6 +54,7 @@ mod structured;
 mod user;
 mod value;
 
+pub use account::{Account, Asked, Verdict};
 pub use alternative::AlternativeError;
 pub use attempts::{Attempts, Network};
 pub use certificate::{Certificate, Unreadable};

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::census::UserPlace;
-use super::control::{Live, Shared};
+use super::control::Shared;
 use super::doors::removed;
 use super::guests::Guest;
 use super::hub::Hub;
@@ -36,6 +36,10 @@ pub(super) struct Caller {
     pub(super) peer: SocketAddr,
 }
 
+/// A client's connection. In a box: a task's future has room for all that it ever
+/// holds, as often as it is handed on, and most of a client's life is waiting.
+pub(super) type Tls = Box<TlsStream<TcpStream>>;
+
 /// The machine forgets the client however its task ends, a panic included.
 struct Opened {
     hub: Rc<Hub>,
@@ -52,13 +56,14 @@ impl Drop for Opened {
     }
 }
 
-/// Serves one client from its handshake to its end.
+/// Serves one client from its handshake to its end. What happens once is in a box
+/// that is gone afterwards. No settings are held: a client of long ago would keep
+/// those of its time in memory, revocation lists and all.
 pub(super) async fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) {
     let Accepted { door, socket, peer, place, over_limit } = accepted;
     let _place = place;
     let caller = Caller { door, peer };
-    let live = shared.live.load_full();
-    let tls = match handshake(&shared, &live, door, socket).await {
+    let tls = match Box::pin(handshake(&shared, door, socket)).await {
         Ok(tls) => tls,
         Err(refusal) => {
             let shown = tls::take_shown().and_then(|der| Certificate::from_der(&der).ok());
@@ -72,18 +77,19 @@ pub(super) async fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted)
         }
         Ok((Admitted::Unproven(claim), shown)) => {
             let mut tls = tls;
-            match unproven::prove(&hub, &shared, &claim, caller, &mut tls).await {
+            let proof = Box::pin(unproven::prove(&hub, &shared, &claim, caller, &mut tls)).await;
+            match proof {
                 Ok(Proven { permit, place: _place, input }) => {
                     let_in(&hub, &shared, permit, shown, caller, tls, &input).await;
                 }
-                Err(NoProof::Polite) => linger::close(tls, &shared.live.load_full().settings.limits).await,
+                Err(NoProof::Polite) => Box::pin(linger::close(tls, &shared)).await,
                 Err(NoProof::Abrupt) => {}
             }
         }
         Err((certificate, refusal)) => {
             let reference = shared.reference();
             shared.refused(&hub, caller, certificate.as_deref(), Some(reference), &refusal);
-            say_and_close(tls, &line_for(&refusal, reference), &live).await;
+            Box::pin(say_and_close(tls, &line_for(&refusal, reference), &shared)).await;
         }
     }
 }
@@ -99,25 +105,21 @@ fn line_for(refusal: &Refusal, reference: Reference) -> Vec<u8> {
     }
 }
 
-async fn say_and_close(mut tls: TlsStream<TcpStream>, line: &[u8], live: &Live) {
-    let limit = Duration::from_millis(live.settings.limits.linger_timeout_ms);
+async fn say_and_close(mut tls: Tls, line: &[u8], shared: &Shared) {
+    let limit = Duration::from_millis(shared.live.load().settings.limits.linger_timeout_ms);
     let said = tokio::time::timeout(limit, async {
         tls.write_all(line).await?;
         tls.flush().await
     });
     if matches!(said.await, Ok(Ok(()))) {
-        linger::close(tls, &live.settings.limits).await;
+        linger::close(tls, shared).await;
     }
 }
 
 /// The TLS handshake. Waiting for the client's first byte takes no place among the
 /// handshakes under way; doing it does.
-async fn handshake(
-    shared: &Shared,
-    live: &Live,
-    door: usize,
-    socket: std::net::TcpStream,
-) -> Result<TlsStream<TcpStream>, Refusal> {
+async fn handshake(shared: &Shared, door: usize, socket: std::net::TcpStream) -> Result<Tls, Refusal> {
+    let live = shared.live.load_full();
     let failed = |error: &io::Error| Refusal::new(tls::reason(error), tls::detail(error));
     let Some(entrance) = live.entrance(door) else {
         return Err(removed());
@@ -130,7 +132,7 @@ async fn handshake(
         TlsAcceptor::from(Arc::clone(&entrance.tls)).accept(socket).await
     };
     match tokio::time::timeout(timeout, shake).await {
-        Ok(Ok(tls)) => Ok(tls),
+        Ok(Ok(tls)) => Ok(Box::new(tls)),
         Ok(Err(error)) => Err(failed(&error)),
         Err(_) => {
             let detail = format!("no TLS handshake within {} ms", timeout.as_millis());
@@ -146,7 +148,7 @@ async fn let_in(
     permit: Permit,
     shown: Shown,
     caller: Caller,
-    tls: TlsStream<TcpStream>,
+    tls: Tls,
     first: &[u8],
 ) {
     // Nobody comes in unseen.
@@ -243,7 +245,7 @@ async fn run(
     permit: Permit,
     shown: Shown,
     caller: Caller,
-    mut tls: TlsStream<TcpStream>,
+    mut tls: Tls,
     first: &[u8],
 ) {
     let local = tls.get_ref().0.local_addr().unwrap_or(shared.doors[caller.door].address);
@@ -265,8 +267,7 @@ async fn run(
     drop(opened);
     tokio::task::yield_now().await;
     if matches!(end, End::Polite) {
-        let live = shared.live.load_full();
-        linger::close(tls, &live.settings.limits).await;
+        Box::pin(linger::close(tls, shared)).await;
     }
 }
 

@@ -4,21 +4,23 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
-use crate::limits::Limits;
+use super::client::Tls;
+use super::control::Shared;
 
 /// Sends close_notify, shuts down our side, and discards input until the client
 /// closes too, or the limits are reached.
-pub(super) async fn close(mut tls: TlsStream<TcpStream>, limits: &Limits) {
-    let time = Duration::from_millis(limits.linger_timeout_ms);
+pub(super) async fn close(mut tls: Tls, shared: &Shared) {
+    let (time, most) = {
+        let limits = &shared.live.load().settings.limits;
+        (Duration::from_millis(limits.linger_timeout_ms), limits.linger_bytes_max)
+    };
     let polite = async {
         tls.shutdown().await?;
         let (tcp, _) = tls.get_mut();
         let mut discarded = 0;
         let mut buffer = [0; 4096];
-        while discarded < limits.linger_bytes_max {
+        while discarded < most {
             match tcp.read(&mut buffer).await? {
                 0 => break,
                 count => discarded += count,

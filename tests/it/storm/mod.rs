@@ -3,6 +3,7 @@
 
 mod broken;
 mod era;
+mod memory;
 mod reloads;
 mod resumption;
 mod revocations;
