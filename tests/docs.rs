@@ -144,7 +144,7 @@ fn complete(table: &mut Table) {
     let database = table.entry("database").or_insert_with(empty).as_table_mut().unwrap();
     set(database, "address", "127.0.0.1:6379");
     let has_roles = database.contains_key("roles");
-    for user in table["user"].as_array_mut().unwrap() {
+    for user in table.get_mut("user").and_then(Value::as_array_mut).into_iter().flatten() {
         let user = user.as_table_mut().unwrap();
         if !has_roles && !user.contains_key("redis_user") {
             set(user, "redis_user", "app");

@@ -45,6 +45,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let trusted = ways::trusted(client_ca);
     let elsewhere = users::Elsewhere {
         by_value: realms::users_by_value(file.realms.as_deref().unwrap_or_default()),
+        is_value: realms::make_users(file.realms.as_deref().unwrap_or_default()),
         has_roles: !file.database_roles.is_empty(),
     };
     let users = file.users.as_ref().map(|it| users::user_map(it, &elsewhere, &trusted, &mut files, notes));

@@ -76,6 +76,11 @@ pub(super) fn users_by_value(written: &[RealmFile]) -> BTreeSet<&str> {
     recognitions(written).flat_map(RecognitionFile::users).map(|user| user.value.as_str()).collect()
 }
 
+/// Whether some realm takes a value for a user by itself.
+pub(super) fn make_users(written: &[RealmFile]) -> bool {
+    recognitions(written).any(RecognitionFile::makes_users)
+}
+
 /// Whether the users that realms name are there.
 pub(super) fn check_users(written: &[RealmFile], users: &[UserFile], notes: &mut Notes) -> Option<()> {
     let sound: Vec<bool> = recognitions(written).map(|it| it.check_users(users, notes)).collect();

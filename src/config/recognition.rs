@@ -66,6 +66,11 @@ pub(super) fn read(section: &mut Section<'_>, notes: &mut Notes) -> RecognitionF
 }
 
 impl RecognitionFile {
+    /// Whether a value is a user by itself.
+    pub(super) fn makes_users(&self) -> bool {
+        self.user_is_value.as_ref().is_some_and(|flag| flag.value)
+    }
+
     /// The users that its table names.
     pub(super) fn users(&self) -> impl Iterator<Item = &Written<String>> {
         self.values.iter().flat_map(|(_, values)| values).map(|(_, user)| user)

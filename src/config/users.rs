@@ -18,6 +18,8 @@ use crate::identity::{Certificate, Credential, PasswordHash, Rule, SubjectLine, 
 pub(super) struct Elsewhere<'a> {
     /// Those whom a realm recognises by a value.
     pub(super) by_value: BTreeSet<&'a str>,
+    /// Whether a value can be a user by itself.
+    pub(super) is_value: bool,
     /// Whether some role has a Redis user.
     pub(super) has_roles: bool,
 }
@@ -31,7 +33,7 @@ pub(super) fn user_map(
     files: &mut Files<'_>,
     notes: &mut Notes,
 ) -> Option<UserMap> {
-    if written.is_empty() {
+    if written.is_empty() && !elsewhere.is_value {
         notes.warn(&At { key: "user".to_owned(), line: None }, Cause::NoUser);
     }
     let read: Vec<_> = written.iter().map(|user| one(user, elsewhere, trusted, files, notes)).collect();
