@@ -19,11 +19,10 @@ fn every_command_of_the_readme_does_what_it_says() {
     let ports = Ports::in_place_of(&[6379, 6380, 9121]);
     let _redis = page::redis(dir, &ports);
     let blocks = blocks(README);
-    let mut configurations = blocks.iter().filter(|block| block.language == "toml");
-    let (Some(config), None) = (configurations.next(), configurations.next()) else {
-        panic!("one configuration")
-    };
-    fs::write(dir.join("respgate.toml"), ports.own(config.text)).unwrap();
+    let configurations: Vec<&str> =
+        blocks.iter().filter(|block| block.language == "toml").map(|block| block.text).collect();
+    let [config, more @ ..] = &configurations[..] else { panic!("a configuration") };
+    fs::write(dir.join("respgate.toml"), ports.own(config)).unwrap();
 
     let mut gateway = None;
     let commands = blocks.iter().filter(|block| block.language == "sh").flat_map(|block| block.text.lines());
@@ -68,6 +67,27 @@ fn every_command_of_the_readme_does_what_it_says() {
         assert!(output.contains(expected), "{command}: {output}");
     }
     assert!(gateway.is_some(), "the README runs the gateway");
+    more.iter().for_each(|more| check_with(dir, config, more));
+}
+
+/// What the README adds to its configuration can be added to it.
+fn check_with(dir: &Path, config: &str, more: &str) {
+    let mut whole: toml::Table = config.parse().unwrap();
+    for (key, section) in more.parse::<toml::Table>().unwrap() {
+        match (whole.get_mut(&key), section) {
+            (Some(toml::Value::Table(table)), toml::Value::Table(more)) => table.extend(more),
+            (Some(toml::Value::Array(all)), toml::Value::Array(more)) => all.extend(more),
+            (_, section) => {
+                whole.insert(key, section);
+            }
+        }
+    }
+    fs::write(dir.join("whole.toml"), toml::to_string(&whole).unwrap()).unwrap();
+    for role in ["admin", "reader"] {
+        shell(dir, &format!("umask 077; echo secret > {role}.password"));
+    }
+    let said = shell(dir, "respgate check --config whole.toml");
+    assert!(said.contains("whole.toml: can run"), "{more}: {said}");
 }
 
 /// The README greps the audit for a refusal: there has to be one.

@@ -18,7 +18,8 @@ use crate::identity::Certificate;
 /// sense.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Each problem has a name in brackets that stays the same from version to version, for scripts.
+    after_help = "Exits with 0 if the gateway can run, 1 if it cannot (with --strict also if there is a warning), 2 if the arguments
+make no sense. Each problem has a name in brackets that stays the same from version to version, for scripts.
 
 Examples:
   respgate check --config respgate.toml

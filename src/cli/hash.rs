@@ -15,6 +15,10 @@ const PASSWORD_BYTES_MAX: usize = 4_096;
 
 /// Hash a password, read from standard input without its last newline.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "The password is read from standard input, without its last newline.
+
+Example:
+  (umask 077 && respgate hash < jane.password > jane.hash)")]
 pub struct Args {}
 
 #[derive(Debug, Error)]

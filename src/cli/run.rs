@@ -27,6 +27,13 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Run the gateway
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "SIGHUP reloads the configuration, wholly or not at all. SIGTERM lets clients finish and ends; a second one ends
+at once. RESPGATE_KEYSTORE_PASSWORD_FILE names the file with the keystore's password, if it has one.
+
+Example:
+  respgate run --config respgate.toml"
+)]
 pub struct Args {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
@@ -72,7 +79,7 @@ fn gateway(path: &Path) -> Result<(), RunError> {
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug: one task has ended")));
     warn_of(&warnings);
     if let Err(error) = hardened {
-        tracing::warn!(%error, "the process could not be hardened");
+        tracing::warn!(%error, "core dumps or tracing could not be switched off: keys in memory are less protected");
     }
     let (audit, writer) = audit::start((&settings.audit).into())?;
     let registry = Arc::new(Registry::new()?);

@@ -273,7 +273,6 @@ impl Cause {
             Self::Map(MapError::Duplicate { is_subject: true, .. }) => "duplicate_subject",
             Self::Map(MapError::Duplicate { is_subject: false, .. }) => "duplicate_rule",
             Self::Map(MapError::DuplicateUser { .. }) => "duplicate_user",
-            Self::Map(MapError::NoEntry { .. }) => "no_entry",
             Self::Lint(lint) => lint.advice.as_str(),
             Self::Identity(cause) => cause.id(),
             Self::Role(cause) => cause.id(),

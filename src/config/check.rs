@@ -43,7 +43,15 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let database = file.database_address.as_ref().map(|it| notes.ok(&it.at, backend(&it.value, &files)));
     let client_ca = listeners.iter().flatten().flat_map(|it: &Listener| &it.tls.trust.client_ca);
     let trusted = ways::trusted(client_ca);
-    let users = file.users.as_ref().map(|it| users::user_map(it, &trusted, &mut files, notes));
+    let elsewhere = users::Elsewhere {
+        by_value: realms::users_by_value(file.realms.as_deref().unwrap_or_default()),
+        has_roles: !file.database_roles.is_empty(),
+    };
+    let users = file.users.as_ref().map(|it| users::user_map(it, &elsewhere, &trusted, &mut files, notes));
+    let realm_users = match (&file.realms, &file.users) {
+        (Some(realms), Some(users)) => realms::check_users(realms, users, notes),
+        _ => None,
+    };
     if let (Some(listeners), Some(Some(map)), Some(written)) = (&listeners, &users, &file.users) {
         let places: Vec<At> = written.iter().map(|user| user.at.clone()).collect();
         let chains: Vec<_> = listeners.iter().map(|listener| &listener.realms).collect();
@@ -57,6 +65,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let audit = file.audit_file.as_ref().map(|it| notes.ok(&it.at, audit_file(&files.resolve(&it.value))));
     notes.depends_on(files.paths());
     let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
+    realm_users?;
     Some(Settings {
         listeners: listeners?,
         database: Database { address: database??, roles: database_roles },
@@ -74,9 +83,11 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
 
 /// All of them, or nothing if any is no good or there is none, which has been noted.
 fn listeners(file: &File, files: &mut Files<'_>, now: i64, notes: &mut Notes) -> Option<Vec<Listener>> {
+    let written = file.realms.as_deref().unwrap_or_default();
+    let built = realms::build(written, !file.database_roles.is_empty(), files, notes);
     let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     let realms_known = file.realms.as_ref().and_then(|all| realms::known(all, notes));
-    realms::inactive(file.realms.as_deref().unwrap_or_default(), &file.listeners, notes);
+    realms::inactive(written, &file.listeners, notes);
     let mut all = Vec::new();
     for it in &file.listeners {
         let name = it.name.as_ref().map_or(LISTENER_NAME, |name| &name.value);
@@ -95,7 +106,7 @@ fn listeners(file: &File, files: &mut Files<'_>, now: i64, notes: &mut Notes) ->
             address = None;
         }
         let tls = certificates::tls_settings(it, files, now, notes);
-        let realms = file.realms.as_ref().and_then(|all| realms::chain(all, it, notes));
+        let realms = file.realms.as_ref().and_then(|all| realms::chain(&built, all, it, notes));
         let gate = it.gate.clone();
         let listener =
             || Some(Listener { name: named?, address: address?, tls: tls?, gate: gate?, realms: realms? });

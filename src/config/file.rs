@@ -116,6 +116,7 @@ impl File {
             database.map(|section| database_file(section, notes)).unwrap_or_default();
         let role_rules = roles::read(&mut root, notes);
         let role_mapping_file = root.take("role_mapping_file").and_then(|entry| entry.text(notes));
+        let has_roles = !database_roles.is_empty();
         let users = root.take("user").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
         let realms = root.take("realm").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
         let admin = root.take("admin").and_then(|entry| entry.section(notes));
@@ -135,7 +136,7 @@ impl File {
             database_roles,
             role_rules,
             role_mapping_file,
-            users: users.map(|users| users.into_iter().map(|it| user_file(it, notes)).collect()),
+            users: users.map(|users| users.into_iter().map(|it| user_file(it, has_roles, notes)).collect()),
             realms: realms.map(|them| them.into_iter().map(|it| realms::read(it, notes)).collect()),
             admin_address: admin.and_then(|it| only(it, "address", "address = \"127.0.0.1:9121\"", notes)),
             log_format,
@@ -225,7 +226,7 @@ fn server_files(section: &mut Section<'_>, notes: &mut Notes) -> [Option<Written
     [certificate, key, keystore.and_then(|entry| entry.text(notes))]
 }
 
-fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
+fn user_file(mut section: Section<'_>, has_roles: bool, notes: &mut Notes) -> UserFile {
     let at = section.at().clone();
     let name = section.need("name", "name = \"app\"", notes).and_then(|entry| entry.text(notes));
     let methods = [
@@ -244,8 +245,9 @@ fn user_file(mut section: Section<'_>, notes: &mut Notes) -> UserFile {
     let roles = section.take("roles").and_then(|entry| entry.texts(notes)).unwrap_or_default();
     let hashes = hashes(&mut section, needs, notes);
     let password = secret(&mut section, keys!("redis_password"), notes);
-    // Who is checked by Redis may be to Redis who it is.
-    let redis_user = if needs.password() && hashes.is_empty() && password.at().is_none() {
+    // Who is checked by Redis may be to Redis who it is, and a role may have a Redis user.
+    let is_itself = needs.password() && hashes.is_empty();
+    let redis_user = if (is_itself || has_roles) && password.at().is_none() {
         section.take("redis_user")
     } else {
         section.need("redis_user", "redis_user = \"app\"", notes)

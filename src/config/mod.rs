@@ -27,6 +27,7 @@ mod modes;
 mod pkcs12;
 mod problem;
 mod realms;
+mod recognition;
 mod role_cause;
 mod roles;
 mod rules;

@@ -1,11 +1,14 @@
 //! `[[realm]]` and a listener's `realms`: which sources of identity there are, and
 //! in which order they are asked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cause::Cause;
-use super::file::ListenerFile;
+use super::file::{ListenerFile, UserFile};
+use super::material::Files;
 use super::problem::{At, Notes};
+use super::recognition::{self, RecognitionFile};
 use super::source::{Section, Written};
 use crate::identity::{Chain, Realm, RealmKind, UserMap, Verify};
 use crate::io::ClientAuth;
@@ -14,7 +17,12 @@ use crate::io::ClientAuth;
 pub(super) struct RealmFile {
     pub(super) at: At,
     pub(super) name: Option<Written<String>>,
-    pub(super) kind: Option<RealmKind>,
+    kind: Option<KindFile>,
+}
+
+enum KindFile {
+    Certificate(Box<RecognitionFile>),
+    Password(Verify),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -34,16 +42,60 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> RealmFile {
         Some(Kind::Password) => section
             .need("verify", "verify = \"argon2id\"", notes)
             .and_then(|entry| entry.word(&ways, notes))
-            .map(RealmKind::Password),
-        Some(Kind::Certificate) => Some(RealmKind::Certificate),
+            .map(KindFile::Password),
+        Some(Kind::Certificate) => {
+            Some(KindFile::Certificate(Box::new(recognition::read(&mut section, notes))))
+        }
         None => None,
     };
     section.finish(notes);
     RealmFile { at, name, kind }
 }
 
+/// The realms as they are written, each built once: nothing where it has a problem.
+pub(super) fn build(
+    written: &[RealmFile],
+    has_roles: bool,
+    files: &mut Files<'_>,
+    notes: &mut Notes,
+) -> Vec<Option<Realm>> {
+    let mut one = |realm: &RealmFile| {
+        let kind = match realm.kind.as_ref()? {
+            KindFile::Certificate(recognition) => {
+                RealmKind::Certificate(recognition.build(has_roles, files, notes)?)
+            }
+            KindFile::Password(verify) => RealmKind::Password(*verify),
+        };
+        Some(Realm { name: Arc::from(realm.name.as_ref()?.value.as_str()), kind })
+    };
+    written.iter().map(&mut one).collect()
+}
+
+/// The users that are recognised by the value that a realm lists for them.
+pub(super) fn users_by_value(written: &[RealmFile]) -> BTreeSet<&str> {
+    recognitions(written).flat_map(RecognitionFile::users).map(|user| user.value.as_str()).collect()
+}
+
+/// Whether the users that realms name are there.
+pub(super) fn check_users(written: &[RealmFile], users: &[UserFile], notes: &mut Notes) -> Option<()> {
+    let sound: Vec<bool> = recognitions(written).map(|it| it.check_users(users, notes)).collect();
+    sound.iter().all(|&is_sound| is_sound).then_some(())
+}
+
+fn recognitions(written: &[RealmFile]) -> impl Iterator<Item = &RecognitionFile> {
+    written.iter().filter_map(|realm| match &realm.kind {
+        Some(KindFile::Certificate(recognition)) => Some(&**recognition),
+        _ => None,
+    })
+}
+
 /// The realms of a listener, in its order.
-pub(super) fn chain(written: &[RealmFile], listener: &ListenerFile, notes: &mut Notes) -> Option<Chain> {
+pub(super) fn chain(
+    built: &[Option<Realm>],
+    written: &[RealmFile],
+    listener: &ListenerFile,
+    notes: &mut Notes,
+) -> Option<Chain> {
     let Some(listed) = &listener.realms else {
         let chain = Chain::default();
         agrees(listener, &chain, notes);
@@ -52,13 +104,14 @@ pub(super) fn chain(written: &[RealmFile], listener: &ListenerFile, notes: &mut 
     let mut realms: Vec<Realm> = Vec::new();
     let mut is_whole = true;
     for name in listed {
-        let found = written.iter().find(|realm| realm.name.as_ref().is_some_and(|it| it.value == name.value));
-        let kind = found.and_then(|realm| realm.kind);
+        let of_name = |realm: &RealmFile| realm.name.as_ref().is_some_and(|it| it.value == name.value);
+        let found = written.iter().position(of_name);
+        let realm = found.and_then(|at| built.get(at)).and_then(Option::as_ref);
         if realms.iter().any(|realm| *realm.name == *name.value) {
             notes.error(&name.at, Cause::RealmTwice { name: name.value.clone() });
             is_whole = false;
-        } else if let Some(kind) = kind {
-            realms.push(Realm { name: Arc::from(name.value.as_str()), kind });
+        } else if let Some(realm) = realm {
+            realms.push(realm.clone());
         } else {
             is_whole = false;
             if found.is_none() {
@@ -125,7 +178,7 @@ pub(super) fn unheard(users: &UserMap, at: &[At], chains: &[&Chain], notes: &mut
         let is_heard = chains
             .iter()
             .flat_map(|chain| chain.realms())
-            .any(|realm| realm.kind == RealmKind::Password(wanted));
+            .any(|realm| matches!(realm.kind, RealmKind::Password(verify) if verify == wanted));
         if user.needs.password() && !is_heard {
             let verify = if wanted == Verify::Argon2id { "argon2id" } else { "backend" };
             notes.warn(at, Cause::UnheardPassword { name: user.name.clone(), verify });

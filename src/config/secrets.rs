@@ -11,7 +11,7 @@ use super::secret_cause::SecretCause;
 use super::source::Section;
 use crate::secret::Secret;
 
-/// The keys under which one secret may stand. Made by [`keys!`].
+/// The keys under which one secret may stand. Made by `keys!`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keys {
     /// The secret itself.

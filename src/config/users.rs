@@ -12,12 +12,21 @@ use super::secrets::without_newline;
 use super::source::Written;
 use super::ways::{self, Ways};
 use crate::command::Profile;
-use crate::identity::{Certificate, Credential, MapError, PasswordHash, Rule, SubjectLine, User, UserMap};
+use crate::identity::{Certificate, Credential, PasswordHash, Rule, SubjectLine, User, UserMap};
+
+/// What users may have elsewhere than in their own sections.
+pub(super) struct Elsewhere<'a> {
+    /// Those whom a realm recognises by a value.
+    pub(super) by_value: BTreeSet<&'a str>,
+    /// Whether some role has a Redis user.
+    pub(super) has_roles: bool,
+}
 
 /// Builds the map of users. Nothing is built if a user has a problem, but the
 /// others are still looked at, and all of them are compared.
 pub(super) fn user_map(
     written: &[UserFile],
+    elsewhere: &Elsewhere<'_>,
     trusted: &[Certificate],
     files: &mut Files<'_>,
     notes: &mut Notes,
@@ -25,7 +34,7 @@ pub(super) fn user_map(
     if written.is_empty() {
         notes.warn(&At { key: "user".to_owned(), line: None }, Cause::NoUser);
     }
-    let read: Vec<_> = written.iter().map(|user| one(user, trusted, files, notes)).collect();
+    let read: Vec<_> = written.iter().map(|user| one(user, elsewhere, trusted, files, notes)).collect();
     let is_complete = read.iter().all(|one| one.is_complete);
     let (users, places): (Vec<_>, Vec<_>) = read.into_iter().map(|one| (one.user, one.places)).unzip();
     let place = |user: usize, entry: Option<usize>| match entry {
@@ -35,9 +44,9 @@ pub(super) fn user_map(
     let map = match UserMap::build(users) {
         Ok(map) => map,
         Err(errors) => {
-            // A user whom nobody could be has been noted where its ways were read.
-            let errors = errors.into_iter().filter(|error| !matches!(error, MapError::NoEntry { .. }));
-            errors.for_each(|error| notes.error(place(error.user(), error.entry()), Cause::Map(error)));
+            errors
+                .into_iter()
+                .for_each(|error| notes.error(place(error.user(), error.entry()), Cause::Map(error)));
             return None;
         }
     };
@@ -67,20 +76,28 @@ struct Places {
     entries: Vec<At>,
 }
 
-fn one(written: &UserFile, trusted: &[Certificate], files: &mut Files<'_>, notes: &mut Notes) -> One {
+fn one(
+    written: &UserFile,
+    elsewhere: &Elsewhere<'_>,
+    trusted: &[Certificate],
+    files: &mut Files<'_>,
+    notes: &mut Notes,
+) -> One {
     let name = written.name.as_ref().and_then(|name| {
         let cause = || Cause::BadName { found: name.value.clone() };
         notes.ok(&name.at, is_name(&name.value).then_some(&name.value).ok_or_else(cause))
     });
-    let ways = recognised_by(written, trusted, files, notes);
+    let is_by_value = name.is_some_and(|name| elsewhere.by_value.contains(name.as_str()));
+    let ways = recognised_by(written, is_by_value, trusted, files, notes);
     let redis_user = written.redis_user.as_ref().and_then(|user| redis_user(user, notes));
     // Without a Redis user of its own it is to Redis who it says to be.
-    let is_itself =
-        written.redis_user.is_none() && written.password.at().is_none() && written.needs.password();
+    let has_own = written.redis_user.is_some() || written.password.at().is_some();
+    let is_itself = !has_own && written.needs.password() && written.hashes.is_empty();
+    let is_by_role = !has_own && !is_itself && elsewhere.has_roles;
     if is_itself && name.is_some_and(|name| name == "default") {
         notes.error(written.name.as_ref().map_or(&written.at, |name| &name.at), Cause::DefaultUser);
     }
-    let password = if is_itself { None } else { written.password.need(files, notes) };
+    let password = if is_itself || is_by_role { None } else { written.password.need(files, notes) };
     let credential = redis_user
         .zip(password.as_ref())
         .map(|(redis_user, password)| Arc::new(Credential { redis_user, password: password.clone() }));
@@ -90,8 +107,9 @@ fn one(written: &UserFile, trusted: &[Certificate], files: &mut Files<'_>, notes
         exactly_recognised(&ways, notes);
     }
 
-    let is_recognised = ways.is_complete && (!ways.entries.is_empty() || !written.needs.certificate());
-    let has_credential = credential.is_some() || is_itself;
+    let is_recognised =
+        ways.is_complete && (!ways.entries.is_empty() || is_by_value || !written.needs.certificate());
+    let has_credential = credential.is_some() || is_itself || is_by_role;
     let has_hash = hash.is_some() || written.hashes.is_empty();
     let is_complete = is_recognised && name.is_some() && has_credential && has_hash && commands.is_some();
     let (places, entries): (_, Vec<_>) = ways.entries.into_iter().unzip();
@@ -146,11 +164,12 @@ fn is_redis_user(name: &str) -> bool {
 /// What certificates the user is recognised by; none, if it is not by any.
 fn recognised_by(
     written: &UserFile,
+    is_by_value: bool,
     trusted: &[Certificate],
     files: &mut Files<'_>,
     notes: &mut Notes,
 ) -> Ways {
-    if written.needs.certificate() && written.ways.is_empty() {
+    if written.needs.certificate() && written.ways.is_empty() && !is_by_value {
         let at = At { key: format!("{}.certificate_subject_line", written.at.key), line: written.at.line };
         notes.error(&at, Cause::Missing { like: "certificate_subject_line = \"CN=app,O=Acme\"" });
     }

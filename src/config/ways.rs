@@ -299,7 +299,7 @@ fn subject(
 
 /// The CAs with these fingerprints or in these files. A certificate's fingerprint
 /// stands for its key, where the CA is one of the trusted: a path is told by keys.
-fn scope(
+pub(super) fn scope(
     written: &[Written<String>],
     trusted: &[Certificate],
     files: &mut Files<'_>,

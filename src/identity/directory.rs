@@ -1,21 +1,25 @@
 //! Who a client of a listener is: its gate, then its realms in their order, over
-//! the users. The same code decides when a client comes, when it gives a password,
+//! the users, and what its roles make of it. The same code decides when a client comes, when it gives a password,
 //! and again at each reload.
 
 use std::sync::Arc;
 
+use super::account::{Listening, Said};
 use super::password_check::{Check, Method, Proof};
 use super::realm::{Chain, RealmKind, Verify};
+use super::recognition::{Recognised, Unrecognised};
+use super::rights::{Known, Rights};
 use super::{Certificate, Evidence, Gate, Needs, PasswordHash, Permit, Reason, Refusal, Rule, User, UserMap};
 
 /// Whom Redis is asked about in the place of a user who cannot come in: what
 /// strangers type is not handed on.
 const DECOY: &str = "respgate-decoy";
 
-/// The users, and the gate and the realms of one listener.
+/// The users and their rights, and the gate and the realms of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Directory<'a> {
     users: &'a UserMap,
+    rights: Rights<'a>,
     chain: &'a Chain,
     gate: &'a Gate,
 }
@@ -66,60 +70,100 @@ impl Claim {
 }
 
 impl<'a> Directory<'a> {
-    /// These users, for the clients of a listener with these realms and this gate.
+    /// These users with these rights, for the clients of a listener with these realms
+    /// and this gate.
     #[must_use]
-    pub fn new(users: &'a UserMap, chain: &'a Chain, gate: &'a Gate) -> Self {
-        Self { users, chain, gate }
+    pub fn new(users: &'a UserMap, rights: Rights<'a>, chain: &'a Chain, gate: &'a Gate) -> Self {
+        Self { users, rights, chain, gate }
     }
 
     /// Decides about a client that has shown this: a verified certificate, or none.
-    /// One that the gate does not take is refused whatever the realms say. Each realm in its order: the first that recognises the certificate decides.
-    /// One that does not leaves it to a password realm behind it, if there is one.
+    /// One that the gate does not take is refused whatever the realms say. Each realm
+    /// in its order: the first that recognises the certificate decides. One that does
+    /// not leaves it to the next, which may be one of passwords.
     #[must_use]
     pub fn arrive(&self, evidence: &Evidence) -> Admission {
+        self.decide(evidence, &mut |_, _| {})
+    }
+
+    /// The same, with somebody told of what each realm says.
+    pub(super) fn decide(&self, evidence: &Evidence, told: Listening<'_>) -> Admission {
         if let Err(refusal) = self.pass(evidence) {
             return Admission::Refused(refusal);
         }
-        let mut refusal = None;
+        let mut left = Left::default();
         for realm in self.chain.realms() {
-            match (realm.kind, evidence.certificate()) {
-                (RealmKind::Certificate, None) => {}
-                (RealmKind::Certificate, Some(_)) => match self.users.recognise(evidence) {
-                    Ok((user, rule)) => return self.recognised(user, evidence, rule, &realm.name),
-                    Err(why) if is_unknown(&why) => refusal = Some(why),
-                    Err(why) => return Admission::Refused(why),
-                },
+            match (&realm.kind, evidence.certificate()) {
+                (RealmKind::Certificate(_), None) => {}
+                (RealmKind::Certificate(recognition), Some(certificate)) => {
+                    match recognition.recognise(self.users, evidence, certificate) {
+                        Ok(found) => {
+                            told(&realm.name, Said::User(&found));
+                            return self.recognised(found, evidence, &realm.name);
+                        }
+                        Err(why) => {
+                            told(&realm.name, Said::Not(&why));
+                            if let Err(refusal) = left.note(why) {
+                                return Admission::Refused(refusal);
+                            }
+                        }
+                    }
+                }
                 // A certificate that has not been looked at goes to who looks at it first.
-                (RealmKind::Password(_), Some(_)) if refusal.is_none() && self.chain.takes_certificates() => {
+                (RealmKind::Password(_), Some(_)) if left.is_nothing() && self.chain.takes_certificates() => {
                 }
                 (RealmKind::Password(_), _) => {
+                    told(&realm.name, Said::Password);
                     return Admission::Unproven(Claim { evidence: evidence.clone(), user: None });
                 }
             }
         }
-        let none = || Refusal::new(Reason::NoClientCertificate, "the client showed no certificate");
-        Admission::Refused(refusal.unwrap_or_else(none))
+        Admission::Refused(left.refusal())
+    }
+
+    /// The rules for roles, and what roles are to Redis.
+    pub(super) fn rights(&self) -> Rights<'a> {
+        self.rights
+    }
+
+    /// The realms in their order.
+    pub(super) fn chain(&self) -> &'a Chain {
+        self.chain
+    }
+
+    /// Whose certificate it is, by the first realm that knows it.
+    fn owner(&self, evidence: &Evidence) -> Result<Recognised, Refusal> {
+        let mut left = Left::default();
+        for (_, recognition) in self.chain.certificates() {
+            let Some(certificate) = evidence.certificate() else { break };
+            match recognition.recognise(self.users, evidence, certificate) {
+                Ok(found) => return Ok(found),
+                Err(why) => left.note(why)?,
+            }
+        }
+        Err(left.refusal())
     }
 
     /// Whether the gate takes the certificate, if there is one.
-    fn pass(&self, evidence: &Evidence) -> Result<(), Refusal> {
+    pub(super) fn pass(&self, evidence: &Evidence) -> Result<(), Refusal> {
         evidence.certificate().map_or(Ok(()), |certificate| self.gate.check(certificate))
     }
 
-    fn recognised(&self, user: Arc<User>, evidence: &Evidence, rule: Rule, realm: &Arc<str>) -> Admission {
-        match user.needs {
-            Needs::Certificate => match Permit::new(user, evidence.clone(), rule, realm, None) {
+    fn recognised(&self, found: Recognised, evidence: &Evidence, realm: &Arc<str>) -> Admission {
+        let Recognised { user, rule, groups } = found;
+        let (evidence, realm) = (evidence.clone(), Arc::clone(realm));
+        if user.needs == Needs::Certificate {
+            let known = Known { user, evidence, rule, realm, groups, proof: None };
+            return match self.rights.permit(known) {
                 Ok(permit) => Admission::Permit(permit),
                 Err(refusal) => Admission::Refused(refusal),
-            },
-            Needs::Both | Needs::Password => {
-                let claim = Claim { evidence: evidence.clone(), user: Some(user) };
-                if self.chain.takes_passwords() {
-                    Admission::Unproven(claim)
-                } else {
-                    Admission::Refused(claim.missing())
-                }
-            }
+            };
+        }
+        let claim = Claim { evidence, user: Some(user) };
+        if self.chain.takes_passwords() {
+            Admission::Unproven(claim)
+        } else {
+            Admission::Refused(claim.missing())
         }
     }
 
@@ -158,37 +202,45 @@ impl<'a> Directory<'a> {
             return Err(Refusal::new(Reason::WrongPassword, "the user's password has been changed since"));
         }
         let user = Arc::clone(user);
-        let realm = self.realm_for(&check.method).ok_or_else(|| claim.missing())?;
+        let realm = Arc::clone(self.realm_for(&check.method).ok_or_else(|| claim.missing())?);
+        let (evidence, proof) = (claim.evidence.clone(), Some(proof));
         if user.needs != Needs::Both {
-            let evidence = claim.evidence.without_certificate();
-            return Permit::new(user, evidence, Rule::Password, realm, Some(proof));
+            let evidence = evidence.without_certificate();
+            let (rule, groups) = (Rule::Password, Vec::new());
+            return self.rights.permit(Known { user, evidence, rule, realm, groups, proof });
         }
         if claim.certificate().is_none() {
             return Err(without_certificate(&user));
         }
-        let (owner, rule) = self.users.recognise(&claim.evidence)?;
-        if owner.name != user.name || !self.chain.takes_certificates() {
+        if !self.chain.takes_certificates() {
             return Err(with_another(&user));
         }
-        Permit::new(user, claim.evidence.clone(), rule, realm, Some(proof))
+        let Recognised { user: owner, rule, groups } = self.owner(&claim.evidence)?;
+        if owner.name != user.name {
+            return Err(with_another(&user));
+        }
+        self.rights.permit(Known { user, evidence, rule, realm, groups, proof })
     }
 
     /// Decides about a client that was let in before, from what it has shown and by
-    /// what is so now.
+    /// what is so now. Who has got another role does not go on as if it had the old one.
     ///
     /// # Errors
     /// Why it would not be let in.
     pub fn again(&self, permit: &Permit) -> Result<Permit, Refusal> {
         let evidence = permit.evidence();
-        let Some(proof) = permit.proof() else {
-            return match self.arrive(evidence) {
-                Admission::Permit(permit) => Ok(permit),
-                Admission::Unproven(claim) => Err(claim.missing()),
-                Admission::Refused(refusal) => Err(refusal),
-            };
+        let renewed = match permit.proof() {
+            None => match self.arrive(evidence) {
+                Admission::Permit(permit) => permit,
+                Admission::Unproven(claim) => return Err(claim.missing()),
+                Admission::Refused(refusal) => return Err(refusal),
+            },
+            Some(proof) => {
+                let user = evidence.certificate().map(|_| Arc::clone(permit.user()));
+                self.prove(&Claim { evidence: evidence.clone(), user }, Arc::clone(proof))?
+            }
         };
-        let user = evidence.certificate().map(|_| Arc::clone(permit.user()));
-        self.prove(&Claim { evidence: evidence.clone(), user }, Arc::clone(proof))
+        same_role(permit, renewed)
     }
 
     /// What this listener holds a user's password against.
@@ -224,10 +276,51 @@ fn unheard(user: &User) -> Refusal {
     Refusal::new(Reason::RealmInactive, detail)
 }
 
-/// Refusals after which another realm may still know the client. What is wrong
-/// with the certificate, with who issued it or with its user is wrong in every realm.
-fn is_unknown(refusal: &Refusal) -> bool {
-    matches!(refusal.reason(), Reason::NoMapping | Reason::RdnOrder | Reason::CaseOnly)
+/// Why the realms so far have left a certificate to the next one: the first that
+/// did not know it, or else the first that did not look at it.
+#[derive(Default)]
+struct Left {
+    unknown: Option<Refusal>,
+    elsewhere: Option<Refusal>,
+}
+
+impl Left {
+    /// Goes on to the next realm, unless nobody comes in with this.
+    fn note(&mut self, why: Unrecognised) -> Result<(), Refusal> {
+        match why {
+            Unrecognised::Refused(refusal) => return Err(refusal),
+            Unrecognised::Unknown(refusal) => self.unknown.get_or_insert(refusal),
+            Unrecognised::Elsewhere(refusal) => self.elsewhere.get_or_insert(refusal),
+        };
+        Ok(())
+    }
+
+    /// Whether no realm has looked at a certificate yet.
+    fn is_nothing(&self) -> bool {
+        self.unknown.is_none() && self.elsewhere.is_none()
+    }
+
+    fn refusal(self) -> Refusal {
+        let none = || Refusal::new(Reason::NoClientCertificate, "the client showed no certificate");
+        self.unknown.or(self.elsewhere).unwrap_or_else(none)
+    }
+}
+
+/// A permit by another role, or for the Redis user of a role that has another one
+/// now, is not the one that was given. A user's own Redis user is not a role's.
+fn same_role(old: &Permit, new: Permit) -> Result<Permit, Refusal> {
+    let is_by_role = old.role().is_some() || new.role().is_some();
+    let [before, now] = [old, &new].map(|permit| (permit.role(), &permit.credential().redis_user));
+    if !is_by_role || before == now {
+        return Ok(new);
+    }
+    let shown = |(role, redis_user): (Option<&str>, &String)| match role {
+        Some(role) => format!("{redis_user} by the role {role}"),
+        None => redis_user.clone(),
+    };
+    let name = &new.user().name;
+    let detail = format!("user {name} was {} to Redis and would be {} now", shown(before), shown(now));
+    Err(Refusal::new(Reason::RoleChanged, detail))
 }
 
 /// Why a client with this claim cannot be this user, whatever its password.

@@ -10,17 +10,17 @@ use super::{Certificate, Fingerprint};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     certificate: Option<Arc<Certificate>>,
-    /// Fingerprints of the keys (SubjectPublicKeyInfo) of every CA on the
-    /// verified path, the anchor's included; those of the CAs' certificates may
-    /// stand beside them. Empty where no CA was involved: a pinned certificate.
+    /// Fingerprints of the keys (SubjectPublicKeyInfo) and of the certificates of
+    /// every CA on the verified path, the anchor's included. Empty where no CA was
+    /// involved: a pinned certificate.
     issuers: Arc<[Fingerprint]>,
     peer: IpAddr,
     listener: Arc<str>,
 }
 
 impl Evidence {
-    /// What a verified handshake has shown. `issuers` are the fingerprints of
-    /// the keys of every CA on the verified path.
+    /// What a verified handshake has shown. `issuers` are the fingerprints of the
+    /// keys and of the certificates of every CA on the verified path.
     #[must_use]
     pub fn new(
         certificate: Option<Arc<Certificate>>,
@@ -44,7 +44,7 @@ impl Evidence {
         self.certificate.as_ref()
     }
 
-    /// The fingerprints of the CAs that vouch for the certificate, by key.
+    /// The fingerprints of the CAs that vouch for the certificate, by key and by certificate.
     #[must_use]
     pub fn issuers(&self) -> &[Fingerprint] {
         &self.issuers

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::entry::{Key, Way, keys_of};
 use super::nearest::{self, Nearest};
+use super::rights::{Known, Rights};
+use super::roles::{DatabaseRoles, RoleMap};
 use super::{
     Certificate, Chain, Difference, Entry, Evidence, Lint, MapError, Needs, PasswordHash, Permit, Reason,
     Refusal, Rule, SanKind, User, admissible, lint,
@@ -70,9 +72,6 @@ impl UserMap {
                 errors.push(MapError::DuplicateUser { user: at, name: user.name.clone(), other });
             } else {
                 map.names.insert(user.name.clone(), at);
-            }
-            if user.entries.is_empty() && user.needs.certificate() {
-                errors.push(MapError::NoEntry { user: at, name: user.name.clone() });
             }
             for (entry, what) in user.entries.iter().enumerate() {
                 errors.extend(map.add(Place { user: at, entry }, what));
@@ -198,7 +197,9 @@ impl UserMap {
             return Err(Refusal::new(Reason::NoPassword, detail));
         }
         let realm = Chain::default().realms()[0].name.clone();
-        Permit::new(user, evidence.clone(), rule, &realm, None)
+        let known = Known { user, evidence: evidence.clone(), rule, realm, groups: Vec::new(), proof: None };
+        // Without roles, only those come in that have a Redis user of their own.
+        Rights { rules: &RoleMap::default(), database: &DatabaseRoles::default() }.permit(known)
     }
 
     /// The user of a certificate, and by which of its rules.

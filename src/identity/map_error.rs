@@ -44,16 +44,6 @@ pub enum MapError {
         /// The earlier user.
         other: usize,
     },
-    /// A user that nobody can be.
-    #[error(
-        "user {name:?} has no certificate_subject_line nor another way to be recognised: nobody could be it"
-    )]
-    NoEntry {
-        /// The user.
-        user: usize,
-        /// Its name.
-        name: String,
-    },
 }
 
 impl MapError {
@@ -61,9 +51,7 @@ impl MapError {
     #[must_use]
     pub fn user(&self) -> usize {
         match *self {
-            Self::Duplicate { user, .. } | Self::DuplicateUser { user, .. } | Self::NoEntry { user, .. } => {
-                user
-            }
+            Self::Duplicate { user, .. } | Self::DuplicateUser { user, .. } => user,
         }
     }
 
@@ -72,7 +60,7 @@ impl MapError {
     pub fn entry(&self) -> Option<usize> {
         match *self {
             Self::Duplicate { entry, .. } => Some(entry),
-            Self::DuplicateUser { .. } | Self::NoEntry { .. } => None,
+            Self::DuplicateUser { .. } => None,
         }
     }
 }

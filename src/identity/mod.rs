@@ -10,6 +10,7 @@
 //! text is ever matched. Only this module makes a [`Permit`]. It reads no clock:
 //! a certificate's validity is reported here and judged elsewhere.
 
+mod account;
 mod admissible;
 mod alternative;
 mod attempts;
@@ -41,7 +42,9 @@ mod pattern;
 mod permit;
 mod principal;
 mod realm;
+mod recognition;
 mod refusal;
+mod rights;
 pub mod roles;
 mod rule;
 mod san;
@@ -51,6 +54,7 @@ mod structured;
 mod user;
 mod value;
 
+pub use account::{Account, Asked, Verdict};
 pub use alternative::AlternativeError;
 pub use attempts::{Attempts, Network};
 pub use certificate::{Certificate, Unreadable};
@@ -74,7 +78,9 @@ pub use pattern::{Pattern, PatternError};
 pub use permit::Permit;
 pub use principal::{Extraction, Principal, TableError, derived};
 pub use realm::{Chain, Realm, RealmKind, Verify};
+pub use recognition::Recognition;
 pub use refusal::{Reason, Refusal};
+pub use rights::Rights;
 pub use rule::Rule;
 pub use san::{San, SanKind};
 pub use scope::Scope;

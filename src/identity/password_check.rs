@@ -68,7 +68,8 @@ impl Check {
         match (self.doom, self.user) {
             (None, Some(user)) => {
                 // Kept only where it is what Redis is told.
-                let password = user.credential.is_none().then_some(password);
+                let is_told = user.credential.is_none() && matches!(self.method, Method::Backend(_));
+                let password = is_told.then_some(password);
                 Ok(Proof { user: user.name.clone(), method: self.method, password })
             }
             (Some(doom), _) => Err(doom),

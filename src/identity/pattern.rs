@@ -7,7 +7,7 @@ use regex::{Regex, RegexBuilder};
 use thiserror::Error;
 
 /// The longest pattern. Nobody writes a longer one by hand.
-const PATTERN_BYTES_MAX: usize = 1024;
+pub(super) const PATTERN_BYTES_MAX: usize = 1024;
 
 /// What a compiled regular expression may take; `\w{100}` does not fit.
 const REGEX_BYTES_MAX: usize = 256 << 10;
@@ -117,17 +117,17 @@ impl fmt::Display for Pattern {
 }
 
 /// What stands between the slashes of `/regex/`.
-fn regex_of(text: &str) -> Option<&str> {
+pub(super) fn regex_of(text: &str) -> Option<&str> {
     text.strip_prefix('/')?.strip_suffix('/')
 }
 
-fn has_wildcard(text: &str) -> bool {
+pub(super) fn has_wildcard(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 
 /// Compiles a regular expression that must match a whole text. The crate's
 /// engine takes time linear in the text, whatever the expression.
-fn whole(regex: &str, ignores_case: bool) -> Result<Regex, PatternError> {
+pub(super) fn whole(regex: &str, ignores_case: bool) -> Result<Regex, PatternError> {
     if regex.trim().is_empty() {
         return Err(PatternError::Blank);
     }
@@ -161,7 +161,7 @@ fn refused(error: regex::Error) -> PatternError {
 
 /// Whether a whole text is what a pattern of `*` and `?` asks for. Goes back to
 /// the last star only, so the time is at most the product of the lengths.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(super) fn glob(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern.chars(), text.chars());
     // What follows the last star, and the text from where that was last tried.
     let mut star: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;

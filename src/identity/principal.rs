@@ -108,6 +108,11 @@ impl Extraction {
         Self { fallback_to_subject, ..self }
     }
 
+    /// Whether a value that is not in the table may be a user by itself.
+    pub(super) fn makes_users(&self) -> bool {
+        self.user_is_value
+    }
+
     /// Who a certificate stands for.
     ///
     /// # Errors

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use super::Recognition;
+
 /// The name of the realm that there is where none is configured.
 const CERTIFICATES: &str = "certificates";
 
 /// One source of identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Realm {
     /// Its name in the configuration, the log and the audit.
     pub name: Arc<str>,
@@ -16,10 +18,10 @@ pub struct Realm {
 }
 
 /// What a realm looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum RealmKind {
-    /// The client's certificate.
-    Certificate,
+    /// The client's certificate, in this way.
+    Certificate(Recognition),
     /// A password, held against this.
     Password(Verify),
 }
@@ -34,12 +36,13 @@ pub enum Verify {
 }
 
 /// The realms of one listener. The default is one that looks at certificates.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Chain(Vec<Realm>);
 
 impl Default for Chain {
     fn default() -> Self {
-        Self(vec![Realm { name: CERTIFICATES.into(), kind: RealmKind::Certificate }])
+        let kind = RealmKind::Certificate(Recognition::by_entries());
+        Self(vec![Realm { name: CERTIFICATES.into(), kind }])
     }
 }
 
@@ -59,7 +62,7 @@ impl Chain {
     /// Whether some realm looks at certificates.
     #[must_use]
     pub fn takes_certificates(&self) -> bool {
-        self.0.iter().any(|realm| realm.kind == RealmKind::Certificate)
+        self.certificates().next().is_some()
     }
 
     /// Whether some realm looks at passwords.
@@ -68,11 +71,19 @@ impl Chain {
         self.passwords().next().is_some()
     }
 
+    /// The realms that look at certificates.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = (&Realm, &Recognition)> {
+        self.0.iter().filter_map(|realm| match &realm.kind {
+            RealmKind::Certificate(recognition) => Some((realm, recognition)),
+            RealmKind::Password(_) => None,
+        })
+    }
+
     /// The realms that look at passwords.
     pub(super) fn passwords(&self) -> impl Iterator<Item = (&Realm, Verify)> {
         self.0.iter().filter_map(|realm| match realm.kind {
             RealmKind::Password(verify) => Some((realm, verify)),
-            RealmKind::Certificate => None,
+            RealmKind::Certificate(_) => None,
         })
     }
 }

@@ -101,8 +101,8 @@ reasons! {
     HostScope = "host_scope", Client;
     /// The user may not come in at present.
     UserDisabled = "user_disabled", Operator;
-    /// Nothing says who the user is to Redis.
-    NoRedisUser = "no_redis_user", Operator;
+    /// The user's role, or the Redis user of it, is another one now.
+    RoleChanged = "role_changed", Operator;
     /// The client came without the password that it needs.
     NoPassword = "no_password", Client;
     /// The password is not the user's.

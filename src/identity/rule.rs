@@ -21,6 +21,10 @@ pub enum Rule {
     SpkiSha256(usize),
     /// `issuer_serial`
     IssuerSerial(usize),
+    /// The realm's `values`.
+    Value,
+    /// The realm's `user_is_value`: the user is made of what the certificate says.
+    Derived,
     /// Its password, and no certificate.
     Password,
 }
@@ -34,6 +38,8 @@ impl fmt::Display for Rule {
             Self::CertificateSha256(index) => write!(f, "certificate_sha256[{index}]"),
             Self::SpkiSha256(index) => write!(f, "spki_sha256[{index}]"),
             Self::IssuerSerial(index) => write!(f, "issuer_serial[{index}]"),
+            Self::Value => f.write_str("values"),
+            Self::Derived => f.write_str("user_is_value"),
             Self::Password => f.write_str("password"),
         }
     }

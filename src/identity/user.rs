@@ -63,7 +63,8 @@ pub struct User {
     pub scope: Option<Scope>,
     /// What its password is held against; without one, Redis is asked.
     pub password: Option<Arc<PasswordHash>>,
-    /// The Redis ACL user that its commands run as; without one, the one of its name.
+    /// The Redis ACL user that its commands run as; without one, the one of its role,
+    /// or, if Redis compares its password, the one of its name.
     pub credential: Option<Arc<Credential>>,
     /// Which guarded commands it may send.
     pub commands: Profile,
@@ -81,6 +82,20 @@ impl User {
             scope: None,
             password: None,
             credential: Some(Arc::new(credential)),
+            commands: Profile::Default,
+        }
+    }
+
+    /// A user that only a certificate says that there is. Its Redis user is that of a role.
+    pub(super) fn derived(name: String) -> Self {
+        Self {
+            name,
+            needs: Needs::Certificate,
+            enabled: true,
+            entries: Vec::new(),
+            scope: None,
+            password: None,
+            credential: None,
             commands: Profile::Default,
         }
     }

@@ -98,6 +98,9 @@ pub(super) async fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted)
 fn line_for(refusal: &Refusal, reference: Reference) -> Vec<u8> {
     match refusal.reason() {
         Reason::TooManyClients => write::error("ERR max number of clients reached"),
+        Reason::NoRole | Reason::HostScope => {
+            write::error(&format!("NOPERM no role is mapped to this certificate (reference {reference})"))
+        }
         _ => write::error(&format!("NOPERM no user is mapped to this certificate (reference {reference})")),
     }
 }
@@ -287,6 +290,8 @@ impl Shared {
         }
         record.realm = Some(permit.realm().to_string());
         record.user = Some(permit.user().name.clone());
+        record.role = permit.role().map(str::to_owned);
+        record.roles = permit.roles().names().map(str::to_owned).collect();
         record.redis_user = Some(permit.credential().redis_user.clone());
         record.tls_version =
             connection.protocol_version().and_then(|version| version.as_str()).map(str::to_owned);

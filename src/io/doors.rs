@@ -41,7 +41,7 @@ impl Entrance {
 
     /// Who its clients are.
     pub(super) fn directory<'a>(&'a self, settings: &'a Settings) -> Directory<'a> {
-        Directory::new(&settings.users, &self.realms, &self.gate)
+        Directory::new(&settings.users, settings.rights(), &self.realms, &self.gate)
     }
 }
 

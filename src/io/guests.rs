@@ -170,7 +170,7 @@ impl Shared {
             listener = record.listener_name,
             %reason,
             detail = refusal.detail(),
-            "client's certificate no longer holds"
+            "client is no longer let in"
         );
     }
 }

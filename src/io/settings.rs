@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::tls::TlsSettings;
 use crate::identity::roles::{DatabaseRoles, RoleMap};
-use crate::identity::{Chain, Directory, Gate, UserMap};
+use crate::identity::{Chain, Directory, Gate, Rights, UserMap};
 use crate::limits::Limits;
 
 /// The most workers that may be configured.
@@ -43,6 +43,14 @@ pub struct Settings {
     pub whoami: bool,
 }
 
+impl Settings {
+    /// Which roles users have, and what those are to Redis.
+    #[must_use]
+    pub fn rights(&self) -> Rights<'_> {
+        Rights { rules: &self.roles, database: &self.database.roles }
+    }
+}
+
 /// Where clients come in.
 #[derive(Debug, Clone)]
 pub struct Listener {
@@ -73,8 +81,8 @@ pub enum ClientAuth {
 impl Listener {
     /// Who the listener's clients are.
     #[must_use]
-    pub fn directory<'a>(&'a self, users: &'a UserMap) -> Directory<'a> {
-        Directory::new(users, &self.realms, &self.gate)
+    pub fn directory<'a>(&'a self, settings: &'a Settings) -> Directory<'a> {
+        Directory::new(&settings.users, settings.rights(), &self.realms, &self.gate)
     }
 }
 

@@ -75,6 +75,13 @@ fn fields(session: &Session) -> Vec<(&'static str, Field)> {
         ("realm", Field::Text(permit.realm().to_string())),
         ("rule", Field::Text(permit.rule().to_string())),
     ];
+    fields.extend(permit.role().map(|role| ("role", Field::Text(role.to_owned()))));
+    let roles: Vec<String> = permit.roles().names().map(str::to_owned).collect();
+    for (name, texts) in [("roles", roles), ("groups", permit.groups().to_vec())] {
+        if !texts.is_empty() {
+            fields.push((name, Field::Texts(texts)));
+        }
+    }
     if let Some(certificate) = permit.certificate() {
         fields.extend(of_certificate(certificate));
     }

@@ -59,9 +59,10 @@ fn none_sees_no_certificate_whatever_the_client_has() {
     }
 }
 
-/// ES-08: which CAs a chain goes through is told by their keys, the trusted one last.
+/// ES-08: which CAs a chain goes through is told by their keys and certificates, the
+/// trusted one last.
 #[test]
-fn the_issuers_of_a_chain_are_known_by_their_keys() {
+fn the_issuers_of_a_chain_are_known_by_their_keys_and_certificates() {
     let root = Ca::new("Root");
     let middle = root.intermediate("Middle");
     let leaf = middle.issue("app", pki::for_clients);
@@ -69,10 +70,11 @@ fn the_issuers_of_a_chain_are_known_by_their_keys() {
         let der = ca.der();
         Fingerprint::of(X509Certificate::from_der(&der).unwrap().1.public_key().raw)
     };
+    let print = |ca: &Ca| Fingerprint::of(&ca.der());
     let settings = TrustSettings { client_ca: vec![Ca::new("Root").der(), root.der()], ..Default::default() };
     let trust = Trust::new(&settings).unwrap();
     let verified = trust.verify(&[leaf.der(), middle.der()], at(NOW)).unwrap();
-    assert_eq!(verified.issuers, [key(&middle), key(&root)]);
+    assert_eq!(verified.issuers, [key(&middle), print(&middle), key(&root), print(&root)]);
     let pinned = TrustSettings { client_certificates: vec![leaf.der()], ..Default::default() };
     let verified = Trust::new(&pinned).unwrap().verify(&[leaf.der()], at(NOW)).unwrap();
     assert_eq!(verified.issuers, []);

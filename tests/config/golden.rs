@@ -380,6 +380,7 @@ fn every_cause_is_in_the_golden_file() {
         include_str!("../golden/check.txt"),
         include_str!("../golden/listeners.txt"),
         include_str!("../golden/passwords.txt"),
+        include_str!("../golden/realms.txt"),
         include_str!("../golden/recognised.txt"),
         include_str!("../golden/roles.txt"),
         include_str!("../golden/secrets.txt")
@@ -393,7 +394,6 @@ fn every_cause_is_in_the_golden_file() {
         "foreign_file",
         "full_keystore",
         "large_secret",
-        "no_entry",
         "no_pkcs12",
         "no_randomness",
         "not_text",

@@ -11,6 +11,7 @@ mod listeners;
 mod modes;
 mod password_problems;
 mod pki;
+mod realm_problems;
 mod recognised;
 mod role_problems;
 mod roles;

@@ -2,11 +2,13 @@
 //! a password adds to it, and what remains of both when things change.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use respgate::identity::roles::{DatabaseRoles, RoleMap};
 use respgate::identity::{
     Admission, Certificate, Chain, Claim, Credential, Directory, Entry, Evidence, Fingerprint, Gate, Method,
-    Needs, PasswordHash, Permit, Proof, Realm, RealmKind, Reason, Refusal, Scope, User, UserMap, Verify,
+    Needs, PasswordHash, Permit, Proof, Realm, RealmKind, Reason, Recognition, Refusal, Rights, Scope, User,
+    UserMap, Verify,
 };
 use respgate::secret::Secret;
 
@@ -16,12 +18,15 @@ use crate::make::{certificate, line};
 const HASH: &str = "$argon2id$v=19$m=256,t=1,p=1$c29tZXNhbHQ$0YvBN0Sc/YbmfJzljfOHMRSJX/6JRQ0m/NBs2g2uhzs";
 const SHOWN: &str = "CN=CLIENT1,OU=UNIT,O=ORG,L=ONTARIO,ST=TORONTO,C=CA";
 
-const CERTIFICATES: RealmKind = RealmKind::Certificate;
+const CERTIFICATES: RealmKind = RealmKind::Certificate(Recognition::by_entries());
 const HASHES: RealmKind = RealmKind::Password(Verify::Argon2id);
 const REDIS: RealmKind = RealmKind::Password(Verify::Backend);
 
 fn chain(kinds: &[RealmKind]) -> Chain {
-    let realm = |(number, &kind): (usize, &RealmKind)| Realm { name: format!("realm{number}").into(), kind };
+    let realm = |(number, kind): (usize, &RealmKind)| Realm {
+        name: format!("realm{number}").into(),
+        kind: kind.clone(),
+    };
     Chain::new(kinds.iter().enumerate().map(realm).collect())
 }
 
@@ -39,7 +44,14 @@ fn nothing() -> Evidence {
 }
 
 fn over<'a>(users: &'a UserMap, chain: &'a Chain) -> Directory<'a> {
-    Directory::new(users, chain, &Gate::Disabled)
+    within(users, chain, &Gate::Disabled)
+}
+
+/// Without roles.
+fn within<'a>(users: &'a UserMap, chain: &'a Chain, gate: &'a Gate) -> Directory<'a> {
+    static RULES: LazyLock<RoleMap> = LazyLock::new(RoleMap::default);
+    static DATABASE: LazyLock<DatabaseRoles> = LazyLock::new(DatabaseRoles::default);
+    Directory::new(users, Rights { rules: &RULES, database: &DATABASE }, chain, gate)
 }
 
 fn user(name: &str, needs: Needs, subject: Option<&str>, hash: Option<&str>) -> User {
@@ -262,12 +274,12 @@ fn gate(common_name: &str) -> Gate {
 fn the_gate_is_asked_before_every_realm_and_again() {
     let (users, kinds) = (users(Needs::Certificate), chain(&[CERTIFICATES, HASHES]));
     let (fits, other) = (gate("CLIENT1"), gate("CLIENT2"));
-    let [opened, closed] = [&fits, &other].map(|gate| Directory::new(&users, &kinds, gate));
+    let [opened, closed] = [&fits, &other].map(|gate| within(&users, &kinds, gate));
     let Admission::Permit(permit) = opened.arrive(&shown()) else { panic!("let in") };
     assert_eq!(opened.again(&permit).map(|permit| permit.user().name.clone()).as_deref(), Ok("app"));
     assert_eq!(closed.again(&permit).map_err(|why| reason(&why)).err(), Some(Reason::GateCn));
     let passwords = chain(&[HASHES]);
-    for directory in [closed, Directory::new(&users, &passwords, &other)] {
+    for directory in [closed, within(&users, &passwords, &other)] {
         match directory.arrive(&shown()) {
             Admission::Refused(refusal) => assert_eq!(reason(&refusal), Reason::GateCn),
             admission => panic!("{admission:?}"),
@@ -284,7 +296,7 @@ fn a_gate_that_was_closed_since_lets_no_password_in() {
     let (kinds, other) = (chain(&[CERTIFICATES, HASHES]), gate("CLIENT2"));
     let opened = over(&users, &kinds);
     let bearer = claim(opened, shown());
-    let closed = Directory::new(&users, &kinds, &other);
+    let closed = within(&users, &kinds, &other);
     let refused = log_in(closed, &bearer, Some("app"), "secret").expect_err("refused");
     assert_eq!(reason(&refused), Reason::GateCn);
     let permit = log_in(opened, &bearer, Some("app"), "secret").expect("let in");

@@ -12,6 +12,7 @@ mod mapping;
 mod matching;
 mod names;
 mod properties;
+mod recognition;
 mod roles;
 mod vectors;
 mod ways;

@@ -55,8 +55,11 @@ impl Leaf {
         let mut name = DistinguishedName::new();
         for part in subject.split(',').rev() {
             let (kind, value) = part.split_once('=').expect("TYPE=value");
-            // A second CN needs a second key in rcgen's map: the OID written out.
+            // A second value of a type needs a second key in rcgen's map: the OID written out.
             let kind = match kind {
+                "OU" if name.get(&DnType::OrganizationalUnitName).is_some() => {
+                    DnType::CustomDnType(vec![2, 5, 4, 11])
+                }
                 "CN" if name.get(&DnType::CommonName).is_some() => DnType::CustomDnType(vec![2, 5, 4, 3]),
                 "CN" => DnType::CommonName,
                 "O" => DnType::OrganizationName,

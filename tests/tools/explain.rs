@@ -63,11 +63,18 @@ fn an_admitted_certificate_is_told_its_user_its_rule_and_its_redis_user() {
         "user": "ops",
         "realm": "certificates",
         "rule": "certificate_subject_line[1]",
+        "groups": [],
+        "roles": [],
+        "role": null,
         "redis_user": "ops",
     });
     assert_eq!(found["decision"], expected);
     assert_eq!((&found["listener"], &found["from"]), (&"default".into(), &"10.0.0.7".into()));
     assert_eq!(found["trust"], json!({ "trusted": true }));
+    assert_eq!(found["gate"], json!({ "taken": true }));
+    let realm = json!({ "realm": "certificates", "verdict": "user", "user": "ops",
+                        "rule": "certificate_subject_line[1]", "groups": [] });
+    assert_eq!(found["realms"], json!([realm]));
     assert_eq!(found["certificate"]["subject"], "CN=root,O=Acme");
     let rules: Vec<_> = found["rules"]
         .as_array()
@@ -189,6 +196,152 @@ fn a_certificate_that_is_not_enough_is_told_what_is_asked_for() {
     // Where nobody asks for it, a certificate is of no use, whatever it says.
     config("none", "[\"people\"]");
     assert_eq!(found("ops", anybody), asks(false));
+}
+
+/// The configuration in other words, each of which must be there.
+fn configure(bench: &Bench, edits: &[(&str, &str)], more: &str) {
+    let mut text = CONFIG.to_owned();
+    for (from, to) in edits {
+        assert!(text.contains(from), "{from}");
+        text = text.replacen(from, to, 1);
+    }
+    bench.write("respgate.toml", &format!("{text}{more}"));
+}
+
+/// OD-04, ES-15: gate, realms, rules and roles, each with what it said.
+#[test]
+fn every_step_to_a_role_is_told_and_why_each_rule_does_not_grant_it() {
+    let bench = bench();
+    let roles = "[database]\nroles = [\n\
+                 { role = \"admin\", redis_user = \"adm\", redis_password_file = \"app.password\" },\n\
+                 { role = \"reader\", redis_user = \"read\", redis_password_file = \"app.password\" },\n]";
+    let more = r#"
+[[realm]]
+name = "skips"
+kind = "certificate"
+skip_users = ["CN=svc,OU=team,O=Acme"]
+[[realm]]
+name = "values"
+kind = "certificate"
+username_attribute = "CN"
+user_is_value = true
+roles_attribute = "OU"
+[[realm]]
+name = "rest"
+kind = "certificate"
+[roles_mapping.admin]
+users = ["root", "CN=svc,OU=Team,O=Acme"]
+hosts = ["192.0.2.0/24"]
+backend_roles = ["dba"]
+[roles_mapping.reader]
+backend_roles = ["team"]
+[[role_rule]]
+roles = ["admin"]
+enabled = false
+rules = { field = { username = "svc" } }
+"#;
+    let realms = "realms = [\"skips\", \"values\", \"rest\"]\n[database]";
+    configure(&bench, &[("[database]", realms), ("[database]", roles)], more);
+    bench.fine("cert client --subject CN=svc,OU=team,O=Acme");
+    let found = explain(&bench, 0, "svc.crt --from 10.0.0.7");
+    let decision = json!({
+        "admitted": true, "user": "svc", "realm": "values", "rule": "user_is_value",
+        "groups": ["team"], "roles": ["reader"], "role": "reader", "redis_user": "read",
+    });
+    assert_eq!(found["decision"], decision);
+    let verdicts: Vec<_> = found["realms"].as_array().unwrap().iter().map(|it| &it["verdict"]).collect();
+    assert_eq!(verdicts, ["left", "user", "not_asked"]);
+    assert_eq!(found["realms"][0]["detail"], "the realm's skip_users has \"CN=svc,OU=team,O=Acme\"");
+    let reasons = |rule: usize| -> Vec<String> {
+        let misses = found["role_rules"][rule]["misses"].as_array().unwrap();
+        misses.iter().map(|miss| miss["reason"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(reasons(0), ["name_mismatch", "dn_mismatch", "host_mismatch", "group_mismatch"]);
+    assert_eq!((&found["role_rules"][1]["granted"], reasons(2)), (&json!(true), vec!["disabled".to_owned()]));
+    let text = bench.respgate(&["explain", "svc.crt", "--config", "respgate.toml", "--from", "10.0.0.7"]).out;
+    for line in [
+        "realm values: user svc by user_is_value, in the groups team\n",
+        "realm rest: not asked\n",
+        "roles_mapping.admin: does not grant admin\n    name_mismatch: user name \"svc\" is none of the 1 in users\n",
+        "    host_mismatch: address 10.0.0.7 is not in 192.0.2.0/24\n",
+        "roles_mapping.reader: grants reader\n",
+        "\nadmitted as user svc by user_is_value, to Redis as read by the role reader\n",
+    ] {
+        assert!(text.contains(line), "{line:?} is not in\n{text}");
+    }
+    // From elsewhere it would have another role; another name has none.
+    let found = explain(&bench, 0, "svc.crt --from 192.0.2.7");
+    assert_eq!(found["decision"]["role"], "admin");
+    bench.fine("cert client --subject CN=none,O=Acme");
+    let found = explain(&bench, 1, "none.crt");
+    assert_eq!(found["decision"]["reason"], "no_role");
+    assert_eq!(found["realms"][1]["user"], "none");
+}
+
+/// OS-23: what TLS refuses is refused here, in the same words.
+#[test]
+fn a_revoked_certificate_and_one_of_a_ca_are_refused() {
+    let bench = bench();
+    bench.fine("cert client --subject CN=ops,O=Acme");
+    bench.fine("cert client --subject CN=root,O=Acme");
+    bench.fine("cert revoke root.crt");
+    bench.fine("cert crl");
+    configure(&bench, &[("client_ca = \"ca.crt\"", "client_ca = \"ca.crt\"\ncrl = \"ca.crl\"")], "");
+    explain(&bench, 0, "ops.crt");
+    let found = explain(&bench, 1, "root.crt");
+    assert_eq!(found["decision"]["reason"], "revoked");
+    assert_eq!((&found["trust"]["trusted"], &found["realms"]), (&json!(false), &json!([])));
+    configure(&bench, &[], "");
+    bench.fine("cert ca --issuer ca.crt --issuer-key ca.key --subject CN=ops,O=Acme --as middle");
+    assert_eq!(explain(&bench, 1, "middle.crt")["decision"]["reason"], "leaf_is_ca");
+}
+
+/// RE-04, OS-23: the gate, a CA that is not the user's, a list, a CA's certificate, and
+/// listeners that differ.
+#[test]
+fn the_listener_decides_and_says_which_of_its_conditions_it_was() {
+    let bench = bench();
+    bench.fine("cert ca --subject CN=second --as second");
+    bench.fine("cert client --subject CN=ops,O=Acme");
+    bench.fine("cert client --ca second.crt --ca-key second.key --subject CN=ops,O=Acme --as other");
+    let two = ("client_ca = \"ca.crt\"", "client_ca = [\"ca.crt\", \"second.crt\"]");
+    let bound = ("name = \"ops\"", "name = \"ops\"\nissuer = \"ca.crt\"");
+    configure(&bench, &[two, bound], "");
+    explain(&bench, 0, "ops.crt");
+    let found = explain(&bench, 1, "other.crt");
+    assert_eq!(found["decision"]["reason"], "issuer_scope");
+    assert_eq!(found["realms"][0]["verdict"], "refused");
+
+    // By the SHA-256 of the CA's certificate, one in the middle of the chain.
+    bench.fine("cert ca --issuer ca.crt --issuer-key ca.key --subject CN=team --as team");
+    bench.fine("cert client --ca team.crt --ca-key team.key --subject CN=ops,O=Acme --as below");
+    let print = bench.openssl("x509 -in team.crt -noout -fingerprint -sha256").unwrap();
+    let print = print.trim().split('=').next_back().unwrap().to_owned();
+    configure(&bench, &[("name = \"ops\"", &format!("name = \"ops\"\nissuer = \"{print}\""))], "");
+    explain(&bench, 0, "below.crt");
+    assert_eq!(explain(&bench, 1, "ops.crt")["decision"]["reason"], "issuer_scope");
+
+    let gate = "client_ca = \"ca.crt\"\nmtls_client_cert_subject_validation_type = \"san_cn\"\n\
+                mtls_authorized_subjects = [{ CN = \"app\" }]";
+    configure(&bench, &[("client_ca = \"ca.crt\"", gate)], "");
+    let found = explain(&bench, 1, "ops.crt");
+    assert_eq!(
+        (&found["decision"]["reason"], &found["gate"]["reason"]),
+        (&json!("gate_cn"), &json!("gate_cn"))
+    );
+    assert_eq!(found["realms"][0]["verdict"], "not_asked");
+
+    let listeners = "[[listener]]\nname = \"gated\"\naddress = \"127.0.0.1:6380\"\ncertificate = \"server.crt\"\n\
+                     key = \"server.key\"\nclient_ca = \"second.crt\"\n[[listener]]\nname = \"open\"";
+    let address = ("127.0.0.1:6380\"\ncertificate", "127.0.0.1:6381\"\ncertificate");
+    configure(&bench, &[address, ("[listener]", listeners)], "");
+    explain(&bench, 0, "ops.crt --listener open");
+    let found = explain(&bench, 1, "ops.crt --listener gated");
+    assert_eq!(
+        (&found["listener"], &found["decision"]["reason"]),
+        (&json!("gated"), &json!("untrusted_issuer"))
+    );
+    assert_eq!(found["realms"], json!([]));
 }
 
 #[test]

@@ -21,16 +21,20 @@ mod terminal;
 use ask::AskError;
 
 /// Keep the secrets of a configuration in one encrypted file
-///
-/// A configuration names the file at its top (keystore = "respgate.keystore") and takes a password from it
-/// with NAME_keystore = "..." in the place of NAME_file.
-///
-/// With a password (create -p, or passwd later) the file is encrypted under it. Without one it is only
-/// obfuscated: whoever can read the file can read what is in it, and its mode, 600, is what protects it.
-///
-/// The password is read from the file that RESPGATE_KEYSTORE_PASSWORD_FILE names, or from
-/// RESPGATE_KEYSTORE_PASSWORD, or asked for at the terminal.
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "A configuration names the file at its top, keystore = \"respgate.keystore\", and takes a password from it by
+NAME_keystore = \"...\" in the place of NAME_file.
+
+With a password (create -p, or passwd later) the file is encrypted under it. Without one it is only obfuscated:
+whoever can read the file can read what is in it, and its mode, 600, is what protects it. The password is read from
+the file that RESPGATE_KEYSTORE_PASSWORD_FILE names, or from RESPGATE_KEYSTORE_PASSWORD, or asked for at the terminal.
+
+Examples:
+  respgate keystore create
+  respgate keystore add app --stdin < app.password
+  respgate keystore list"
+)]
 pub struct Args {
     /// The keystore
     #[arg(long, global = true, value_name = "FILE", default_value = "respgate.keystore")]

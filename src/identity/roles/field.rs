@@ -9,10 +9,10 @@ use thiserror::Error;
 use super::Principal;
 use super::mapping::{dn_miss, host_miss, some};
 use super::network::{Network, NetworkError};
-use super::pattern::{Pattern, PatternError, regex_of};
 use super::subject::{SubjectPattern, SubjectPatternError};
 use super::why::{MissWord, Why, shown};
 use crate::identity::Name;
+use crate::identity::pattern::{Pattern, PatternError, regex_of};
 
 /// Something that is known of a principal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

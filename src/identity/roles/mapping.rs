@@ -4,11 +4,11 @@
 use core::net::IpAddr;
 use std::fmt;
 
-use super::pattern::{self, Pattern};
 use super::subject::{SubjectPattern, SubjectPatternError};
 use super::why::{MissWord, Why, shown};
 use super::{Network, Principal};
 use crate::identity::Name;
+use crate::identity::pattern::{self, Pattern};
 
 /// One element of `users`: a user's name or a certificate's subject.
 #[derive(Debug, Clone)]

@@ -7,8 +7,8 @@ use std::fmt;
 use regex::Regex;
 use thiserror::Error;
 
-use super::pattern::{self, PATTERN_BYTES_MAX, PatternError};
 use crate::identity::name::{Attribute, Rdn};
+use crate::identity::pattern::{self, PATTERN_BYTES_MAX, PatternError};
 use crate::identity::value::Value;
 use crate::identity::{LineError, Mismatch, Name, SubjectLine};
 

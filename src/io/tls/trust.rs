@@ -77,8 +77,9 @@ pub struct TrustSettings {
 /// That a chain is believed, and on whose word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// SHA-256 of the public key (SubjectPublicKeyInfo) of each CA on the path,
-    /// the trusted one last; empty for a certificate that is trusted by itself.
+    /// SHA-256 of the public key (SubjectPublicKeyInfo) and of the certificate of each
+    /// CA on the path, the trusted one last; empty for a certificate that is trusted
+    /// by itself.
     pub issuers: Vec<Fingerprint>,
     /// When this was found, in seconds since 1970.
     pub since: u64,
@@ -387,10 +388,16 @@ impl Trust {
     }
 
     fn issuers(&self, path: &VerifiedPath<'_>) -> Vec<Fingerprint> {
-        let key = |ca: &webpki::Cert<'_>| Fingerprint::of(ca.subject_public_key_info().as_ref());
-        let anchor = self.anchors.iter().position(|anchor| anchor == path.anchor());
-        let anchor = anchor.map(|index| Fingerprint::of(&self.anchor_keys[index]));
-        path.intermediate_certificates().map(key).chain(anchor).collect()
+        let between = path.intermediate_certificates();
+        let between =
+            between.map(|ca| [ca.subject_public_key_info().as_ref(), &ca.der()].map(Fingerprint::of));
+        // A CA may be trusted by several certificates of its name and key.
+        let is_it = |&(_, anchor): &(usize, &TrustAnchor<'_>)| anchor == path.anchor();
+        let anchors = self.anchors.iter().enumerate().filter(is_it);
+        let anchors = anchors.map(|(index, _)| {
+            [&*self.anchor_keys[index], &self.settings.client_ca[index]].map(Fingerprint::of)
+        });
+        between.chain(anchors).flatten().collect()
     }
 
     /// The last second at which all of the path above the leaf holds, and the

@@ -73,6 +73,12 @@ pub struct Record {
     /// The realm that recognised it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub realm: Option<String>,
+    /// The role that led to its Redis user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// All roles that it has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
     /// The Redis ACL user that its commands run as.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis_user: Option<String>,
@@ -104,6 +110,8 @@ impl Record {
             fingerprint: None,
             user: None,
             realm: None,
+            role: None,
+            roles: Vec::new(),
             redis_user: None,
             tls_version: None,
             tls_cipher: None,
@@ -182,6 +190,8 @@ mod tests {
             fingerprint: text(),
             user: text(),
             realm: text(),
+            role: text(),
+            roles: vec!["x".to_owned()],
             redis_user: text(),
             tls_version: text(),
             tls_cipher: text(),
@@ -201,6 +211,8 @@ mod tests {
             "fingerprint",
             "user",
             "realm",
+            "role",
+            "roles",
             "redis_user",
         ] {
             assert!(names.contains(&name), "{name} is missing: {line}");

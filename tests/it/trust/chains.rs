@@ -133,6 +133,8 @@ fn a_bundle_of_cas_with_text_around_them_is_read_whole() {
         )
     };
     let world = World::with(app_and_ops(&format!("{}{}", bag(&one), bag(&two)), ""));
+    // The users are bound to no CA here.
+    world.announce("subject_not_issuer_bound");
     assert_is(&world, &one.leaf(APP, as_is).identity, "app");
     assert_is(&world, &two.leaf("CN=ops,O=Acme", as_is).identity, "ops");
 }

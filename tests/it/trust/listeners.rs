@@ -38,6 +38,8 @@ fn two(apps: &Ca, people: &Ca, people_lines: &str) -> Setup {
 fn each_listener_lets_in_by_its_own_settings_and_is_told_by_name() {
     let (apps, people) = (Ca::root("CN=Apps,O=Acme"), Ca::root("CN=People,O=Acme"));
     let world = World::with(two(&apps, &people, "tls_min_version = \"1.3\""));
+    // The users are bound to no CA here.
+    world.announce("subject_not_issuer_bound");
     let (one, two) = (address(&world, "apps"), address(&world, "people"));
     let (app, person) = (apps.leaf(APP, as_is).identity, people.leaf(APP, as_is).identity);
     for (address, good, bad, name) in [(one, &app, &person, "apps"), (two, &person, &app, "people")] {
@@ -68,6 +70,8 @@ fn each_listener_lets_in_by_its_own_settings_and_is_told_by_name() {
 fn a_listener_that_is_removed_lets_nobody_in_and_cuts_its_clients() {
     let (apps, people) = (Ca::root("CN=Apps,O=Acme"), Ca::root("CN=People,O=Acme"));
     let world = World::with(two(&apps, &people, ""));
+    // The users are bound to no CA here.
+    world.announce("subject_not_issuer_bound");
     let (one, two) = (address(&world, "apps"), address(&world, "people"));
     let (app, person) = (apps.leaf(APP, as_is).identity, people.leaf(APP, as_is).identity);
     let mut stays = Client::tls(one, client_config(Some(&app))).expect("let in");

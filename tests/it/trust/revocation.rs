@@ -89,6 +89,8 @@ fn two_cas_of_one_name_have_a_list_each() {
     let lists = [one.crl(&[gone_one.serial], now() + 9 * DAY), two.crl(&[gone_two.serial], now() + 9 * DAY)];
     plan.files.push(("all.crl", lists.concat()));
     let world = World::with(plan);
+    // The users are bound to no CA here.
+    world.announce("subject_not_issuer_bound");
     assert_is(&world, &app.identity, "app");
     assert_is(&world, &ops.identity, "ops");
     assert_refused(&world, &gone_one.identity, "revoked", "");

@@ -45,6 +45,8 @@ fn a_list_that_ends_cuts_the_clients_of_its_ca() {
     plan.files.push(("all.crl", lists(now() + 4)));
     let world = World::with(plan);
     world.announce("CRL 1 in");
+    // The users are bound to no CA here.
+    world.announce("subject_not_issuer_bound");
     let mut app = world.client_as(&root.leaf(APP, as_is).identity).expect("let in");
     let mut ops = world.client_as(&other.leaf(OPS, as_is).identity).expect("let in");
     app.talk(&[("PING", "+PONG")]);
@@ -60,6 +62,8 @@ fn a_list_that_ends_cuts_the_clients_of_its_ca() {
 fn a_ca_that_is_removed_takes_its_clients_along_and_no_other() {
     let (root, other) = (Ca::root("CN=Root,O=Acme"), Ca::root("CN=Root,O=Acme"));
     let world = World::with(app_and_ops(&format!("{}{}", root.pem(), other.pem()), ""));
+    // The users are bound to no CA here.
+    world.announce("subject_not_issuer_bound");
     let mut goes = world.client_as(&root.leaf(APP, as_is).identity).expect("let in");
     let mut bound = world.client_as(&root.leaf(APP, as_is).identity).expect("let in");
     let mut stays = world.client_as(&other.leaf(APP, as_is).identity).expect("let in");

@@ -32,7 +32,7 @@ const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::
 
 /// What a certificate cannot cause: it has to do with the connection, with passwords,
 /// or with what else the configuration says of a user.
-const NOT_OF_A_CERTIFICATE: [Reason; 19] = [
+const NOT_OF_A_CERTIFICATE: [Reason; 18] = [
     Reason::NotTls,
     Reason::HandshakeTimeout,
     Reason::TooManyClients,
@@ -40,7 +40,6 @@ const NOT_OF_A_CERTIFICATE: [Reason; 19] = [
     Reason::NoClientCertificate,
     Reason::NoRole,
     Reason::HostScope,
-    Reason::NoRedisUser,
     Reason::NoPassword,
     Reason::WrongPassword,
     Reason::UnknownUser,

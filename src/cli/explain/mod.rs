@@ -1,6 +1,8 @@
 //! `respgate explain`: what would become of a client that shows this certificate,
 //! and why. Offline, by the code that decides online: the listener's verifier,
-//! then its directory (gate, realms and users).
+//! then its directory (gate, realms, users and roles).
+
+mod show;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,13 +11,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
-use serde_json::{Value as Json, json};
 use thiserror::Error;
 
-use super::facts;
 use super::subject::{SourceError, from_file};
 use crate::config::{self, Problems};
-use crate::identity::{Admission, Certificate, Evidence, Reason, Refusal, Tried, Unreadable};
+use crate::identity::{Account, Admission, Certificate, Evidence, Reason, Refusal, Tried, Unreadable};
 use crate::io::tls::{self, TlsError};
 use crate::io::{ClientAuth, Listener, Settings};
 
@@ -25,10 +25,15 @@ use crate::io::{ClientAuth, Listener, Settings};
 /// password, and with 2 if that cannot be told: the arguments, the configuration or
 /// the file are at fault.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Exits with 0 if the client would be let in, 1 if it would be refused or asked for a password, 2 if that cannot be told.
+
+Examples:
   respgate explain app.crt --config respgate.toml
+  respgate explain app.crt --config respgate.toml --listener apps
   respgate explain app.crt --config respgate.toml --chain team.crt --from 10.0.0.7
-  respgate explain app.crt --config respgate.toml --json")]
+  respgate explain app.crt --config respgate.toml --json"
+)]
 pub struct Args {
     /// The client's certificate in PEM, DER or PKCS#12; what else is in the file is its chain
     #[arg(value_name = "CERT")]
@@ -71,7 +76,7 @@ enum ExplainError {
 }
 
 /// Everything that was found.
-struct Account {
+struct Findings {
     certificate: Arc<Certificate>,
     listener: String,
     peer: IpAddr,
@@ -79,26 +84,31 @@ struct Account {
     trust: Result<(), Refusal>,
     /// Every rule in its order, and what came of it.
     tried: Vec<Tried>,
-    admission: Admission,
+    /// The steps after that; of a certificate that is not believed there are none.
+    account: Account,
 }
 
 /// Prints to standard output and returns the exit code.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    let account = match account(args) {
-        Ok(account) => account,
+    let findings = match findings(args) {
+        Ok(findings) => findings,
         Err(error) => {
             eprintln!("respgate explain: {error}");
             return ExitCode::from(2);
         }
     };
-    let text = if args.json { format!("{}\n", account.as_json()) } else { account.as_text() };
+    let text = if args.json { format!("{}\n", findings.as_json()) } else { findings.as_text() };
     // The exit code is the answer for whoever has closed our output.
     let _ = io::stdout().write_all(text.as_bytes());
-    if matches!(account.admission, Admission::Permit(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if matches!(findings.account.admission, Admission::Permit(_)) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
-fn account(args: &Args) -> Result<Account, ExplainError> {
+fn findings(args: &Args) -> Result<Findings, ExplainError> {
     let settings = config::load(&args.config).map_err(ExplainError::Config)?.settings;
     let mut chain = from_file(&args.certificate, args.password_file.as_deref())?;
     if let Some(path) = &args.chain {
@@ -134,7 +144,7 @@ fn decide(
     chain: &[CertificateDer<'static>],
     listener: &Listener,
     peer: IpAddr,
-) -> Result<Account, Undecided> {
+) -> Result<Findings, Undecided> {
     let leaf = chain.first().map(|der| der.as_ref()).unwrap_or_default();
     let certificate = Arc::new(Certificate::from_der(leaf).map_err(Undecided::Unreadable)?);
     let evidence =
@@ -153,93 +163,14 @@ fn decide(
             (verified.map(|_verified| ()), evidence)
         }
     };
-    let admission = match &trust {
+    let account = match &trust {
         // A certificate that is not believed ends the handshake.
-        Err(refusal) if evidence.certificate().is_some() => Admission::Refused(refusal.clone()),
-        _ => listener.directory(&settings.users).arrive(&evidence),
+        Err(refusal) if evidence.certificate().is_some() => {
+            let admission = Admission::Refused(refusal.clone());
+            Account { gate: None, realms: Vec::new(), roles: Vec::new(), admission }
+        }
+        _ => listener.directory(settings).account(&evidence),
     };
     let listener = listener.name.clone();
-    Ok(Account { certificate, listener, peer, trust, tried: settings.users.trace(&evidence), admission })
-}
-
-impl Account {
-    fn as_json(&self) -> Json {
-        let rules = self.tried.iter().map(|tried| {
-            json!({
-                "user": tried.user,
-                "enabled": tried.enabled,
-                "rule": tried.rule.to_string(),
-                "text": tried.text,
-                "matches": tried.outcome.is_ok(),
-                "difference": tried.outcome.as_ref().err().map(ToString::to_string),
-            })
-        });
-        let trust = match &self.trust {
-            Ok(()) => json!({ "trusted": true }),
-            Err(refusal) => refused(json!({ "trusted": false }), refusal),
-        };
-        let decision = match &self.admission {
-            Admission::Permit(permit) => json!({
-                "admitted": true,
-                "user": permit.user().name,
-                "realm": **permit.realm(),
-                "rule": permit.rule().to_string(),
-                "redis_user": permit.credential().redis_user,
-            }),
-            Admission::Unproven(claim) => {
-                refused(json!({ "admitted": false, "asks_password": true }), &claim.missing())
-            }
-            Admission::Refused(refusal) => refused(json!({ "admitted": false }), refusal),
-        };
-        json!({
-            "certificate": facts::as_json(&self.certificate),
-            "listener": self.listener,
-            "from": self.peer.to_string(),
-            "trust": trust,
-            "rules": rules.collect::<Vec<_>>(),
-            "decision": decision,
-        })
-    }
-
-    fn as_text(&self) -> String {
-        let mut text = facts::as_text(&self.certificate);
-        let Self { listener, peer, .. } = self;
-        text += &match &self.trust {
-            Ok(()) => format!("\nlistener {listener}, from {peer}: the chain is trusted\n"),
-            Err(refusal) => format!(
-                "\nlistener {listener}, from {peer}: the chain is not trusted: {}: {}\n",
-                refusal.reason().as_str(),
-                refusal.detail()
-            ),
-        };
-        for Tried { user, enabled, rule, text: written, outcome } in &self.tried {
-            let disabled = if *enabled { "" } else { " (not enabled)" };
-            let outcome = match outcome {
-                Ok(()) => "matches".to_owned(),
-                Err(difference) => difference.to_string(),
-            };
-            text += &format!("user {user}{disabled}, {rule} {written:?}: {outcome}\n");
-        }
-        text + &match &self.admission {
-            Admission::Permit(permit) => format!(
-                "\nadmitted as user {} by {}, to Redis as {}\n",
-                permit.user().name,
-                permit.rule(),
-                permit.credential().redis_user
-            ),
-            Admission::Unproven(claim) => match claim.user() {
-                Some(user) => format!("\nasked for the password of user {}\n", user.name),
-                None => "\nasked for a name and a password: the certificate is no user's\n".to_owned(),
-            },
-            Admission::Refused(refusal) => {
-                format!("\nrefused: {}: {}\n", refusal.reason().as_str(), refusal.detail())
-            }
-        }
-    }
-}
-
-fn refused(mut about: Json, refusal: &Refusal) -> Json {
-    about["reason"] = json!(refusal.reason().as_str());
-    about["detail"] = json!(refusal.detail());
-    about
+    Ok(Findings { certificate, listener, peer, trust, tried: settings.users.trace(&evidence), account })
 }
