@@ -14,7 +14,7 @@ const WRONG: &str = "-WRONGPASS invalid username-password pair or user is disabl
 const NOAUTH: &str = "-NOAUTH Authentication required.";
 
 /// Three realms: certificates for programs, hashes for people, Redis for the rest.
-const REALMS: &str = r#"
+pub(crate) const REALMS: &str = r#"
 [[realm]]
 name = "programs"
 kind = "certificate"
@@ -31,7 +31,7 @@ verify = "backend"
 "#;
 
 /// The password of each is `canary-` and the name.
-const USERS: &str = r#"
+pub(crate) const USERS: &str = r#"
 [[user]]
 name = "person"
 auth_method = "password"
@@ -60,7 +60,8 @@ name = "third"
 auth_method = "password"
 "#;
 
-const OPTIONAL: &str = "client_auth = \"optional\"\nrealms = [\"programs\", \"people\", \"redis\"]";
+pub(crate) const OPTIONAL: &str =
+    "client_auth = \"optional\"\nrealms = [\"programs\", \"people\", \"redis\"]";
 
 fn setup() -> Setup {
     Setup {

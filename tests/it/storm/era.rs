@@ -128,7 +128,7 @@ impl Eras {
         let mut files = Files(BTreeMap::new());
         let user = |name: &str| {
             format!(
-                "[[user]]\nname = \"{name}\"\ncertificate_subject_line = \"CN={name},O=Acme\"\n\
+                "[[user]]\nname = \"{name}\"\ncertificate_subject_line = \"CN={name},O=Acme\"\nissuer = \"shared.crt\"\n\
                  redis_user = \"{name}\"\nredis_password_file = \"{name}.password\"\n\n"
             )
         };
@@ -139,7 +139,7 @@ impl Eras {
              [database]\naddress = \"unix:{0}\"\n\
              roles = [{{ role = \"tenant\", redis_user = \"{1}\", redis_password_file = \"era.password\" }}]\n\n\
              {2}{3}[[user]]\nname = \"{4}\"\ncertificate_subject_line = \"{TENANT}\"\n\
-             redis_user = \"{1}\"\nredis_password_file = \"era.password\"\n\n\
+             issuer = \"era.crt\"\n\n\
              [admin]\naddress = \"127.0.0.1:0\"\n\n[log]\nformat = \"json\"\n\n\
              [audit]\nfile = \"audit.jsonl\"\n\n[limits]\n",
             socket.display(),

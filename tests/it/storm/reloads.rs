@@ -83,7 +83,6 @@ fn a_thousand_reloads_a_third_of_them_broken() {
     let eras = Eras::new();
     world.announce("reload refused");
     // The users are bound to no CA here.
-    world.announce("subject_not_issuer_bound");
     world.announce("nothing was reloaded");
     let mut stage = Stage::new(&world, &eras);
     stage.turn();
