@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::census::UserPlace;
 use super::control::Shared;
-use super::doors::removed;
+use super::doors::{Entrance, removed};
 use super::guests::Guest;
 use super::hub::Hub;
 use super::listen::Accepted;
@@ -79,19 +79,41 @@ pub(super) async fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted)
             let mut tls = tls;
             let proof = Box::pin(unproven::prove(&hub, &shared, &claim, caller, &mut tls)).await;
             match proof {
-                Ok(Proven { permit, place: _place, input }) => {
-                    let_in(&hub, &shared, permit, shown, caller, tls, &input).await;
-                }
+                Ok(Proven { permit, place: _place, input }) => match again(&shared, caller, shown) {
+                    Ok(shown) => let_in(&hub, &shared, permit, shown, caller, tls, &input).await,
+                    Err(refusal) => {
+                        turn_away(&hub, &shared, caller, claim.certificate(), &refusal, tls).await
+                    }
+                },
                 Err(NoProof::Polite) => Box::pin(linger::close(tls, &shared)).await,
                 Err(NoProof::Abrupt) => {}
             }
         }
         Err((certificate, refusal)) => {
-            let reference = shared.reference();
-            shared.refused(&hub, caller, certificate.as_deref(), Some(reference), &refusal);
-            Box::pin(say_and_close(tls, &line_for(&refusal, reference), &shared)).await;
+            turn_away(&hub, &shared, caller, certificate.as_ref(), &refusal, tls).await;
         }
     }
+}
+
+/// Holds what was shown against what is trusted now: giving a password takes time.
+fn again(shared: &Shared, caller: Caller, shown: Shown) -> Result<Shown, Refusal> {
+    let live = shared.live.load_full();
+    let entrance = live.entrance(caller.door).ok_or_else(removed)?;
+    Ok(Shown { verified: verified(entrance, &shown.chain)?, ..shown })
+}
+
+/// Notes a refusal and tells the client of it.
+async fn turn_away(
+    hub: &Hub,
+    shared: &Shared,
+    caller: Caller,
+    certificate: Option<&Arc<Certificate>>,
+    refusal: &Refusal,
+    tls: Tls,
+) {
+    let reference = shared.reference();
+    shared.refused(hub, caller, certificate.map(AsRef::as_ref), Some(reference), refusal);
+    Box::pin(say_and_close(tls, &line_for(refusal, reference), shared)).await;
 }
 
 /// What a refused client is told: what to quote, and nothing of the cause.
@@ -200,19 +222,7 @@ fn admit(
     let Some(entrance) = live.entrance(caller.door) else {
         return Err(with(removed()));
     };
-    // Known from the handshake, unless that was a resumed one, or began before a reload.
-    let verified = match &entrance.trust {
-        Some(trust) if !chain.is_empty() => {
-            let now = clock::certificate_time(clock::unix_now());
-            Some((trust.digest(), trust.verify(chain, now).map_err(with)?))
-        }
-        None if !chain.is_empty() => {
-            let detail = "its listener no longer looks at certificates";
-            return Err(with(Refusal::new(Reason::NoClientCertificate, detail)));
-        }
-        _ => None,
-    };
-    let shown = Shown { chain: chain.into(), verified };
+    let shown = Shown { chain: chain.into(), verified: verified(entrance, chain).map_err(with)? };
     let issuers: Arc<[Fingerprint]> =
         shown.verified.as_ref().map_or_else(|| [].into(), |(_, verified)| verified.issuers.as_slice().into());
     let evidence = Evidence::new(certificate.clone(), issuers, caller.peer.ip(), Arc::clone(entrance.name()));
@@ -229,6 +239,25 @@ fn admit(
             let detail = format!("user {user} has {most} clients already");
             Err(with(Refusal::new(Reason::TooManyClients, detail)))
         }
+    }
+}
+
+/// What the trust in force says of a chain. It is known from the handshake, unless that
+/// was a resumed one, or a reload came between.
+fn verified(
+    entrance: &Entrance,
+    chain: &[CertificateDer<'static>],
+) -> Result<Option<(Fingerprint, Arc<Verified>)>, Refusal> {
+    match &entrance.trust {
+        Some(trust) if !chain.is_empty() => {
+            let now = clock::certificate_time(clock::unix_now());
+            Ok(Some((trust.digest(), trust.verify(chain, now)?)))
+        }
+        None if !chain.is_empty() => {
+            let detail = "its listener no longer looks at certificates";
+            Err(Refusal::new(Reason::NoClientCertificate, detail))
+        }
+        _ => Ok(None),
     }
 }
 

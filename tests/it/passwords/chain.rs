@@ -5,6 +5,7 @@ use rustix::process::Signal;
 
 use super::{NOAUTH, OPTIONAL, REALMS, USERS, WRONG, bearer, setup, stranger, wait_refusal, world};
 use crate::pki::client_config;
+use crate::trust::hierarchy::{Ca, DAY, as_is, now};
 use crate::wire::{Client, is_end};
 use crate::world::{Setup, World};
 
@@ -125,4 +126,31 @@ fn a_reload_ends_those_who_would_not_be_let_in_any_more_and_nobody_else() {
     assert!(is_end(&third.try_read().expect_err("closed")));
     stranger(&world).talk(&[("AUTH person canary-person", WRONG)]);
     assert!(REALMS.contains("redis") && USERS.contains("third"));
+}
+
+/// Giving a password takes time, and what was trusted at the handshake may be revoked by then.
+#[test]
+fn a_certificate_that_is_revoked_before_its_password_comes_is_not_let_in() {
+    let root = Ca::root("CN=Root,O=Acme");
+    let second = root.leaf("CN=second,O=Acme", as_is);
+    let mut plan = Setup {
+        listener: "client_auth = \"optional\"\nrealms = [\"programs\", \"people\", \"redis\"]\ncrl = \"root.crl\"",
+        ..super::setup()
+    };
+    plan.files.push(("ca.crt", root.pem()));
+    plan.files.push(("root.crl", root.crl(&[], now() + 9 * DAY)));
+    let world = World::with(plan);
+    let mut early = world.client_as(&second.identity).expect("the handshake holds");
+    early.talk(&[("PING", "-NOAUTH Authentication required.")]);
+    let mut late = world.client_as(&second.identity).expect("the handshake holds");
+    early.talk(&[("AUTH second canary-second", "+OK"), ("PING", "+PONG")]);
+
+    world.write_again(|setup| setup.files[1].1 = root.crl(&[second.serial], now() + 9 * DAY));
+    world.reload();
+    late.send("AUTH second canary-second");
+    let said = late.read().to_string();
+    assert!(said.starts_with("-NOPERM no user is mapped to this certificate (reference "), "{said}");
+    late.expect_end();
+    early.expect_end();
+    world.wait_audit("the refusal", |it| it["outcome"] == "refused" && it["reason"] == "revoked");
 }
