@@ -135,7 +135,7 @@ fn a_certificate_that_is_revoked_before_its_password_comes_is_not_let_in() {
     let second = root.leaf("CN=second,O=Acme", as_is);
     let mut plan = Setup {
         listener: "client_auth = \"optional\"\nrealms = [\"programs\", \"people\", \"redis\"]\ncrl = \"root.crl\"",
-        ..super::setup()
+        ..setup()
     };
     plan.files.push(("ca.crt", root.pem()));
     plan.files.push(("root.crl", root.crl(&[], now() + 9 * DAY)));

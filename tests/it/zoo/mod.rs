@@ -32,13 +32,14 @@ const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::
 
 /// What a certificate cannot cause: it has to do with the connection, with passwords,
 /// or with what else the configuration says of a user.
-const NOT_OF_A_CERTIFICATE: [Reason; 18] = [
+const NOT_OF_A_CERTIFICATE: [Reason; 19] = [
     Reason::NotTls,
     Reason::HandshakeTimeout,
     Reason::TooManyClients,
     Reason::ListenerRemoved,
     Reason::NoClientCertificate,
     Reason::NoRole,
+    Reason::RoleChanged,
     Reason::HostScope,
     Reason::NoPassword,
     Reason::WrongPassword,
