@@ -17,8 +17,7 @@ use super::source::{Source, Written};
 use super::{Surroundings, certificates, realms, roles, users, ways};
 use crate::io::{Address, Admin, Audit, Database, LISTENER_NAME, Listener, Log, Settings, WORKERS_MAX};
 
-/// Workers that are started where the number is left to us: one core is left to
-/// the kernel's part of the traffic and to what else runs. More threads make
+/// Workers that are started where the number is left to us. More threads make
 /// smaller batches, and Redis' one thread is busy long before these are.
 const WORKERS_DEFAULT_MAX: usize = 8;
 
@@ -198,7 +197,7 @@ fn audit_file(path: &Path) -> Result<PathBuf, Cause> {
 
 fn workers(written: Option<&Written<u64>>, cores: usize, notes: &mut Notes) -> Option<usize> {
     match written {
-        None | Some(Written { value: 0, .. }) => Some(cores.saturating_sub(1).clamp(1, WORKERS_DEFAULT_MAX)),
+        None | Some(Written { value: 0, .. }) => Some(cores.clamp(1, WORKERS_DEFAULT_MAX)),
         Some(Written { value, at }) => {
             let most = WORKERS_MAX as u64;
             let cause = || Cause::OutOfRange { found: *value, least: 0, most };
