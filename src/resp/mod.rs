@@ -62,6 +62,20 @@ fn integer(digits: &[u8]) -> Option<i64> {
 /// wrong, or not all there.
 #[inline]
 fn short_length(input: &[u8], start: usize) -> Option<(usize, usize)> {
+    // Nearly all lengths have one digit or two.
+    let digit = |byte: u8| usize::from(byte - b'0');
+    match *input.get(start..)? {
+        [one @ b'0'..=b'9', b'\r', b'\n', ..] => return Some((digit(one), start + 3)),
+        [ten @ b'1'..=b'9', one @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            return Some((10 * digit(ten) + digit(one), start + 4));
+        }
+        _ => {}
+    }
+    longer_length(input, start)
+}
+
+#[cold]
+fn longer_length(input: &[u8], start: usize) -> Option<(usize, usize)> {
     const DIGITS_MAX: usize = 8;
     let mut value = 0;
     for at in start..=start + DIGITS_MAX {

@@ -62,14 +62,19 @@ impl ReplyScanner {
 
     /// The length of the reply, counted from the start of `input`; `None` while
     /// its end has not arrived.
+    #[inline]
     pub fn scan(&mut self, input: &[u8]) -> Result<Option<usize>, ReplyError> {
         if self.pos == 0
             && self.phase == Phase::Type
             && self.open.is_empty()
-            && let Some(len) = whole_bulk(input)
+            && let Some(len) = whole(input)
         {
             return Ok(Some(len));
         }
+        self.resume(input)
+    }
+
+    fn resume(&mut self, input: &[u8]) -> Result<Option<usize>, ReplyError> {
         loop {
             let ended = match self.phase {
                 Phase::Type => match self.element(input)? {
@@ -224,15 +229,20 @@ impl ReplyScanner {
     }
 }
 
-/// The length of the reply at the front of the input if it is one bulk, all there. `None` says
-/// nothing: the scanner decides then.
-fn whole_bulk(input: &[u8]) -> Option<usize> {
-    if *input.first()? != b'$' {
-        return None;
+/// The length of the reply at the front of the input if it is of the usual kinds, a bulk or a
+/// line, and all there. `None` says nothing: the scanner decides then.
+#[inline]
+fn whole(input: &[u8]) -> Option<usize> {
+    match *input {
+        [b'$', b'-', b'1', b'\r', b'\n', ..] | [b'+', b'O', b'K', b'\r', b'\n', ..] => Some(5),
+        [b'$', ..] => {
+            let (length, start) = short_length(input, 1)?;
+            let end = start + length;
+            (input.get(end..end + 2)? == b"\r\n").then_some(end + 2)
+        }
+        [b':', ..] => Some(short_length(input, 1)?.1),
+        _ => None,
     }
-    let (length, start) = short_length(input, 1)?;
-    let end = start + length;
-    (input.get(end..end + 2)? == b"\r\n").then_some(end + 2)
 }
 
 #[cfg(test)]

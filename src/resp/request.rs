@@ -106,15 +106,22 @@ pub struct RequestScanner {
 impl RequestScanner {
     /// Examines the input from where the last call stopped. After anything but
     /// `More` the scanner is ready for the next request.
+    #[inline]
     pub fn scan(&mut self, input: &[u8], limits: RequestLimits) -> Result<Found, RequestError> {
+        if self.argc == 0
+            && let Some(request) = whole(input, limits)
+        {
+            return Ok(Found::Request(request));
+        }
+        self.resume(input, limits)
+    }
+
+    fn resume(&mut self, input: &[u8], limits: RequestLimits) -> Result<Found, RequestError> {
         if self.argc == 0 {
             match input.first() {
                 None => return Ok(Found::More),
                 Some(b'*') => {}
                 Some(_) => return self.inline(input),
-            }
-            if let Some(request) = whole(input, limits) {
-                return Ok(Found::Request(request));
             }
             let Some((count, after)) = length_line(input, 1, RequestError::MultibulkLength)? else {
                 return Ok(Found::More);
@@ -238,7 +245,11 @@ impl RequestScanner {
 /// The request at the front of the input if it is all there and its lengths are short ones, as
 /// those of nearly every request are. `None` says nothing: the scanner, which can resume and
 /// name an error, decides then.
+#[inline]
 fn whole(input: &[u8], limits: RequestLimits) -> Option<Request> {
+    if *input.first()? != b'*' {
+        return None;
+    }
     let (argc, mut len) = short_length(input, 1)?;
     if argc == 0 || argc > limits.args_max {
         return None;
