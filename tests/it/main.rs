@@ -9,11 +9,14 @@
 mod backend;
 mod bad;
 mod clients;
+mod dice;
 mod echo;
 mod gateway;
 mod log;
 mod pki;
+mod proxy;
 mod resp;
+mod rogue;
 mod wire;
 mod world;
 
