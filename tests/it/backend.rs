@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::pki::write_secret;
 use crate::resp;
 use crate::wire::{Client, PATIENCE};
@@ -80,11 +82,13 @@ pub(crate) struct Redis {
     child: Option<Child>,
     version: Version,
     directory: PathBuf,
+    /// Further arguments; the last word on a setting is theirs.
+    more: &'static [&'static str],
 }
 
 impl Redis {
     /// Starts one in this directory and waits until it answers.
-    pub(crate) fn start(version: Version, directory: &Path) -> Self {
+    pub(crate) fn start(version: Version, directory: &Path, more: &'static [&'static str]) -> Self {
         let rules: Vec<String> = USERS
             .iter()
             .map(|user| match *user {
@@ -94,12 +98,12 @@ impl Redis {
             .collect();
         let acl = format!("user default off sanitize-payload resetchannels -@all\n{}\n", rules.join("\n"));
         write_secret(&directory.join("users.acl"), &acl);
-        let mut redis = Self { child: None, version, directory: directory.to_owned() };
+        let mut redis = Self { child: None, version, directory: directory.to_owned(), more };
         redis.resume();
         redis
     }
 
-    /// Starts it again, empty, after a `kill`.
+    /// Starts it again after a `kill`: empty, unless it keeps a file of what was written.
     pub(crate) fn resume(&mut self) {
         let socket = self.socket();
         let _ = std::fs::remove_file(&socket);
@@ -123,6 +127,7 @@ impl Redis {
             .arg(self.directory.join("users.acl"))
             .arg("--logfile")
             .arg(self.directory.join("redis.log"))
+            .args(self.more)
             .current_dir(&self.directory)
             .spawn()
             .expect("setpriv and redis-server are installed (make test installs them)");
@@ -144,6 +149,12 @@ impl Redis {
             child.kill().expect("our child");
             child.wait().expect("our child");
         }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        kill_process(Pid::from_child(child), signal).expect("our child");
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

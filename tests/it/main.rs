@@ -9,11 +9,17 @@
 mod backend;
 mod bad;
 mod clients;
+mod dice;
 mod echo;
 mod gateway;
+mod ledger;
+mod locks;
 mod log;
 mod pki;
+mod proxy;
 mod resp;
+mod rogue;
+mod states;
 mod wire;
 mod world;
 

@@ -206,6 +206,32 @@ impl Client {
         }
     }
 
+    /// Ends the connection with a TCP reset, as a client that crashes may.
+    pub(crate) fn reset(self) {
+        match &self.stream {
+            Stream::Tls(stream) => socket2::SockRef::from(&stream.sock).set_linger(Some(Duration::ZERO)),
+            Stream::Unix(_) => Ok(()),
+        }
+        .expect("a socket");
+    }
+
+    /// Whatever comes within this time, or until the other side ends the connection.
+    pub(crate) fn read_for(&mut self, time: Duration) -> Vec<u8> {
+        let deadline = Instant::now() + time;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.set_read_timeout(left);
+            if !matches!(self.fill(), Ok(count) if count > 0) {
+                break;
+            }
+        }
+        self.set_read_timeout(PATIENCE);
+        std::mem::take(&mut self.unread)
+    }
+
     /// The TLS version, how many tickets the server gave, and whether this is a
     /// resumed session; nothing on a plain connection.
     pub(crate) fn tls_facts(&self) -> Option<(rustls::ProtocolVersion, u32, bool)> {

@@ -45,6 +45,8 @@ pub(crate) const LOST: &str = "backend connection lost";
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) version: Version,
+    /// Further arguments of redis-server.
+    pub(crate) redis: &'static [&'static str],
     pub(crate) users: Vec<User>,
     /// Lines of `[limits]`.
     pub(crate) limits: &'static str,
@@ -70,6 +72,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             version: Version::default(),
+            redis: &[],
             users: vec![APP, OPS, ROOT, NARROW],
             limits: "",
             listener: "",
@@ -90,6 +93,8 @@ pub(crate) struct World {
     pub(crate) gateway: Gateway,
     pub(crate) redis: Redis,
     setup: Setup,
+    /// What gateways before this one have logged.
+    earlier: Vec<String>,
     announced: Mutex<Vec<String>>,
     directory: TempDir,
 }
@@ -112,10 +117,10 @@ impl World {
 
     fn build(setup: Setup, start: fn(&Path, Option<u64>) -> Gateway) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let redis = Redis::start(setup.version, directory.path());
+        let redis = Redis::start(setup.version, directory.path(), setup.redis);
         write_files(directory.path(), &setup);
         let gateway = start(&directory.path().join("respgate.toml"), setup.files_max);
-        Self { gateway, redis, setup, announced: Mutex::default(), directory }
+        Self { gateway, redis, setup, earlier: Vec::new(), announced: Mutex::default(), directory }
     }
 
     /// A file of this world.
@@ -170,6 +175,14 @@ impl World {
         log.wait_after(before, "of the reload", |line| line.contains("\"reloaded\""));
     }
 
+    /// Ends the gateway with this signal and starts another with the same configuration.
+    pub(crate) fn restart(&mut self, signal: Signal) {
+        self.gateway.signal(signal);
+        self.gateway.wait_end();
+        self.earlier.extend(self.gateway.stderr.all());
+        self.gateway = Gateway::start(&self.path("respgate.toml"), self.setup.files_max);
+    }
+
     /// The audit records so far.
     pub(crate) fn audit(&self) -> Vec<Json> {
         let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
@@ -192,7 +205,8 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let lines = self.gateway.stderr.all();
+        let mut lines = std::mem::take(&mut self.earlier);
+        lines.extend(self.gateway.stderr.all());
         if std::thread::panicking() {
             let from = lines.len().saturating_sub(40);
             eprintln!("the gateway's last words:\n{}", lines[from..].join("\n"));

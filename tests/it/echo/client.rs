@@ -2,8 +2,9 @@
 //! pipelines it sends. Decides nothing about replies: `kinds` judges them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -14,7 +15,9 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::DEADLINE;
-use super::kinds::{Batch, Dice, Maker, Want, judge};
+use super::habits;
+use super::kinds::{Batch, Maker, Want, judge};
+use super::terms::Terms;
 use super::totals::{Outcome, Phase, Totals};
 use crate::resp::{self, Stop, Value, request};
 
@@ -23,14 +26,14 @@ pub(super) struct Plan {
     pub(super) id: u32,
     pub(super) user: &'static str,
     pub(super) is_resp3: bool,
-    pub(super) address: SocketAddr,
     pub(super) tls: Arc<ClientConfig>,
+    pub(super) terms: Arc<Terms>,
 }
 
 /// Runs until the phase is `End`.
 pub(super) async fn run(plan: Plan, totals: Arc<Totals>) {
-    let maker = Maker::new(plan.id, plan.user, plan.is_resp3);
-    let mut client = Client { plan, totals, maker, main: None, feeder: None };
+    let maker = Maker::new(plan.id, plan.user, plan.is_resp3, plan.terms.diet);
+    let mut client = Client { plan, totals, maker, main: None, feeder: None, has_met_faults: false };
     while client.totals.phase() != Phase::End && client.totals.is_flawless() {
         client.turn().await;
     }
@@ -42,27 +45,32 @@ struct Client {
     maker: Maker,
     main: Option<Connection>,
     feeder: Option<Connection>,
+    /// In the turn before.
+    has_met_faults: bool,
 }
 
 impl Client {
     /// One pipeline, or one scene of two connections. A connection that ended is replaced.
     async fn turn(&mut self) {
         let was_faulty = self.totals.phase() == Phase::Faults;
-        let Some(mut main) = self.connection(true).await else { return };
-        let Some(mut feeder) = self.connection(false).await else { return };
-        let judge = Judge { id: self.plan.id, totals: &self.totals, was_faulty };
-        let is_well = match self.maker.dice.below(100) {
-            0..3 => fed_pop(&mut self.maker, &mut main, &mut feeder, &judge).await,
-            3..6 => subscription(&mut self.maker, &mut main, &mut feeder, &judge).await,
-            _ => {
+        if std::mem::replace(&mut self.has_met_faults, was_faulty) && !was_faulty {
+            self.forget();
+        }
+        let Some(mut main) = self.connection(true, was_faulty).await else { return };
+        let Some(mut feeder) = self.connection(false, was_faulty).await else { return };
+        let terms = &*self.plan.terms;
+        let judge = Judge { id: self.plan.id, totals: &self.totals, terms, was_faulty, may_end: false };
+        let habit = terms.habit.filter(|_| was_faulty && self.maker.dice.is_one_in(terms.habit_one_in));
+        let is_well = match (habit, self.maker.dice.below(100)) {
+            (Some(habit), _) => {
+                self.feeder = Some(feeder);
+                self.main = habits::turn(habit, &mut self.maker, main, judge).await;
+                return;
+            }
+            (None, 0..3) => fed_pop(&mut self.maker, &mut main, &mut feeder, &judge).await,
+            (None, 3..6) => subscription(&mut self.maker, &mut main, &mut feeder, &judge).await,
+            (None, _) => {
                 let batch = self.maker.batch();
-                let is_reset = was_faulty && self.maker.dice.below(20) == 0;
-                if is_reset {
-                    let stop_at = self.maker.dice.below(batch.wants.len() as u64) as usize;
-                    reset(main, batch, stop_at, &mut self.maker.dice, &judge).await;
-                    self.feeder = Some(feeder);
-                    return;
-                }
                 let pieces = self.maker.dice.roll();
                 [main.exchange(batch, pieces, &judge).await, true]
             }
@@ -71,64 +79,76 @@ impl Client {
         self.feeder = is_well[1].then_some(feeder);
     }
 
-    async fn connection(&mut self, is_main: bool) -> Option<Connection> {
+    /// A gateway that is gone takes connections along that are not looked at before the next turn.
+    fn forget(&mut self) {
+        if self.plan.terms.may_be_refused {
+            (self.main, self.feeder) = (None, None);
+        }
+    }
+
+    async fn connection(&mut self, is_main: bool, was_faulty: bool) -> Option<Connection> {
         let kept = if is_main { self.main.take() } else { self.feeder.take() };
         if kept.is_some() {
             return kept;
         }
-        match timeout(DEADLINE, Connection::open(&self.plan)).await {
-            Ok(Ok(connection)) => Some(connection),
-            Ok(Err(error)) => {
-                self.totals
-                    .find(Outcome::Wrong, || format!("client {} cannot connect: {error}", self.plan.id));
-                None
-            }
+        let error = match timeout(DEADLINE, Connection::open(&self.plan)).await {
+            Ok(Ok(connection)) => return Some(connection),
+            Ok(Err(error)) => error,
             Err(_) => {
                 self.totals.find(Outcome::Silent, || format!("client {}: no connection", self.plan.id));
-                None
+                return None;
             }
+        };
+        if self.plan.terms.may_be_refused && (was_faulty || self.totals.phase() == Phase::Faults) {
+            self.totals.count(Outcome::Refused, 1);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        } else {
+            self.totals.find(Outcome::Wrong, || format!("client {} cannot connect: {error}", self.plan.id));
         }
+        None
     }
 }
 
 /// Counts what comes back.
-struct Judge<'a> {
-    id: u32,
-    totals: &'a Totals,
-    was_faulty: bool,
+pub(super) struct Judge<'a> {
+    pub(super) id: u32,
+    pub(super) totals: &'a Totals,
+    pub(super) terms: &'a Terms,
+    pub(super) was_faulty: bool,
+    /// Whether this client has given a reason to close its connection.
+    pub(super) may_end: bool,
 }
 
 impl Judge<'_> {
-    fn are_faults_allowed(&self) -> bool {
-        self.was_faulty || self.totals.phase() == Phase::Faults
+    pub(super) fn are_losses_allowed(&self) -> bool {
+        self.terms.allows_losses(self.was_faulty || self.totals.phase() == Phase::Faults)
     }
 
     fn reply(&self, want: &Want, got: &Value) {
-        let outcome = judge(self.id, want, got, self.are_faults_allowed());
+        let outcome = match judge(self.id, want, got, self.are_losses_allowed()) {
+            outcome if outcome.is_finding() && self.terms.explains(got) => Outcome::Shifted,
+            outcome => outcome,
+        };
         if matches!(want, Want::User(_)) && outcome == Outcome::Right {
             self.totals.saw_whoami();
         }
-        if matches!(
-            outcome,
-            Outcome::Right | Outcome::Unknown | Outcome::NotSent | Outcome::Emptied | Outcome::Closed
-        ) {
-            self.totals.count(outcome, 1);
-        } else {
-            self.totals.find(outcome, || {
-                let shown = |text: String| text.chars().take(300).collect::<String>();
-                format!(
-                    "client {}: wanted {}, got {}",
-                    self.id,
-                    shown(format!("{want:?}")),
-                    shown(got.to_string())
-                )
-            });
+        if !outcome.is_finding() {
+            return self.totals.count(outcome, 1);
         }
+        self.totals.find(outcome, || {
+            let shown = |text: String| text.chars().take(300).collect::<String>();
+            format!(
+                "client {}: wanted {}, got {}",
+                self.id,
+                shown(format!("{want:?}")),
+                shown(got.to_string())
+            )
+        });
     }
 
     /// The connection ended with so many requests unanswered.
     fn end(&self, unanswered: usize, error: &io::Error) {
-        if self.are_faults_allowed() {
+        if self.may_end || self.are_losses_allowed() {
             self.totals.count(Outcome::Closed, unanswered as u64);
         } else {
             self.totals.find(Outcome::Wrong, || {
@@ -137,19 +157,19 @@ impl Judge<'_> {
         }
     }
 
-    fn silence(&self, unanswered: usize) {
+    pub(super) fn silence(&self, unanswered: usize) {
         self.totals.find(Outcome::Silent, || format!("client {}: {unanswered} never answered", self.id));
     }
 }
 
-struct Connection {
+pub(super) struct Connection {
     reader: Reader<ReadHalf<TlsStream<TcpStream>>>,
     writer: WriteHalf<TlsStream<TcpStream>>,
 }
 
 impl Connection {
     async fn open(plan: &Plan) -> io::Result<Self> {
-        let socket = TcpStream::connect(plan.address).await?;
+        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, plan.terms.port.load(Relaxed))).await?;
         socket.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
         let stream = TlsConnector::from(Arc::clone(&plan.tls)).connect(name, socket).await?;
@@ -168,7 +188,18 @@ impl Connection {
 
     /// Writes a pipeline, in pieces that end anywhere, while reading and judging its
     /// replies. Whether the connection can go on.
-    async fn exchange(&mut self, batch: Batch, pieces: u64, judge: &Judge<'_>) -> bool {
+    pub(super) async fn exchange(&mut self, batch: Batch, pieces: u64, judge: &Judge<'_>) -> bool {
+        self.exchange_late(batch, pieces, Duration::ZERO, judge).await
+    }
+
+    /// The same, reading nothing for a while.
+    pub(super) async fn exchange_late(
+        &mut self,
+        batch: Batch,
+        pieces: u64,
+        pause: Duration,
+        judge: &Judge<'_>,
+    ) -> bool {
         let Batch { bytes, wants } = batch;
         let (reader, writer) = (&mut self.reader, &mut self.writer);
         let write = async move {
@@ -182,6 +213,7 @@ impl Connection {
         };
         let mut answered = 0;
         let read = async {
+            tokio::time::sleep(pause).await;
             for want in &wants {
                 judge.reply(want, &reader.read().await?);
                 answered += 1;
@@ -204,6 +236,45 @@ impl Connection {
     }
 }
 
+/// For those who do not go on.
+impl Connection {
+    /// Writes these bytes, and nothing after them if `is_last`, while reading and judging
+    /// replies. How many came; whether more than these came is not looked at.
+    pub(super) async fn converse(
+        &mut self,
+        bytes: &[u8],
+        is_last: bool,
+        wants: &[Want],
+        judge: &Judge<'_>,
+    ) -> usize {
+        let (reader, writer) = (&mut self.reader, &mut self.writer);
+        let write = async {
+            if writer.write_all(bytes).await.is_ok() {
+                let _ = if is_last { writer.shutdown().await } else { writer.flush().await };
+            }
+        };
+        let read = async {
+            for (number, want) in wants.iter().enumerate() {
+                let Ok(got) = reader.read().await else { return number };
+                judge.reply(want, &got);
+            }
+            wants.len()
+        };
+        tokio::join!(write, read).1
+    }
+
+    /// Whether the other side ends the connection without another reply.
+    pub(super) async fn ends(&mut self) -> bool {
+        self.reader.read().await.is_err()
+    }
+
+    /// Ends with a TCP reset.
+    pub(super) fn reset(self) {
+        let stream = self.reader.stream.unsplit(self.writer);
+        let _ = socket2::SockRef::from(stream.get_ref().0).set_linger(Some(Duration::ZERO));
+    }
+}
+
 /// A pop that waits between two echoes, and the push that it waits for, in either order.
 async fn fed_pop(
     maker: &mut Maker,
@@ -216,7 +287,8 @@ async fn fed_pop(
     let mut waiting = Batch::default();
     maker.echo(&mut waiting);
     // A push that a fault has eaten is not waited for much longer.
-    waiting.ask(&[b"BLPOP", queue.as_bytes(), b"5"], Want::Is(popped));
+    let patience: &[u8] = if judge.are_losses_allowed() { b"2" } else { b"30" };
+    waiting.ask(&[b"BLPOP", queue.as_bytes(), patience], Want::Is(popped));
     maker.echo(&mut waiting);
     let mut push = Batch::default();
     push.ask(&[b"RPUSH", queue.as_bytes(), token.as_bytes()], Want::Number);
@@ -247,7 +319,8 @@ async fn subscription(
     if !feeder.exchange(publish, 1, judge).await {
         return [false, false];
     }
-    let message = timeout(Duration::from_secs(3), main.reader.read()).await;
+    let patience = if judge.are_losses_allowed() { Duration::from_secs(3) } else { DEADLINE };
+    let message = timeout(patience, main.reader.read()).await;
     match message {
         Ok(Ok(got)) => judge.reply(&Want::Is(maker.message(channel, token)), &got),
         Ok(Err(error)) => {
@@ -255,7 +328,7 @@ async fn subscription(
             return [false, true];
         }
         // The message may have been lost with the backend, but not without one.
-        Err(_) if judge.are_faults_allowed() => return [false, true],
+        Err(_) if judge.are_losses_allowed() => return [false, true],
         Err(_) => {
             judge.silence(1);
             return [false, true];
@@ -265,31 +338,6 @@ async fn subscription(
     end.ask(&[b"UNSUBSCRIBE", channel], Want::Is(maker.confirmation("unsubscribe", channel, 0)));
     maker.echo(&mut end);
     [main.exchange(end, 1, judge).await, true]
-}
-
-/// Sends a pipeline, reads some of its replies, and resets the connection.
-async fn reset(mut main: Connection, batch: Batch, stop_at: usize, dice: &mut Dice, judge: &Judge<'_>) {
-    let unanswered = batch.wants.len() - stop_at;
-    let cut = dice.below(batch.bytes.len() as u64) as usize;
-    let enough: Vec<Want> = batch.wants.into_iter().take(stop_at).collect();
-    let read = async {
-        for want in &enough {
-            let Ok(got) = main.reader.read().await else { return };
-            judge.reply(want, &got);
-        }
-    };
-    let write = async {
-        // All of it, or a part that ends inside a request.
-        let bytes = if cut.is_multiple_of(2) { &batch.bytes[..] } else { &batch.bytes[..cut] };
-        let _ = main.writer.write_all(bytes).await;
-        let _ = main.writer.flush().await;
-    };
-    // What is not read within this time is not waited for: the connection goes.
-    let _ = timeout(Duration::from_millis(200), async { tokio::join!(write, read) }).await;
-    judge.totals.count(Outcome::Closed, unanswered as u64);
-    judge.totals.saw_reset();
-    let stream = main.reader.stream.unsplit(main.writer);
-    let _ = socket2::SockRef::from(stream.get_ref().0).set_linger(Some(Duration::ZERO));
 }
 
 struct Reader<R> {

@@ -2,35 +2,8 @@
 //! Knows no connection.
 
 use super::totals::Outcome;
+use crate::dice::Dice;
 use crate::resp::{Value, request};
-
-/// A small generator of the tests' own (xorshift64*), so that a run is its seed.
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    pub(super) fn roll(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    /// From nought to one less than `sides`.
-    pub(super) fn below(&mut self, sides: u64) -> u64 {
-        (self.roll() >> 16) % sides
-    }
-
-    /// One to `most`, each magnitude as likely as the next.
-    pub(super) fn magnitude(&mut self, most: u64) -> u64 {
-        let bits = u64::from(most.ilog2()) + 1;
-        let top = 1 << self.below(bits);
-        (top + self.below(top)).min(most)
-    }
-}
 
 /// What must come back for one request.
 #[derive(Debug, Clone)]
@@ -51,11 +24,20 @@ pub(super) enum Want {
 /// Marks a token: letters that no command or error contains.
 const MARK: &[u8] = b"TKN";
 
+/// What a client asks for beside the ordinary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Diet {
+    Plain,
+    /// A fifth of the values are large.
+    Heavy,
+}
+
 /// Makes tokens and keys for one client: its number, a sequence number and chance, 128 bits.
 pub(super) struct Maker {
     pub(super) id: u32,
     pub(super) user: &'static str,
     pub(super) is_resp3: bool,
+    diet: Diet,
     sequence: u64,
     pub(super) dice: Dice,
 }
@@ -83,8 +65,8 @@ fn ok() -> Want {
 }
 
 impl Maker {
-    pub(super) fn new(id: u32, user: &'static str, is_resp3: bool) -> Self {
-        Self { id, user, is_resp3, sequence: 0, dice: Dice::new(u64::from(id) + 1) }
+    pub(super) fn new(id: u32, user: &'static str, is_resp3: bool, diet: Diet) -> Self {
+        Self { id, user, is_resp3, diet, sequence: 0, dice: Dice::new(u64::from(id) + 1) }
     }
 
     pub(super) fn token(&mut self) -> String {
@@ -94,7 +76,8 @@ impl Maker {
 
     /// A token with padding: mostly small, up to 256 KiB, rarely 2 MiB.
     fn payload(&mut self) -> Vec<u8> {
-        let most = match self.dice.below(100_000) {
+        let chance = self.dice.below(100_000);
+        let most = match if self.diet == Diet::Heavy { chance / 300 } else { chance } {
             0..2 => 2 << 20,
             2..200 => 256 << 10,
             200..2_000 => 16 << 10,
@@ -163,6 +146,20 @@ impl Maker {
         let (key, payload) = (self.key(), self.payload());
         let both = Value::Array(vec![bulk(&key), bulk(&payload)]);
         batch.ask(&[b"EVAL", b"return {KEYS[1], ARGV[1]}", b"1", &key, &payload], Want::Is(both));
+    }
+
+    /// A pipeline with much to read.
+    pub(super) fn feast(&mut self) -> Batch {
+        let (mut batch, key) = (Batch::default(), self.key());
+        let mut value = self.token().into_bytes();
+        value.resize(200 << 10, b'v');
+        batch.ask(&[b"SET", &key, &value], ok());
+        for _ in 0..self.dice.magnitude(60) {
+            batch.ask(&[b"GET", &key], Want::Is(bulk(&value)));
+            self.echo(&mut batch);
+        }
+        batch.ask(&[b"GETDEL", &key], Want::Is(bulk(&value)));
+        batch
     }
 
     fn transaction(&mut self, batch: &mut Batch) {
@@ -306,9 +303,9 @@ fn tokens(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 #[test]
 fn a_stray_token_an_inversion_and_a_wrong_user_are_found() {
-    let mut maker = Maker::new(7, "app", false);
+    let mut maker = Maker::new(7, "app", false, Diet::Plain);
     let (mine, later) = (maker.token(), maker.token());
-    let theirs = Maker::new(8, "app", false).token();
+    let theirs = Maker::new(8, "app", false, Diet::Plain).token();
     let want = Want::Is(bulk(mine.as_bytes()));
     let judge_both = |got: Value| [false, true].map(|faults| judge(7, &want, &got, faults));
     assert_eq!(judge_both(bulk(mine.as_bytes())), [Outcome::Right; 2]);

@@ -1,18 +1,26 @@
 //! The unique-token echo: many clients of several Redis users, every request
 //! with a token that its reply must contain, first in peace and then while
-//! clients reset and the backend is killed. Shares no code with the gateway.
+//! clients reset and the backend is killed; `faults` has each fault by itself.
+//! Shares no code with the gateway.
 //!
 //! `RESPGATE_ECHO_REPLIES` and `RESPGATE_ECHO_FAULT_SECONDS` make it longer.
 
 mod client;
+mod faults;
+mod habits;
 mod kinds;
+mod terms;
 mod totals;
 
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU16;
 use std::time::{Duration, Instant};
 
 use self::client::Plan;
+use self::habits::Habit;
+use self::kinds::Diet;
+use self::terms::{Losses, Terms};
 use self::totals::{Phase, Totals};
 use crate::world::{APP, LOST, OPS, Setup, User, World};
 
@@ -34,7 +42,16 @@ fn echo_a_million_replies_and_a_minute_of_faults_and_none_goes_astray() {
     let mut world = World::with(Setup { users: USERS.to_vec(), ..Setup::default() });
     world.announce(LOST);
     let totals = Arc::new(Totals::default());
-    let clients = spawn_clients(&world, &totals);
+    let terms = Arc::new(Terms {
+        port: AtomicU16::new(world.gateway.address.port()),
+        losses: Losses::Meanwhile,
+        may_be_refused: false,
+        habit: Some(Habit::Resets),
+        habit_one_in: 20,
+        diet: Diet::Plain,
+        deeds: None,
+    });
+    let clients = spawn_clients(&world, &terms, &totals);
     let start = Instant::now();
 
     wait_for_replies(&totals, replies);
@@ -69,13 +86,13 @@ fn echo_a_million_replies_and_a_minute_of_faults_and_none_goes_astray() {
 }
 
 /// All clients, on one thread of their own.
-fn spawn_clients(world: &World, totals: &Arc<Totals>) -> std::thread::JoinHandle<()> {
+fn spawn_clients(world: &World, terms: &Arc<Terms>, totals: &Arc<Totals>) -> std::thread::JoinHandle<()> {
     let plans: Vec<Plan> = (0..CLIENTS)
         .map(|id| {
             let user = USERS[id as usize % USERS.len()].name;
             // Half of each user's clients speak RESP3.
             let is_resp3 = id / 4 % 2 == 1;
-            Plan { id, user, is_resp3, address: world.gateway.address, tls: world.tls(user) }
+            Plan { id, user, is_resp3, tls: world.tls(user), terms: Arc::clone(terms) }
         })
         .collect();
     let totals = Arc::clone(totals);
@@ -102,11 +119,11 @@ fn wait_for_replies(totals: &Totals, wanted: u64) {
     }
 }
 
-fn from_env(name: &str, default: u64) -> u64 {
+pub(crate) fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// Past the test harness, which keeps back what a passing test prints.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

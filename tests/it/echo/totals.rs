@@ -28,6 +28,10 @@ pub(super) enum Outcome {
     Emptied,
     /// The connection closed first, or this client reset it.
     Closed,
+    /// No connection was to be had.
+    Refused,
+    /// A rogue backend's doing, before the fence that ended it.
+    Shifted,
     /// A token of another client. Must never happen, as all below.
     Foreign,
     /// A token of another request of this client.
@@ -40,12 +44,14 @@ pub(super) enum Outcome {
     Silent,
 }
 
-const OUTCOMES: [Outcome; 10] = [
+const OUTCOMES: [Outcome; 12] = [
     Outcome::Right,
     Outcome::Unknown,
     Outcome::NotSent,
     Outcome::Emptied,
     Outcome::Closed,
+    Outcome::Refused,
+    Outcome::Shifted,
     Outcome::Foreign,
     Outcome::Inverted,
     Outcome::Wrong,
@@ -53,13 +59,20 @@ const OUTCOMES: [Outcome; 10] = [
     Outcome::Silent,
 ];
 
+impl Outcome {
+    /// Whether it must never happen.
+    pub(super) fn is_finding(self) -> bool {
+        matches!(self, Self::Foreign | Self::Inverted | Self::Wrong | Self::WrongUser | Self::Silent)
+    }
+}
+
 /// Counters of all clients together.
 #[derive(Default)]
 pub(super) struct Totals {
     phase: AtomicU8,
     counts: [AtomicU64; OUTCOMES.len()],
     whoami: AtomicU64,
-    resets: AtomicU64,
+    habits: AtomicU64,
     findings: Mutex<Vec<String>>,
 }
 
@@ -93,13 +106,19 @@ impl Totals {
         self.whoami.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn saw_reset(&self) {
-        self.resets.fetch_add(1, Relaxed);
+    /// A client did not do as one should.
+    pub(super) fn saw_habit(&self) {
+        self.habits.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn habits(&self) -> u64 {
+        self.habits.load(Relaxed)
     }
 
     /// Replies read, whatever they said.
     pub(super) fn replies(&self) -> u64 {
-        OUTCOMES.iter().filter(|o| !matches!(o, Outcome::Closed | Outcome::Silent)).map(|o| self.of(*o)).sum()
+        let is_reply = |o: &&Outcome| !matches!(o, Outcome::Closed | Outcome::Refused | Outcome::Silent);
+        OUTCOMES.iter().filter(is_reply).map(|o| self.of(*o)).sum()
     }
 
     pub(super) fn whoami(&self) -> u64 {
@@ -107,10 +126,7 @@ impl Totals {
     }
 
     pub(super) fn is_flawless(&self) -> bool {
-        OUTCOMES
-            .iter()
-            .skip_while(|outcome| **outcome != Outcome::Foreign)
-            .all(|outcome| self.of(*outcome) == 0)
+        OUTCOMES.iter().filter(|outcome| outcome.is_finding()).all(|outcome| self.of(*outcome) == 0)
     }
 
     pub(super) fn findings(&self) -> String {
@@ -127,8 +143,8 @@ impl fmt::Display for Totals {
         write!(
             f,
             "{} replies, {} at the wrong client, {} inversions, {} otherwise wrong, {} of a wrong user, {} never \
-             answered; {} outcome unknown, {} not sent, {} without their data, {} unanswered at a close; {} WHOAMI, \
-             {} client resets",
+             answered; {} outcome unknown, {} not sent, {} without their data, {} unanswered at a close, \
+             {} connections refused; {} WHOAMI, {} turns of a client out of line",
             self.replies(),
             self.of(Outcome::Foreign),
             self.of(Outcome::Inverted),
@@ -139,8 +155,9 @@ impl fmt::Display for Totals {
             self.of(Outcome::NotSent),
             self.of(Outcome::Emptied),
             self.of(Outcome::Closed),
+            self.of(Outcome::Refused),
             self.whoami(),
-            self.resets.load(Relaxed),
+            self.habits(),
         )
     }
 }

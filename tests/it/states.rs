@@ -1,0 +1,273 @@
+//! No state crosses clients: random sessions that leave all the state they can, a third of them ended
+//! by a reset, and after each a probe that must find a connection as it was made, and nothing that
+//! was meant for anybody else.
+//!
+//! `RESPGATE_STATES` is how many sessions there are, `RESPGATE_STATES_SEED` gives others.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use crate::dice::Dice;
+use crate::echo::{from_env, say};
+use crate::resp::{Value, request, typed};
+use crate::wire::{Client, PATIENCE};
+use crate::world::World;
+
+/// Sessions at a time.
+const THREADS: u64 = 16;
+/// Whose sessions these are. Only root's may MONITOR.
+const USERS: [&str; 3] = ["app", "ops", "root"];
+/// How long a probe is listened to, while its thread does other things.
+const LATER: Duration = Duration::from_millis(100);
+
+/// Each leaves something behind, or tries to. `{n}` is a number, `{id}` the session's own mark.
+const COMMANDS: [&str; 62] = [
+    "SELECT {n}",
+    "SELECT {n}",
+    "SELECT 99",
+    "MULTI",
+    "MULTI",
+    "EXEC",
+    "DISCARD",
+    "WATCH k:{n}",
+    "UNWATCH",
+    "SET k:{n} {id}",
+    "GET k:{n}",
+    "INCR n:{n}",
+    "DEL k:{n}",
+    "SUBSCRIBE news",
+    "SUBSCRIBE news own:{id}",
+    "PSUBSCRIBE n*",
+    "SSUBSCRIBE news",
+    "UNSUBSCRIBE",
+    "UNSUBSCRIBE news",
+    "PUNSUBSCRIBE",
+    "SUNSUBSCRIBE",
+    "PUBLISH news {id}",
+    "SPUBLISH news {id}",
+    "CLIENT SETNAME {id}",
+    "CLIENT GETNAME",
+    "CLIENT SETINFO LIB-NAME {id}",
+    "CLIENT SETINFO LIB-VER {n}",
+    "CLIENT TRACKING ON",
+    "CLIENT TRACKING ON BCAST",
+    "CLIENT TRACKING ON BCAST PREFIX k: NOLOOP",
+    "CLIENT TRACKING ON OPTIN",
+    "CLIENT TRACKING ON OPTOUT",
+    "CLIENT TRACKING OFF",
+    "CLIENT CACHING YES",
+    "CLIENT CACHING NO",
+    "CLIENT REPLY OFF",
+    "CLIENT REPLY SKIP",
+    "CLIENT REPLY ON",
+    "CLIENT NO-EVICT ON",
+    "CLIENT NO-TOUCH ON",
+    "CLIENT INFO",
+    "CLIENT ID",
+    "HELLO 3",
+    "HELLO 3",
+    "HELLO 2",
+    "HELLO 3 SETNAME {id}",
+    "HELLO 3 AUTH nobody wrong",
+    "AUTH nobody wrong",
+    "BLPOP none:{id} 0.01",
+    "BLPOP none:{id} 0",
+    "BLMOVE none:{id} none LEFT LEFT 0.01",
+    "XREAD BLOCK 10 STREAMS none:{id} $",
+    "WAIT 0 10",
+    "READONLY",
+    "READWRITE",
+    "ASKING",
+    "MONITOR",
+    "RESET",
+    "ECHO {id}",
+    "EVAL return{ARGV[1]} 0 {id}",
+    "NOSUCHCOMMAND {id}",
+    "SCRIPT DEBUG NO",
+];
+
+#[test]
+fn what_random_sessions_leave_behind_reaches_nobody() {
+    let sessions = from_env("RESPGATE_STATES", 1_000);
+    let seed = from_env("RESPGATE_STATES_SEED", 1);
+    let world = World::start();
+    let mut root = world.redis.client("root");
+    for number in 0..16 {
+        root.talk(&[(&format!("SELECT {number}"), "+OK"), (&format!("SET database {number}"), "+OK")]);
+    }
+    let next = AtomicU64::new(0);
+    let resets = AtomicU64::new(0);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let hosts: Vec<_> = (0..THREADS)
+            .map(|_| scope.spawn(|| host(&world, &next, sessions, seed, &resets)))
+            .collect();
+        // Somebody has always news, and changes what may be tracked.
+        let mut number = 0;
+        root.talk(&[("SELECT 0", "+OK")]);
+        while hosts.iter().any(|host| !host.is_finished()) {
+            number += 1;
+            root.ask(&format!("PUBLISH news foreign-{number}"));
+            root.ask(&format!("SPUBLISH news foreign-{number}"));
+            root.ask(&format!("SET k:{} foreign-{number}", number % 10));
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        hosts.into_iter().for_each(|host| host.join().expect("no probe found anything"));
+    });
+    assert_links_are_clean(&mut root);
+    say(&format!(
+        "states: {sessions} sessions in {:.0?}, {} ended by a reset; no probe found anything",
+        start.elapsed(),
+        resets.load(Relaxed)
+    ));
+    assert!(resets.load(Relaxed) > sessions / 4);
+}
+
+/// One thread's sessions, one after the other, with the probes that are still listened to.
+fn host(world: &World, next: &AtomicU64, sessions: u64, seed: u64, resets: &AtomicU64) {
+    let mut probes: VecDeque<(Instant, u64, Client)> = VecDeque::new();
+    loop {
+        let number = next.fetch_add(1, Relaxed);
+        if number >= sessions {
+            break;
+        }
+        let mut dice = Dice::new(seed << 32 | number);
+        let user = USERS[dice.below(3) as usize];
+        if session(world, user, number, &mut dice) {
+            resets.fetch_add(1, Relaxed);
+        }
+        let prober = if dice.is_one_in(4) { USERS[dice.below(3) as usize] } else { user };
+        probes.push_back((Instant::now(), number, probe(world, prober, number)));
+        while probes.front().is_some_and(|(since, ..)| since.elapsed() >= LATER) {
+            listen(probes.pop_front().expect("looked at"));
+        }
+    }
+    for probe in probes {
+        std::thread::sleep(LATER.saturating_sub(probe.0.elapsed()));
+        listen(probe);
+    }
+}
+
+/// One to forty commands in a few writes, and an end. Whether that was a reset.
+fn session(world: &World, user: &str, number: u64, dice: &mut Dice) -> bool {
+    let mut client = world.client(user);
+    let mut left = 1 + dice.below(40);
+    while left > 0 {
+        let now = dice.magnitude(left);
+        left -= now;
+        let mut bytes = Vec::new();
+        for _ in 0..now {
+            let command = COMMANDS[dice.below(COMMANDS.len() as u64) as usize];
+            let command = command.replace("{n}", &dice.below(10).to_string());
+            bytes.extend(typed(&command.replace("{id}", &format!("leak-{number}"))));
+        }
+        if dice.is_one_in(200) {
+            // One that travels on a link of its own.
+            bytes.extend(request(&["SET", "k:1", &"x".repeat(2 << 20)]));
+        }
+        if dice.is_one_in(20) {
+            // The end of a request that never comes.
+            bytes.truncate(bytes.len() - dice.below(bytes.len() as u64) as usize);
+            left = 0;
+        }
+        if client.try_write(&bytes).is_err() {
+            break;
+        }
+        // Some wait for what comes, some write on, and some are gone before it is done.
+        if !dice.is_one_in(3) {
+            client.read_for(Duration::from_millis(dice.magnitude(12)));
+        }
+    }
+    match dice.below(6) {
+        0 | 1 => {
+            client.reset();
+            return true;
+        }
+        2 => client.finish_writing(),
+        3 => {
+            let _ = client.try_write(&typed("QUIT"));
+            client.read_for(Duration::from_millis(5));
+        }
+        _ => {}
+    }
+    false
+}
+
+/// A fresh client finds what a fresh client finds.
+fn probe(world: &World, user: &str, number: u64) -> Client {
+    let mut client = world.client(user);
+    let token = format!("probe-{number}");
+    let echo = format!("ECHO {token}");
+    let commands = [
+        "GET database",
+        "ACL WHOAMI",
+        "CLIENT GETNAME",
+        "CLIENT TRACKINGINFO",
+        "CLIENT GETREDIR",
+        "HGETALL none",
+        "PING",
+        "EXEC",
+        "CLIENT INFO",
+        &echo,
+    ];
+    client.write(&commands.iter().flat_map(|command| typed(command)).collect::<Vec<u8>>());
+    let mine = format!("${user}");
+    let wanted = [
+        "$0",
+        &mine,
+        "nil",
+        "[$flags, [$off], $redirect, :-1, $prefixes, []]",
+        ":-1",
+        // A map, if this were RESP3.
+        "[]",
+        "+PONG",
+        "-ERR EXEC without MULTI",
+    ];
+    for (command, wanted) in commands.iter().zip(wanted) {
+        assert_eq!(client.read().to_string(), wanted, "in answer to {command}, after session {number}");
+    }
+    let about = client.read().to_string();
+    for part in [
+        " name= ", " db=0 ", " sub=0 ", " psub=0 ", " multi=-1 ", " flags=N ", " redir=-1 ", " resp=2 ", " lib-name= ",
+        " lib-ver=",
+    ] {
+        // Fields that this version of Redis has.
+        let name = part.split('=').next().expect("a name");
+        assert!(!about.contains(name) || about.contains(part), "{part:?} after session {number}: {about}");
+    }
+    assert!(about.contains(" name= ") && about.contains(" db=0 ") && about.contains(&format!(" user={user}")));
+    assert!(!about.contains("leak-"), "after session {number}: {about}");
+    assert_eq!(client.read(), Value::Bulk(token.into_bytes()), "after session {number}");
+    client
+}
+
+/// Since then nothing has come, and the next answer is its own.
+fn listen((_, number, mut client): (Instant, u64, Client)) {
+    client.talk(&[("ECHO later", "$later"), ("GET database", "$0")]);
+    assert_eq!(client.read_for(Duration::from_millis(1)), b"", "after session {number}");
+}
+
+/// Of the gateway's connections to Redis only shared ones are left, and none has anything of a client's.
+fn assert_links_are_clean(root: &mut Client) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let Value::Bulk(list) = root.call(&["CLIENT", "LIST"]) else { panic!("no list") };
+        let list = String::from_utf8_lossy(&list).into_owned();
+        let has = |line: &str, part: &str| line.contains(part);
+        let dirty: Vec<&str> = list
+            .lines()
+            .filter(|line| has(line, " name=respgate "))
+            .filter(|line| {
+                let is_clean = [" sub=0 ", " psub=0 ", " multi=-1 ", " redir=-1 "].iter().all(|part| has(line, part));
+                !is_clean || has(line, "leak-") || !(has(line, " flags=N ") || has(line, " flags=U "))
+            })
+            .collect();
+        if dirty.is_empty() {
+            assert!(!list.contains("leak-"), "{list}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "state is left in {dirty:#?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
