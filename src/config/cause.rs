@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::database_cause::DatabaseCause;
 use super::identity_cause::IdentityCause;
 use super::role_cause::{Elsewhere, RoleCause};
 use super::secret_cause::SecretCause;
@@ -185,6 +186,8 @@ pub enum Cause {
     Identity(#[from] IdentityCause),
     #[error(transparent)]
     Role(#[from] RoleCause),
+    #[error(transparent)]
+    Database(#[from] DatabaseCause),
     #[error("{0}")]
     Elsewhere(Box<Elsewhere>),
 }
@@ -276,6 +279,7 @@ impl Cause {
             Self::Lint(lint) => lint.advice.as_str(),
             Self::Identity(cause) => cause.id(),
             Self::Role(cause) => cause.id(),
+            Self::Database(cause) => cause.id(),
             Self::Elsewhere(elsewhere) => elsewhere.cause.id(),
         }
     }
@@ -382,6 +386,7 @@ impl Cause {
             }
             Self::NoUser => "add a [[user]] section".to_owned(),
             Self::Identity(cause) => return cause.way_out(),
+            Self::Database(cause) => return cause.way_out(),
             _ => return None,
         })
     }

@@ -63,11 +63,7 @@ fn server(
             (chain, path.clone(), key, path, &keystore.at)
         }
         None => {
-            let chain = written.certificate.as_ref().and_then(|path| {
-                let content = files.public(&path.value, &path.at, notes)?;
-                let chain = notes.ok(&path.at, certificates(&content))?;
-                Some((checked(chain, &content.path, now, &path.at, notes)?, content.path.clone()))
-            });
+            let chain = written.certificate.as_ref().and_then(|path| chain(path, files, now, notes));
             let key = written.key.as_ref().and_then(|it| {
                 let (key, path) = keys::private_key(&it.value, &it.at, &written.key_password, files, notes)?;
                 Some((key, path, &it.at))
@@ -76,6 +72,30 @@ fn server(
             (chain, certificate, key, path, at)
         }
     };
+    certified(chain, certificate, key, path, at, notes)
+}
+
+/// A chain of one of the gateway's own certificates, and the file that it is in.
+pub(super) fn chain(
+    written: &Written<String>,
+    files: &mut Files<'_>,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<(Vec<CertificateDer<'static>>, PathBuf)> {
+    let content = files.public(&written.value, &written.at, notes)?;
+    let chain = notes.ok(&written.at, certificates(&content))?;
+    Some((checked(chain, &content.path, now, &written.at, notes)?, content.path.clone()))
+}
+
+/// A chain and its key, of these files, that belong together.
+pub(super) fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    certificate: PathBuf,
+    key: PrivateKeyDer<'static>,
+    path: PathBuf,
+    at: &At,
+    notes: &mut Notes,
+) -> Option<Arc<CertifiedKey>> {
     let certified = tls::certified_key(chain, key).map_err(|error| match error {
         TlsError::KeyMismatch => Cause::KeyMismatch { path, certificate },
         TlsError::KeyUnusable => Cause::UnusableKey { path },
@@ -127,6 +147,8 @@ pub(super) enum Role {
     ClientCa,
     /// A client's own, trusted as it is.
     Client,
+    /// As a client's CA, of the backend.
+    BackendCa,
 }
 
 /// A certificate and where it came from.
@@ -150,6 +172,7 @@ impl Numbered<'_> {
             Role::Server => "certificate",
             Role::ClientCa => "client_ca",
             Role::Client => "client_certificates",
+            Role::BackendCa => "ca",
         };
         Listed { path: self.path.to_owned(), number: self.number, role, der: self.der.to_vec() }
     }
@@ -183,7 +206,7 @@ pub(super) fn check_certificate(
             match role {
                 Role::Server => Cause::CertificateExpired { path, number, on },
                 Role::Client => Cause::PinnedExpired { path, number, on },
-                Role::ClientCa => Cause::CaExpired { path, number, on },
+                Role::ClientCa | Role::BackendCa => Cause::CaExpired { path, number, on },
             },
         );
     } else if starts.timestamp() > now {

@@ -15,14 +15,11 @@ use super::modes::Modes;
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
 use super::{Surroundings, certificates, realms, roles, users, ways};
-use crate::io::{Address, Admin, Audit, Database, LISTENER_NAME, Listener, Log, Settings, WORKERS_MAX};
+use crate::io::{Admin, Audit, Database, LISTENER_NAME, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
 /// smaller batches, and Redis' one thread is busy long before these are.
 const WORKERS_DEFAULT_MAX: usize = 8;
-
-/// Bytes of a Unix socket's path in `sockaddr_un`, without the final NUL.
-const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Reads and checks everything.
 pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut Notes) -> Option<Settings> {
@@ -39,13 +36,13 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         files.open_keystore(&keystore.value, &keystore.at, notes);
     }
     let listeners = listeners(&file, &mut files, surroundings.now, notes);
-    let database = file.database_address.as_ref().map(|it| notes.ok(&it.at, backend(&it.value, &files)));
+    let node = file.database.node(&mut files, surroundings.now, notes);
     let client_ca = listeners.iter().flatten().flat_map(|it: &Listener| &it.tls.trust.client_ca);
     let trusted = ways::trusted(client_ca);
     let elsewhere = users::Elsewhere {
         by_value: realms::users_by_value(file.realms.as_deref().unwrap_or_default()),
         is_value: realms::make_users(file.realms.as_deref().unwrap_or_default()),
-        has_roles: !file.database_roles.is_empty(),
+        has_roles: !file.database.roles.is_empty(),
     };
     let users = file.users.as_ref().map(|it| users::user_map(it, &elsewhere, &trusted, &mut files, notes));
     let realm_users = match (&file.realms, &file.users) {
@@ -57,7 +54,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         let chains: Vec<_> = listeners.iter().map(|listener| &listener.realms).collect();
         realms::unheard(map, &places, &chains, notes);
     }
-    let written = std::mem::take(&mut file.database_roles);
+    let written = std::mem::take(&mut file.database.roles);
     let database_roles = roles::database_roles(&written, &mut files, notes);
     let roles = roles::role_map(&mut file, &mut files, &written, notes);
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
@@ -66,9 +63,10 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     notes.depends_on(files.paths());
     let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
     realm_users?;
+    let (address, tls) = node?;
     Some(Settings {
         listeners: listeners?,
-        database: Database { address: database??, roles: database_roles },
+        database: Database { address, tls, roles: database_roles },
         users: users??,
         roles: roles?,
         limits: file.limits,
@@ -84,7 +82,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
 /// All of them, or nothing if any is no good or there is none, which has been noted.
 fn listeners(file: &File, files: &mut Files<'_>, now: i64, notes: &mut Notes) -> Option<Vec<Listener>> {
     let written = file.realms.as_deref().unwrap_or_default();
-    let built = realms::build(written, !file.database_roles.is_empty(), files, notes);
+    let built = realms::build(written, !file.database.roles.is_empty(), files, notes);
     let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     let realms_known = file.realms.as_ref().and_then(|all| realms::known(all, notes));
     realms::inactive(written, &file.listeners, notes);
@@ -137,31 +135,6 @@ fn admin(found: &str) -> Result<Admin, Cause> {
     } else {
         Err(Cause::NotLoopback { found: address })
     }
-}
-
-fn backend(found: &str, files: &Files<'_>) -> Result<Address, Cause> {
-    let bad = || Cause::BadBackendAddress { found: found.to_owned() };
-    if let Some(path) = found.strip_prefix("unix:") {
-        let path = files.resolve(path);
-        let bytes = path.as_os_str().len();
-        return match bytes {
-            _ if found == "unix:" || found.contains('\0') => Err(bad()),
-            0..=SOCKET_PATH_BYTES_MAX => Ok(Address::Unix(path)),
-            _ => Err(Cause::LongSocketPath { bytes, most: SOCKET_PATH_BYTES_MAX }),
-        };
-    }
-    let (host, port) = found.rsplit_once(':').ok_or_else(bad)?;
-    let port = port.parse().ok().filter(|&port| port != 0).ok_or_else(bad)?;
-    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok().then_some(ip),
-        None => is_host(host).then_some(host),
-    };
-    Ok(Address::Tcp { host: host.ok_or_else(bad)?.to_owned(), port })
-}
-
-fn is_host(host: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=253).contains(&host.len()) && host.bytes().all(fits)
 }
 
 fn log(file: &File, notes: &mut Notes) -> Option<Log> {

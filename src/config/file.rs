@@ -2,6 +2,7 @@
 //! which must be there. What they mean is for `check`.
 
 use super::cause::Cause;
+use super::database::{self, DatabaseFile};
 use super::problem::{At, Notes};
 use super::realms::{self, RealmFile};
 use super::roles::{self, Placed};
@@ -26,8 +27,7 @@ pub(super) struct File {
     pub(super) whoami: Option<Written<bool>>,
     /// Empty if the section is missing or unreadable.
     pub(super) listeners: Vec<ListenerFile>,
-    pub(super) database_address: Option<Written<String>>,
-    pub(super) database_roles: Vec<DatabaseRoleFile>,
+    pub(super) database: DatabaseFile,
     pub(super) role_rules: Vec<Placed>,
     pub(super) role_mapping_file: Option<Written<String>>,
     pub(super) users: Option<Vec<UserFile>>,
@@ -73,13 +73,6 @@ pub(super) struct UserFile {
     pub(super) commands: Option<CommandsFile>,
 }
 
-/// One of `[database] roles`
-pub(super) struct DatabaseRoleFile {
-    pub(super) role: Option<Written<String>>,
-    pub(super) redis_user: Option<Written<String>>,
-    pub(super) password: SecretFile,
-}
-
 /// Where a password's hash is to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hash {
@@ -112,11 +105,10 @@ impl File {
         let listeners = listeners.into_iter().map(|it| listener_file(it, notes)).collect();
         let database = root.need("database", "[database] with address = \"127.0.0.1:6379\"", notes);
         let database = database.and_then(|entry| entry.section(notes));
-        let (database_address, database_roles) =
-            database.map(|section| database_file(section, notes)).unwrap_or_default();
+        let database = database.map(|section| database::read(section, notes)).unwrap_or_default();
         let role_rules = roles::read(&mut root, notes);
         let role_mapping_file = root.take("role_mapping_file").and_then(|entry| entry.text(notes));
-        let has_roles = !database_roles.is_empty();
+        let has_roles = !database.roles.is_empty();
         let users = root.take("user").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
         let realms = root.take("realm").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
         let admin = root.take("admin").and_then(|entry| entry.section(notes));
@@ -132,8 +124,7 @@ impl File {
             watch: watch.is_some_and(|flag| flag.value),
             whoami,
             listeners,
-            database_address,
-            database_roles,
+            database,
             role_rules,
             role_mapping_file,
             users: users.map(|users| users.into_iter().map(|it| user_file(it, has_roles, notes)).collect()),
@@ -159,26 +150,6 @@ fn only(
     let text = section.need(key, like, notes).and_then(|entry| entry.text(notes));
     section.finish(notes);
     text
-}
-
-fn database_file(
-    mut section: Section<'_>,
-    notes: &mut Notes,
-) -> (Option<Written<String>>, Vec<DatabaseRoleFile>) {
-    let address = section.need("address", "address = \"127.0.0.1:6379\"", notes);
-    let address = address.and_then(|entry| entry.text(notes));
-    let roles = section.take("roles").and_then(|entry| entry.sections(notes)).unwrap_or_default();
-    section.finish(notes);
-    (address, roles.into_iter().map(|section| database_role_file(section, notes)).collect())
-}
-
-fn database_role_file(mut section: Section<'_>, notes: &mut Notes) -> DatabaseRoleFile {
-    let role = section.need("role", "role = \"reader\"", notes).and_then(|entry| entry.text(notes));
-    let redis_user = section.need("redis_user", "redis_user = \"reader\"", notes);
-    let redis_user = redis_user.and_then(|entry| entry.text(notes));
-    let password = secret(&mut section, keys!("redis_password"), notes);
-    section.finish(notes);
-    DatabaseRoleFile { role, redis_user, password }
 }
 
 fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {

@@ -14,6 +14,8 @@
 mod cause;
 mod certificates;
 mod check;
+mod database;
+mod database_cause;
 mod file;
 mod gate;
 mod identity_cause;

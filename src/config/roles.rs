@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::cause::Cause;
-use super::file::{DatabaseRoleFile, File};
+use super::database::RoleFile;
+use super::file::File;
 use super::material::Files;
 use super::problem::{At, Notes, Severity};
 use super::role_cause::{Elsewhere, RoleCause};
@@ -125,7 +126,7 @@ fn role_rule(mut section: Section<'_>, notes: &mut Notes) -> Option<Placed> {
 pub(super) fn role_map(
     file: &mut File,
     files: &mut Files<'_>,
-    database: &[DatabaseRoleFile],
+    database: &[RoleFile],
     notes: &mut Notes,
 ) -> Option<RoleMap> {
     let mut placed: Vec<_> = file
@@ -177,7 +178,7 @@ fn from_file(written: &Written<String>, files: &mut Files<'_>, notes: &mut Notes
 }
 
 /// Warns of roles that lead nowhere and of those that nobody can have.
-fn compare(placed: &[Placed], database: &[DatabaseRoleFile], notes: &mut Notes) {
+fn compare(placed: &[Placed], database: &[RoleFile], notes: &mut Notes) {
     let known: BTreeSet<&str> =
         database.iter().filter_map(|it| it.role.as_ref()).map(|it| it.value.as_str()).collect();
     let granted: BTreeSet<&str> = placed.iter().flat_map(|it| &it.rule.roles).map(String::as_str).collect();
@@ -198,7 +199,7 @@ fn compare(placed: &[Placed], database: &[DatabaseRoleFile], notes: &mut Notes) 
 
 /// The Redis users of a database's roles, in order.
 pub(super) fn database_roles(
-    written: &[DatabaseRoleFile],
+    written: &[RoleFile],
     files: &mut Files<'_>,
     notes: &mut Notes,
 ) -> DatabaseRoles {

@@ -123,7 +123,7 @@ pub(super) fn settings(
 }
 
 /// All files' certificates, each once. Nothing, if any of them is no good.
-fn of_files(
+pub(super) fn of_files(
     paths: &[Written<String>],
     role: Role,
     files: &mut Files<'_>,
@@ -162,10 +162,10 @@ fn check_role(it: &Numbered<'_>, role: Role, at: &At, notes: &mut Notes) -> Opti
     let is_ca = certificate.is_ca();
     let (path, number) = (it.path.to_owned(), it.number);
     match role {
-        Role::ClientCa if !is_ca => notes.error(at, Cause::NotCa { path, number }),
+        Role::ClientCa | Role::BackendCa if !is_ca => notes.error(at, Cause::NotCa { path, number }),
         Role::Client if is_ca => notes.error(at, Cause::PinnedCa { path, number }),
         Role::Client if has_weak_hash(&certificate) => notes.error(at, Cause::WeakHash { path, number }),
-        Role::ClientCa => {
+        Role::ClientCa | Role::BackendCa => {
             let alone = TrustSettings { client_ca: vec![it.der.clone()], ..TrustSettings::default() };
             let anchor = Trust::new(&alone).map_err(|error| it.unusable(&error.to_string()));
             return notes.ok(at, anchor).map(|_| ());

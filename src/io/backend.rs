@@ -8,19 +8,13 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::hub::Hub;
-use super::{Address, clock, listen};
+use super::node::Socket;
+use super::{clock, listen};
 use crate::upstream::LinkId;
 use crate::worker::Loss;
-
-/// A connection to the backend.
-pub(super) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
 
 /// Serves one link from its connection to its end.
 pub(super) async fn serve(hub: Rc<Hub>, id: LinkId) {
@@ -52,24 +46,14 @@ async fn gone(hub: &Rc<Hub>, id: LinkId) {
     .await;
 }
 
-/// Opens a connection, with these times for keepalive and for what is unacknowledged.
-pub(super) async fn open(address: &Address, (keepalive, user_timeout): (u64, u64)) -> io::Result<Socket> {
-    match address {
-        Address::Tcp { host, port } => TcpStream::connect((host.as_str(), *port)).await.and_then(|socket| {
-            listen::tune(&socket, keepalive, user_timeout)?;
-            Ok(Socket::Tcp(socket))
-        }),
-        Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
-    }
-}
-
 async fn connect(hub: &Rc<Hub>) -> Result<Socket, Loss> {
     let times = hub.peek(|machine| machine.tcp_timeouts());
-    open(&hub.backend, times).await.map_err(|error| {
+    let node = hub.node();
+    node.open(times).await.map_err(|error| {
         if listen::is_out_of_resources(&error) {
             Loss::NoResources(error.to_string())
         } else {
-            Loss::Connect(format!("{}: {error}", hub.backend))
+            Loss::Connect(format!("{node}: {error}"))
         }
     })
 }
@@ -110,7 +94,13 @@ fn write(
             Pin::new(&mut *socket).poll_write(cx, out.front())
         });
         match written {
-            Poll::Pending => return Ok(if any { Poll::Ready(()) } else { Poll::Pending }),
+            Poll::Pending => {
+                // TLS holds back what the socket would not take.
+                if let Poll::Ready(Err(error)) = Pin::new(&mut *socket).poll_flush(cx) {
+                    return Err(Loss::Io(error.to_string()));
+                }
+                return Ok(if any { Poll::Ready(()) } else { Poll::Pending });
+            }
             Poll::Ready(Ok(0)) => return Err(Loss::Closed),
             Poll::Ready(Ok(count)) => {
                 any = true;
@@ -153,35 +143,6 @@ fn read_into(
     let read = pin!(socket.read_buf(buffer));
     let count = ready!(Future::poll(read, cx))?;
     Poll::Ready(Ok(count))
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
-            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
-            Self::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
-        }
-    }
 }
 
 /// How long TCP waits, as the limits have it.

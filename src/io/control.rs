@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::census::Census;
 use super::doors::{self, Door, Entrance, ReloadError};
 use super::listen::{self, Accepted, Desk};
+use super::node::Node;
 use super::passwords::Passwords;
 use super::tally::{Gauges, Meters};
 use super::thread::{self, Post};
@@ -35,6 +36,8 @@ pub(super) struct Live {
     pub(super) settings: Settings,
     /// What is behind each door, by its number; nothing where its listener is gone.
     pub(super) entrances: Vec<Option<Entrance>>,
+    /// The same one for as long as the settings of it are.
+    pub(super) node: Arc<Node>,
 }
 
 impl Live {
@@ -118,6 +121,7 @@ pub struct Control {
 pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError> {
     let (doors, sockets) = open_doors(&settings)?;
     let entrances = doors::entrances(&doors, &settings, &[])?;
+    let node = Arc::new(Node::new(&settings.database).map_err(ReloadError::Database)?);
     let gauges = Gauges::new(&handles.registry, &doors);
     gauges.set(&settings);
     let workers = settings.workers.clamp(1, WORKERS_MAX);
@@ -133,7 +137,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         passwords: Passwords::new(&limits),
         unproven: Semaphore::new(limits.unproven_clients_max.max(1)),
         stages: stages.clone(),
-        live: ArcSwap::from_pointee(Live { settings, entrances }),
+        live: ArcSwap::from_pointee(Live { settings, entrances, node }),
         audit: handles.audit,
     });
     let mut threads = Vec::new();
@@ -240,9 +244,14 @@ impl Control {
         let before = self.shared.live.load();
         doors::keep_names(&before.settings, &settings)?;
         let entrances = doors::entrances(&self.shared.doors, &settings, &before.entrances)?;
+        let node = if settings.database.is_same_node(&before.settings.database) {
+            Arc::clone(&before.node)
+        } else {
+            Arc::new(Node::new(&settings.database).map_err(ReloadError::Database)?)
+        };
         let unchanged = needs_restart(&before.settings, &settings);
         self.gauges.set(&settings);
-        self.shared.live.store(Arc::new(Live { settings, entrances }));
+        self.shared.live.store(Arc::new(Live { settings, entrances, node }));
         Ok(unchanged)
     }
 

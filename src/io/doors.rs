@@ -62,6 +62,9 @@ pub enum ReloadError {
         /// What is wrong.
         why: TlsError,
     },
+    /// The backend's TLS.
+    #[error("database: TLS: {0}")]
+    Database(TlsError),
     /// A server certificate that clients may not recognise.
     #[error(
         "listener {listener}: keep_server_names: the new server certificate has {field} {new}, \

@@ -4,11 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
 use super::guests::Guests;
-use super::{Address, backend, clock};
+use super::node::Node;
+use super::{backend, clock};
 use crate::session::SessionId;
 use crate::upstream::LinkId;
 use crate::worker::{NeedlessAuth, Report, Step, Worker};
@@ -25,7 +27,8 @@ pub(super) struct Hub {
     links: RefCell<Wakers>,
     /// Read into, then handed to the machine, without a task switch in between.
     pub(super) scratch: RefCell<Box<[u8]>>,
-    pub(super) backend: Address,
+    /// Where links are made to.
+    node: RefCell<Arc<Node>>,
     /// Who is in, and by which certificates.
     pub(super) guests: RefCell<Guests>,
     /// Clients that the gateway has closed, for the metric.
@@ -75,14 +78,14 @@ impl Wakers {
 }
 
 impl Hub {
-    pub(super) fn new(machine: Worker, backend: Address) -> Rc<Self> {
+    pub(super) fn new(machine: Worker, node: Arc<Node>) -> Rc<Self> {
         Rc::new(Self {
             machine: RefCell::new(machine),
             steps: RefCell::default(),
             clients: RefCell::default(),
             links: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
-            backend,
+            node: RefCell::new(node),
             guests: RefCell::default(),
             closed: RefCell::default(),
             accepted: RefCell::default(),
@@ -119,6 +122,18 @@ impl Hub {
     /// Calls the machine where it can ask for nothing and needs no time.
     pub(super) fn peek<T>(&self, call: impl FnOnce(&mut Worker) -> T) -> T {
         call(&mut self.machine.borrow_mut())
+    }
+
+    /// Where links are made to.
+    pub(super) fn node(&self) -> Arc<Node> {
+        Arc::clone(&self.node.borrow())
+    }
+
+    /// Makes links to another node from now on.
+    pub(super) fn move_to(self: &Rc<Self>, node: &Arc<Node>) {
+        if !Arc::ptr_eq(&self.node.replace(Arc::clone(node)), node) {
+            self.with(Worker::leave_node);
+        }
     }
 
     pub(super) fn client_waits(&self, id: SessionId, cx: &Context<'_>) {

@@ -17,6 +17,7 @@ mod guests;
 mod hub;
 mod linger;
 mod listen;
+mod node;
 mod passwords;
 mod round;
 mod settings;

@@ -10,7 +10,8 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
-use super::{Address, backend, clock};
+use super::clock;
+use super::node::Node;
 use crate::identity::{Attempts, Check, Method, Network, Proof, Reason, Refusal};
 use crate::limits::Limits;
 use crate::resp::write;
@@ -63,7 +64,7 @@ impl Passwords {
         check: Check,
         password: Secret,
         peer: IpAddr,
-        address: &Address,
+        node: &Node,
         limits: &Limits,
     ) -> Result<Proof, Refusal> {
         let user = check.user().map(|user| user.name.clone());
@@ -88,7 +89,7 @@ impl Passwords {
                 self.allowed(peer, user, limits)?;
                 let sent = if check.is_doomed() { DECOY } else { password.expose() };
                 let limit = Duration::from_millis(limits.connect_timeout_ms);
-                let asked = tokio::time::timeout(limit, ask(address, limits, &name, sent)).await;
+                let asked = tokio::time::timeout(limit, ask(node, limits, &name, sent)).await;
                 asked.unwrap_or_else(|_| Err(Unchecked::Backend("no answer in time".to_owned())))
             }
         };
@@ -138,12 +139,13 @@ fn broken() -> Refusal {
 }
 
 /// AUTH on a connection of its own, which is closed whatever the answer.
-async fn ask(address: &Address, limits: &Limits, name: &str, password: &[u8]) -> Result<bool, Unchecked> {
+async fn ask(node: &Node, limits: &Limits, name: &str, password: &[u8]) -> Result<bool, Unchecked> {
     let failed = |error: std::io::Error| Unchecked::Backend(error.to_string());
     let times = (limits.keepalive_ms, limits.tcp_user_timeout_ms);
-    let mut socket = backend::open(address, times).await.map_err(failed)?;
+    let mut socket = node.open(times).await.map_err(failed)?;
     let request = zeroize::Zeroizing::new(write::command(&[b"AUTH", name.as_bytes(), password]));
     socket.write_all(&request).await.map_err(failed)?;
+    socket.flush().await.map_err(failed)?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n") && answer.len() < ANSWER_BYTES_MAX {
         if socket.read_buf(&mut answer).await.map_err(failed)? == 0 {

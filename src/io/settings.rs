@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::tls::TlsSettings;
+use super::tls::{BackendTls, TlsSettings};
 use crate::identity::roles::{DatabaseRoles, RoleMap};
 use crate::identity::{Chain, Directory, Gate, Rights, UserMap};
 use crate::limits::Limits;
@@ -91,8 +91,18 @@ impl Listener {
 pub struct Database {
     /// Where it listens.
     pub address: Address,
+    /// How it is spoken to, where that is TLS; not with a Unix socket.
+    pub tls: Option<BackendTls>,
     /// Who the gateway is to it on behalf of those without a Redis user of their own.
     pub roles: DatabaseRoles,
+}
+
+impl Database {
+    /// Whether connections to it are made to the same place in the same way.
+    #[must_use]
+    pub fn is_same_node(&self, other: &Self) -> bool {
+        (&self.address, &self.tls) == (&other.address, &other.tls)
+    }
 }
 
 /// Where a backend listens.

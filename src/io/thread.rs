@@ -43,7 +43,7 @@ async fn work(post: Post) {
     let mut live = shared.live.load_full();
     let mut machine = Worker::new(Arc::new(live.settings.limits.clone()), &seed);
     machine.set_answers_respgate(live.settings.whoami);
-    let hub = Hub::new(machine, live.settings.database.address.clone());
+    let hub = Hub::new(machine, Arc::clone(&live.node));
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count = 0;
@@ -86,6 +86,7 @@ fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
         return;
     }
     *live = Arc::clone(&now);
+    hub.move_to(&live.node);
     hub.with(|machine, _| {
         machine.set_limits(Arc::new(live.settings.limits.clone()));
         machine.set_answers_respgate(live.settings.whoami);

@@ -1,5 +1,5 @@
-//! The TLS side of the listener: what a configured certificate, key and client
-//! CAs become, and what is refused. Knows no socket, user or configuration file.
+//! TLS: what a listener's certificate, key and client CAs become, and what is refused;
+//! and, in `backend`, whom the gateway takes for its Redis. Knows no socket, user or configuration file.
 //!
 //! By default nothing lets a session skip the certificate check: no tickets, no
 //! session storage, no early data, no half-RTT data. Where resumption is switched
@@ -7,6 +7,7 @@
 //! in. A `ServerConfig` is built afresh at each reload and shares nothing with the
 //! one before it, so a reload also forgets every session that could be resumed.
 
+mod backend;
 mod crl;
 mod fit;
 mod names;
@@ -26,6 +27,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, NoKeyLog, ServerConfig, SupportedProtocolVersion};
 
 use super::settings::ClientAuth;
+pub use backend::{BackendTls, VerificationMode, client_config};
 pub use crl::{Crl, CrlError};
 pub(crate) use fit::rsa_bits;
 pub use names::{NameField, renamed};
@@ -117,6 +119,14 @@ pub enum TlsError {
     #[error("client certificate {index} cannot be used: {why}")]
     ClientCertificate {
         /// Its place in `TrustSettings::client_certificates`, from 0.
+        index: usize,
+        /// What rustls says.
+        why: rustls::Error,
+    },
+    /// One of a backend's CAs cannot be a trust anchor.
+    #[error("CA certificate {index} of the backend cannot be used: {why}")]
+    BackendCa {
+        /// Its place in `BackendTls::ca`, from 0.
         index: usize,
         /// What rustls says.
         why: rustls::Error,

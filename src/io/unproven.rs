@@ -166,9 +166,9 @@ impl Talk<'_> {
         };
         let check = entrance.directory(settings).check(self.claim, ask.name.as_deref());
         let user = check.user().map(|user| user.name.clone());
-        let (address, limits) = (&settings.database.address, &settings.limits);
+        let (node, limits) = (&live.node, &settings.limits);
         let proof =
-            self.shared.passwords.check(check, ask.password, self.caller.peer.ip(), address, limits).await;
+            self.shared.passwords.check(check, ask.password, self.caller.peer.ip(), node, limits).await;
         Judged { user, outcome: proof.and_then(|proof| self.admit(proof)) }
     }
 

@@ -97,15 +97,7 @@ impl Worker {
             return;
         }
         if link.role == LinkRole::Shared && since(link.opened_at) >= ms(age_max(limits.link_age_max_ms, id)) {
-            // Its sessions move on when their replies have arrived.
-            link.draining = true;
-            let idle = link.pending.is_empty();
-            let lane = link.lane;
-            self.lanes[lane].shared.retain(|&shared| shared != id);
-            if idle {
-                self.remove_link(id);
-            }
-            return;
+            return self.retire_link(id);
         }
         let active = link.since_fence > 0 && since(link.fence_at) >= ms(limits.fence_ms);
         let idle = link.pending.is_empty() && since(link.progress_at) >= ms(limits.probe_interval_ms);

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{Report, Step, Worker};
 use crate::resp::ReplyError;
 use crate::session::{Fate, LaneRefusal, SessionId, Upload};
-use crate::upstream::{Expect, GreetError, Link, LinkId, LinkRole};
+use crate::upstream::{Backoff, Expect, GreetError, Link, LinkId, LinkRole};
 
 /// The answer to a request no byte of which has been written.
 pub(super) const NOT_SENT: &str = "ERR respgate: backend unavailable, command not sent";
@@ -50,6 +50,8 @@ pub enum Loss {
     OpTimeout,
     #[error("a request was broken off")]
     Aborted,
+    #[error("the configuration names another backend")]
+    NodeLeft,
 }
 
 impl Loss {
@@ -169,7 +171,38 @@ impl Worker {
         }
     }
 
-    /// As above, but its lane stays even if nothing else belongs to it.
+    /// A link takes no new request and closes when its last reply has arrived; its
+    /// sessions move on then.
+    pub(super) fn retire_link(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        link.draining = true;
+        let (idle, lane) = (link.pending.is_empty(), &mut self.lanes[link.lane]);
+        lane.shared.retain(|&shared| shared != id);
+        lane.control.take_if(|control| *control == id);
+        if idle {
+            self.remove_link(id);
+        }
+    }
+
+    /// The backend is another one from now on: what shares a link finishes there; what lives in
+    /// a link of its own, or waits for one to be made, ends as at any loss of a connection.
+    pub fn leave_node(&mut self, now: Instant) {
+        self.node = Backoff::default();
+        for (_, lane) in &mut self.lanes {
+            lane.server = None;
+        }
+        for id in self.links.keys() {
+            let Some(link) = self.links.get(id) else { continue };
+            if matches!(link.role, LinkRole::Pinned(_)) || !link.is_ready() {
+                self.lose_link(id, Loss::NodeLeft, now);
+            } else {
+                self.retire_link(id);
+            }
+        }
+        self.run_ready(now);
+    }
+
+    /// As `remove_link`, but its lane stays even if nothing else belongs to it.
     fn take_link(&mut self, id: LinkId) -> Option<Link> {
         // Woken first: the driver finds it gone.
         self.wake_link(id);

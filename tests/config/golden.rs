@@ -378,6 +378,7 @@ fn every_cause_is_in_the_golden_file() {
     assert!(ids.len() > 40, "{ids:?}");
     let golden = concat!(
         include_str!("../golden/check.txt"),
+        include_str!("../golden/database.txt"),
         include_str!("../golden/listeners.txt"),
         include_str!("../golden/passwords.txt"),
         include_str!("../golden/realms.txt"),

@@ -23,6 +23,7 @@ mod states;
 mod wire;
 mod world;
 
+mod nodes;
 mod operate;
 mod passwords;
 mod rights;

@@ -1,0 +1,214 @@
+//! `[database]`: where Redis is, and how a connection to it is encrypted.
+
+use rustls::pki_types::ServerName;
+
+use super::cause::Cause;
+use super::certificates::{self, Role};
+use super::database_cause::DatabaseCause;
+use super::keys;
+use super::material::Files;
+use super::problem::{At, Notes};
+use super::secrets::{SecretFile, keys, secret};
+use super::source::{Section, Written};
+use super::trust;
+use crate::identity::Fingerprint;
+use crate::io::Address;
+use crate::io::tls::{self, BackendTls, VerificationMode};
+
+/// Bytes of a Unix socket's path in `sockaddr_un`, without the final NUL.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// The section as written.
+#[derive(Default)]
+pub(super) struct DatabaseFile {
+    pub(super) address: Option<Written<String>>,
+    tls: Option<TlsFile>,
+    pub(super) roles: Vec<RoleFile>,
+}
+
+/// `[database.tls]`
+struct TlsFile {
+    at: At,
+    ca: Vec<Written<String>>,
+    fingerprint: Option<Written<String>>,
+    mode: VerificationMode,
+    mode_at: At,
+    server_name: Option<Written<String>>,
+    certificate: Option<Written<String>>,
+    key: Option<Written<String>>,
+    key_password: SecretFile,
+}
+
+/// One of `[database] roles`
+pub(super) struct RoleFile {
+    pub(super) role: Option<Written<String>>,
+    pub(super) redis_user: Option<Written<String>>,
+    pub(super) password: SecretFile,
+}
+
+/// Takes the section apart.
+pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile {
+    let address = section.need("address", "address = \"127.0.0.1:6379\"", notes);
+    let address = address.and_then(|entry| entry.text(notes));
+    let tls = section.take("tls").and_then(|entry| entry.section(notes)).map(|it| read_tls(it, notes));
+    let roles = section.take("roles").and_then(|entry| entry.sections(notes)).unwrap_or_default();
+    section.finish(notes);
+    let roles = roles.into_iter().map(|section| read_role(section, notes)).collect();
+    DatabaseFile { address, tls, roles }
+}
+
+fn read_role(mut section: Section<'_>, notes: &mut Notes) -> RoleFile {
+    let role = section.need("role", "role = \"reader\"", notes).and_then(|entry| entry.text(notes));
+    let redis_user = section.need("redis_user", "redis_user = \"reader\"", notes);
+    let redis_user = redis_user.and_then(|entry| entry.text(notes));
+    let password = secret(&mut section, keys!("redis_password"), notes);
+    section.finish(notes);
+    RoleFile { role, redis_user, password }
+}
+
+fn read_tls(mut section: Section<'_>, notes: &mut Notes) -> TlsFile {
+    let modes = [
+        ("full", VerificationMode::Full),
+        ("certificate", VerificationMode::Certificate),
+        ("none", VerificationMode::None),
+    ];
+    let mode = section.take("verification_mode");
+    let at = section.at().clone();
+    let mode_at = mode.as_ref().map_or_else(|| at.clone(), |entry| entry.at.clone());
+    let mut text = |key, notes: &mut Notes| section.take(key).and_then(|entry| entry.text(notes));
+    let [fingerprint, server_name, certificate, key] =
+        ["ca_fingerprint", "server_name", "certificate", "key"].map(|key| text(key, notes));
+    let file = TlsFile {
+        at,
+        ca: section.take("ca").and_then(|entry| entry.filled_texts(notes)).unwrap_or_default(),
+        fingerprint,
+        mode: mode.and_then(|entry| entry.word(&modes, notes)).unwrap_or_default(),
+        mode_at,
+        server_name,
+        certificate,
+        key,
+        key_password: secret(&mut section, keys!("key_password"), notes),
+    };
+    section.finish(notes);
+    file
+}
+
+impl DatabaseFile {
+    /// Where the backend is and how it is spoken to, or what is wrong with that, noted.
+    pub(super) fn node(
+        &self,
+        files: &mut Files<'_>,
+        now: i64,
+        notes: &mut Notes,
+    ) -> Option<(Address, Option<BackendTls>)> {
+        let written = self.address.as_ref();
+        let address = written.and_then(|it| notes.ok(&it.at, address(&it.value, files)));
+        let Some(tls) = &self.tls else { return Some((address?, None)) };
+        let tls = tls.settings(address.as_ref(), files, now, notes);
+        Some((address?, Some(tls?)))
+    }
+}
+
+impl TlsFile {
+    fn settings(
+        &self,
+        address: Option<&Address>,
+        files: &mut Files<'_>,
+        now: i64,
+        notes: &mut Notes,
+    ) -> Option<BackendTls> {
+        let ca = trust::of_files(&self.ca, Role::BackendCa, files, now, notes);
+        let fingerprint = self.fingerprint.as_ref().map(|it| {
+            let read = it.value.parse::<Fingerprint>();
+            notes.ok(&it.at, read.map_err(|why| DatabaseCause::Fingerprint(why).into()))
+        });
+        let trusts = !self.ca.is_empty() || fingerprint.is_some();
+        match (self.mode, trusts) {
+            (VerificationMode::None, true) => {
+                notes.error(&self.mode_at, DatabaseCause::CaWithoutVerification.into());
+            }
+            (VerificationMode::None, false) => notes.warn(&self.mode_at, DatabaseCause::NotVerified.into()),
+            (_, false) => notes.error(&self.at, DatabaseCause::NoCa.into()),
+            (_, true) => {}
+        }
+        let server_name = self.server_name(address, notes);
+        let client = self.client(files, now, notes);
+        let tls = BackendTls {
+            ca: ca?,
+            ca_fingerprint: fingerprint.map_or(Some(None), |it| it.map(Some))?,
+            mode: self.mode,
+            server_name: server_name?,
+            client: client.map_or(Some(None), |it| it.map(Some))?,
+        };
+        // Built here once to see that it can be: a reload must not find out later.
+        let built = tls::client_config(&tls).map_err(|error| Cause::UnusableTls { why: error.to_string() });
+        notes.ok(&self.at, built).map(|_| tls)
+    }
+
+    /// The name to verify: as written, or else the host that is connected to.
+    fn server_name(&self, address: Option<&Address>, notes: &mut Notes) -> Option<ServerName<'static>> {
+        let (name, at) = match (&self.server_name, address?) {
+            (_, Address::Unix(_)) => {
+                notes.error(&self.at, DatabaseCause::TlsOnUnixSocket.into());
+                return None;
+            }
+            (Some(name), _) => (name.value.clone(), &name.at),
+            (None, Address::Tcp { host, .. }) => (host.clone(), &self.at),
+        };
+        let bad = || DatabaseCause::ServerName { found: name.clone() }.into();
+        notes.ok(at, ServerName::try_from(name.clone()).map_err(|_error| bad()))
+    }
+
+    /// The gateway's own certificate, if there is to be one.
+    fn client(
+        &self,
+        files: &mut Files<'_>,
+        now: i64,
+        notes: &mut Notes,
+    ) -> Option<Option<std::sync::Arc<rustls::sign::CertifiedKey>>> {
+        let (certificate, key) = match (&self.certificate, &self.key) {
+            (None, None) => {
+                if let Some(at) = self.key_password.at() {
+                    notes.error(at, DatabaseCause::HalfAPair.into());
+                }
+                return None;
+            }
+            (Some(certificate), Some(key)) => (certificate, key),
+            (Some(Written { at, .. }), None) | (None, Some(Written { at, .. })) => {
+                notes.error(at, DatabaseCause::HalfAPair.into());
+                return Some(None);
+            }
+        };
+        let chain = certificates::chain(certificate, files, now, notes);
+        let key = keys::private_key(&key.value, &key.at, &self.key_password, files, notes);
+        let both = chain.zip(key);
+        Some(both.and_then(|((chain, path), (key, key_path))| {
+            certificates::certified(chain, path, key, key_path, &certificate.at, notes)
+        }))
+    }
+}
+
+fn address(found: &str, files: &Files<'_>) -> Result<Address, Cause> {
+    let bad = || Cause::BadBackendAddress { found: found.to_owned() };
+    if let Some(path) = found.strip_prefix("unix:") {
+        let path = files.resolve(path);
+        let bytes = path.as_os_str().len();
+        return match bytes {
+            _ if found == "unix:" || found.contains('\0') => Err(bad()),
+            0..=SOCKET_PATH_BYTES_MAX => Ok(Address::Unix(path)),
+            _ => Err(Cause::LongSocketPath { bytes, most: SOCKET_PATH_BYTES_MAX }),
+        };
+    }
+    let (host, port) = found.rsplit_once(':').ok_or_else(bad)?;
+    let port = port.parse().ok().filter(|&port| port != 0).ok_or_else(bad)?;
+    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok().then_some(ip),
+        None => is_host(host).then_some(host),
+    };
+    Ok(Address::Tcp { host: host.ok_or_else(bad)?.to_owned(), port })
+}
+
+fn is_host(host: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=253).contains(&host.len()) && host.bytes().all(fits)
+}

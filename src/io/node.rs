@@ -1,0 +1,99 @@
+//! A backend node: how a connection to it is made. Knows nothing of links or of
+//! what is said on them.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::listen;
+use super::settings::{Address, Database};
+use super::tls::{self, TlsError};
+
+/// Where a backend is and how it is spoken to.
+pub(super) struct Node {
+    address: Address,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+impl Node {
+    /// # Errors
+    /// If TLS cannot be spoken by these settings.
+    pub(super) fn new(database: &Database) -> Result<Self, TlsError> {
+        let tls = match &database.tls {
+            None => None,
+            Some(tls) => Some((TlsConnector::from(tls::client_config(tls)?), tls.server_name.clone())),
+        };
+        Ok(Self { address: database.address.clone(), tls })
+    }
+
+    /// Opens a connection, with these times in milliseconds for keepalive and for what is
+    /// unacknowledged. A host is looked up each time.
+    pub(super) async fn open(&self, (keepalive, user_timeout): (u64, u64)) -> io::Result<Socket> {
+        let (host, port) = match &self.address {
+            Address::Tcp { host, port } => (host.as_str(), *port),
+            Address::Unix(path) => return UnixStream::connect(path).await.map(Socket::Unix),
+        };
+        let socket = TcpStream::connect((host, port)).await?;
+        listen::tune(&socket, keepalive, user_timeout)?;
+        let Some((connector, name)) = &self.tls else { return Ok(Socket::Tcp(socket)) };
+        let encrypted = connector.connect(name.clone(), socket).await;
+        let encrypted = encrypted.map_err(|error| io::Error::new(error.kind(), format!("TLS: {error}")))?;
+        Ok(Socket::Tls(Box::new(encrypted)))
+    }
+}
+
+/// A connection to a backend.
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Tls(socket) => Pin::new(socket).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Tls(socket) => Pin::new(socket).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            // Nothing is held back.
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(socket) => Pin::new(socket).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(socket) => Pin::new(socket).poll_shutdown(cx),
+        }
+    }
+}
