@@ -102,11 +102,12 @@ fn wait_for_replies(totals: &Totals, wanted: u64) {
     }
 }
 
-fn from_env(name: &str, default: u64) -> u64 {
+/// A number that the environment may change.
+pub(crate) fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// Past the test harness, which keeps back what a passing test prints.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
