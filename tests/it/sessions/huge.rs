@@ -110,6 +110,24 @@ fn a_value_of_half_a_gigabyte_comes_back_in_bounded_memory() {
 }
 
 #[test]
+fn eight_large_values_at_once_hold_little_more_than_one() {
+    let size = usize::try_from(from_env("RESPGATE_LARGE_MIB", 32)).expect("it fits") * MIB;
+    let world = World::start();
+    let pattern = Pattern::new();
+    pattern.set(&mut world.client("app"), "big", MIB);
+    let before = peak(&world.gateway);
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let (world, pattern) = (&world, &pattern);
+            scope.spawn(move || pattern.set(&mut world.client("app"), &format!("big{number}"), size));
+        }
+    });
+    let more = peak(&world.gateway) - before;
+    say(&format!("eight SETs of {} MiB at once: {} KiB more", size / MIB, more >> 10));
+    assert!(more < 4 * SLACK, "{more} bytes for eight values on their way in");
+}
+
+#[test]
 fn slow_readers_of_large_replies_hold_nobody_up() {
     let size = usize::try_from(from_env("RESPGATE_LARGE_MIB", 16)).expect("it fits") * MIB;
     let world = World::start();
