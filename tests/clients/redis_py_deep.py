@@ -1,4 +1,4 @@
-"""What programs build on redis-py: redis_py_deep.py PORT DIRECTORY USER PROTOCOL
+"""What programs build on redis-py: redis_py_deep.py PORT DIRECTORY USER PROTOCOL NAME
 
 Pipelines, threads that subscribe, locks, scripts, scans, its client-side cache,
 pools, retries, consumer groups. Each has to come out as redis-py's documentation
@@ -16,8 +16,8 @@ from redis.backoff import ExponentialBackoff
 from redis.cache import CacheConfig
 from redis.retry import Retry
 
-port, directory, user, protocol = sys.argv[1:]
-prefix = f"deep:{redis.__version__}:{protocol}:"
+port, directory, user, protocol, name = sys.argv[1:]
+prefix = f"deep:{name}:{protocol}:"
 options = dict(
     host="localhost",
     port=int(port),
@@ -30,6 +30,8 @@ options = dict(
     protocol=int(protocol),
 )
 r = redis.Redis(**options)
+if name == "hiredis":
+    assert "Hiredis" in redis.connection.DefaultParser.__name__, redis.connection.DefaultParser
 
 
 def key(name):

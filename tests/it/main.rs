@@ -19,6 +19,7 @@ mod world;
 
 mod operate;
 mod passwords;
+mod programs;
 mod rights;
 mod secrets;
 mod sessions;
