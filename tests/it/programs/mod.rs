@@ -3,6 +3,7 @@
 
 mod native;
 mod python;
+mod queues;
 
 use std::process::Command;
 
@@ -21,6 +22,16 @@ fn python(packages: &str, program: &str, world: &World, user: &str) -> Command {
     command.env("PYTHONPATH", needed(target(&format!("py/{packages}"))));
     command.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(world.path(""));
     addressed(command.arg(source(program)), world, user);
+    command
+}
+
+/// A Node program of tests/clients, with arguments of its own before the usual ones.
+fn node(program: &str, first: &[&str], world: &World, user: &str) -> Command {
+    let mut command = leashed("node");
+    // From the directory of the modules: node looks for them beside the program otherwise.
+    command.arg("-e").arg(format!("process.argv.splice(1, 0, 'node'); require({:?})", source(program)));
+    command.env("NODE_PATH", needed(target("node/node_modules"))).arg("--").args(first);
+    addressed(&mut command, world, user);
     command
 }
 
