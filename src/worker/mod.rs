@@ -444,12 +444,4 @@ impl Worker {
             }
         }
     }
-
-    /// A shared link serves one session or many; a pinned one has an owner.
-    fn owner(link: &Link) -> Option<SessionId> {
-        match link.role {
-            LinkRole::Pinned(id) | LinkRole::Private(id) => Some(id),
-            LinkRole::Shared | LinkRole::Control => None,
-        }
-    }
 }

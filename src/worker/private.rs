@@ -10,8 +10,15 @@ impl Worker {
     /// over a fresh one.
     pub(super) fn make_private(&mut self, id: LinkId, reader: SessionId) {
         let Some(link) = self.links.get_mut(id) else { return };
-        if link.role != LinkRole::Shared {
-            return;
+        match link.role {
+            LinkRole::Shared => {}
+            LinkRole::Private(before) if before != reader => {
+                // Whom it served has its reply; what comes now was behind it, and is this one's.
+                if let Some(session) = self.sessions.get_mut(before) {
+                    session.private.take_if(|private| *private == id);
+                }
+            }
+            LinkRole::Private(_) | LinkRole::Pinned(_) | LinkRole::Control => return,
         }
         link.role = LinkRole::Private(reader);
         self.lanes[link.lane].shared.retain(|&shared| shared != id);
@@ -40,15 +47,20 @@ impl Worker {
         }
     }
 
-    /// A link that serves one reader is not read while that one has enough to read.
-    pub(super) fn pause_if_behind(&mut self, id: LinkId, reader: SessionId) {
-        let behind = self.sessions.get(reader).is_some_and(|session| {
+    /// A link that serves one reader is not read while that one has enough to read and
+    /// what comes next is its own as well.
+    pub(super) fn pause_if_behind(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        let reader = match link.role {
+            LinkRole::Pinned(owner) => Some(owner),
+            LinkRole::Private(owner) => {
+                link.pending.front().map(|ticket| ticket.session).filter(|&next| next == owner)
+            }
+            LinkRole::Shared | LinkRole::Control => None,
+        };
+        let reader = reader.and_then(|reader| self.sessions.get(reader));
+        link.paused = reader.is_some_and(|session| {
             session.fate != Fate::Dead && session.out.len() > self.limits.client_output_soft_bytes
         });
-        if let Some(link) = self.links.get_mut(id)
-            && Self::owner(link) == Some(reader)
-        {
-            link.paused = behind;
-        }
     }
 }

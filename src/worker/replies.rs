@@ -65,9 +65,7 @@ impl Worker {
             }
             Err(loss) => self.lose_link(id, loss, now),
         }
-        if let Some(owner) = self.links.get(id).and_then(Self::owner) {
-            self.pause_if_behind(id, owner);
-        }
+        self.pause_if_behind(id);
         self.run_ready(now);
     }
 
@@ -352,7 +350,6 @@ impl Worker {
         if bytes + awaited > self.limits.large_reply_bytes as u64 {
             self.make_private(id, to);
         }
-        self.pause_if_behind(id, to);
         Ok(())
     }
 
@@ -416,7 +413,6 @@ impl Worker {
         if let Some(LinkRole::Pinned(owner)) = self.links.get(id).map(|link| link.role) {
             let all = input.len();
             self.give(owner, input, all, false, now);
-            self.pause_if_behind(id, owner);
         }
         Ok(())
     }

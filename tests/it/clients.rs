@@ -48,7 +48,8 @@ fn read_all(mut stream: impl std::io::Read) -> Vec<u8> {
     bytes
 }
 
-fn source(name: &str) -> String {
+/// A program of tests/clients.
+pub(crate) fn source(name: &str) -> String {
     format!("{}/tests/clients/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 

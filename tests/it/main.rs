@@ -26,6 +26,7 @@ mod world;
 mod nodes;
 mod operate;
 mod passwords;
+mod programs;
 mod rights;
 mod secrets;
 mod sessions;

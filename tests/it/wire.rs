@@ -131,6 +131,26 @@ impl Client {
         }
     }
 
+    /// Reads to the end of a line, without its end.
+    pub(crate) fn read_line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\r\n") {
+                let line = self.unread.drain(..end + 2).take(end).collect();
+                return String::from_utf8(line).expect("text");
+            }
+            assert_ne!(self.fill().expect("more of a line"), 0, "the connection ended");
+        }
+    }
+
+    /// Reads what comes next, but no more than this.
+    pub(crate) fn read_piece(&mut self, most: usize) -> Vec<u8> {
+        if self.unread.is_empty() {
+            assert_ne!(self.fill().expect("more bytes"), 0, "the connection ended");
+        }
+        let rest = self.unread.split_off(self.unread.len().min(most));
+        std::mem::replace(&mut self.unread, rest)
+    }
+
     /// Sends one command and reads one reply.
     pub(crate) fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Value {
         self.write(&resp::request(args));

@@ -172,3 +172,47 @@ fn a_link_that_a_large_reply_has_made_private_takes_no_more_from_others() {
     world.says(1, GET);
     assert_eq!(world.wires[&first].to_backend.len(), written);
 }
+
+#[test]
+fn a_large_reply_behind_another_waits_for_its_own_reader() {
+    let limits = Limits { large_reply_bytes: 17_000, client_output_soft_bytes: 1_000, ..Limits::default() };
+    let mut world = world(limits, 2);
+    world.clients[1].out_cap = 1_000;
+    world.says(0, &["PING"]);
+    let link = world.newest_link();
+    world.hang(link);
+    let large = bulk(&[b'v'; 40_000]);
+    world.says(0, GET);
+    world.says(1, GET);
+    world.backend_says(link, &large[..30_000]);
+    world.backend_says(link, &large[30_000..]);
+    world.heard(0);
+    // Its reader has read the first; that of the second reads nothing.
+    world.backend_says(link, &large[..30_000]);
+    assert_eq!(world.worker.link_wants_read(link), Some(false));
+    world.clients[1].out_cap = 1 << 20;
+    let mut heard = world.heard(1).len();
+    assert_eq!(world.worker.link_wants_read(link), Some(true));
+    world.backend_says(link, &large[30_000..]);
+    heard += world.heard(1).len();
+    assert_eq!(heard + world.heard(1).len(), large.len());
+}
+
+#[test]
+fn others_behind_a_large_reply_do_not_wait_for_the_end_of_its_reading() {
+    let limits = Limits { large_reply_bytes: 17_000, client_output_soft_bytes: 1_000, ..Limits::default() };
+    let mut world = world(limits, 2);
+    world.says(0, &["PING"]);
+    let link = world.newest_link();
+    world.hang(link);
+    let large = bulk(&[b'v'; 40_000]);
+    world.says(0, GET);
+    world.says(1, GET);
+    world.backend_says(link, &large[..30_000]);
+    world.heard(0);
+    world.clients[0].out_cap = 1_000;
+    // All of it is with the gateway now, whoever has not read it.
+    world.backend_says(link, &large[30_000..]);
+    world.backend_says(link, b"$5\r\nhello\r\n");
+    assert_eq!(world.heard(1), "$5\r\nhello\r\n");
+}

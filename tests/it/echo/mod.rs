@@ -119,6 +119,7 @@ fn wait_for_replies(totals: &Totals, wanted: u64) {
     }
 }
 
+/// A number that the environment may change.
 pub(crate) fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }

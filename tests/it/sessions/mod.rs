@@ -5,6 +5,7 @@ mod blocking;
 mod framing;
 mod greeting;
 mod guarded;
+mod huge;
 mod large;
 mod order;
 mod subscriptions;
