@@ -5,13 +5,16 @@
 
 mod class;
 mod profile;
+mod subcommands;
 mod table;
 
 pub use class::{Answer, Class, Topic, Tx, Why};
 pub use profile::Profile;
+pub use table::Row;
 
 use crate::resp::{self, Request};
-use table::{Row, TABLE};
+use subcommands::SUBCOMMANDS;
+use table::TABLE;
 
 /// A name longer than this is no command's.
 const NAME_MAX: usize = 64;
@@ -48,7 +51,7 @@ impl Commands {
     #[must_use]
     pub fn new() -> Self {
         let mut index = Box::new([0; SLOTS]);
-        for (number, row) in (1..).zip(TABLE) {
+        for (number, row) in (1..).zip(rows()) {
             let mut slot = hash(row.name.as_bytes());
             while index[slot] != 0 {
                 slot = (slot + 1) % SLOTS;
@@ -93,43 +96,48 @@ impl Commands {
     pub fn knows(&self, name: &str) -> bool {
         match name.split_once('|') {
             None => self.row(name.as_bytes(), None).is_some(),
-            Some((container, sub)) => match self.row(container.as_bytes(), None) {
-                Some(row) if row.class == Class::Container => {
-                    self.row(container.as_bytes(), Some(sub.as_bytes())).is_some()
-                }
-                row => row.is_some(),
-            },
+            Some((container, sub)) => self.row(container.as_bytes(), Some(sub.as_bytes())).is_some(),
         }
     }
 
     /// The row of a command, or of the subcommand `sub` of it.
     fn row(&self, name: &[u8], sub: Option<&[u8]>) -> Option<&'static Row> {
         let mut lower = [0; NAME_MAX];
-        let mut len = 0;
-        let mut append = |part: &[u8]| {
-            let room = lower.get_mut(len..len + part.len())?;
-            for (to, from) in room.iter_mut().zip(part) {
-                *to = from.to_ascii_lowercase();
-            }
-            len += part.len();
-            Some(())
-        };
-        append(name)?;
+        let mut len = append_lower(&mut lower, 0, name)?;
         if let Some(sub) = sub {
-            append(b"|")?;
-            append(sub)?;
+            *lower.get_mut(len)? = b'|';
+            len = append_lower(&mut lower, len + 1, sub)?;
         }
         let lower = &lower[..len];
         let mut slot = hash(lower);
         loop {
             let number = self.index[slot].checked_sub(1)?;
-            let row = &TABLE[usize::from(number)];
+            let number = usize::from(number);
+            let row = TABLE.get(number).unwrap_or_else(|| &SUBCOMMANDS[number - TABLE.len()]);
             if row.name.as_bytes() == lower {
                 return Some(row);
             }
             slot = (slot + 1) % SLOTS;
         }
     }
+}
+
+/// Writes a client's word in lower case behind what is there; where it ends, if it fits.
+/// The `|` joins the table's names, and is in no word that Redis knows.
+fn append_lower(into: &mut [u8; NAME_MAX], at: usize, word: &[u8]) -> Option<usize> {
+    let room = into.get_mut(at..at + word.len())?;
+    for (to, from) in room.iter_mut().zip(word) {
+        if *from == b'|' {
+            return None;
+        }
+        *to = from.to_ascii_lowercase();
+    }
+    Some(at + word.len())
+}
+
+/// The whole table: commands, then subcommands.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.iter().chain(SUBCOMMANDS)
 }
 
 /// FNV-1a over a lower-case name. The table is fixed and a miss costs a few
@@ -142,12 +150,22 @@ fn hash(name: &[u8]) -> usize {
     (hash ^ hash >> 32) as usize % SLOTS
 }
 
-/// Options come before STREAMS; what follows are keys and ids.
+/// Whether XREAD or XREADGROUP waits. Options come before STREAMS, and what follows that are
+/// keys and ids; an option's values are no options, whatever they say.
 fn has_block_option(request: &[u8]) -> bool {
-    resp::args(request)
-        .skip(1)
-        .take_while(|arg| !arg.eq_ignore_ascii_case(b"STREAMS"))
-        .any(|arg| arg.eq_ignore_ascii_case(b"BLOCK"))
+    let mut args = resp::args(request).skip(1);
+    while let Some(arg) = args.next() {
+        let is = |option: &str| arg.eq_ignore_ascii_case(option.as_bytes());
+        let values = match () {
+            () if is("BLOCK") => return true,
+            () if is("STREAMS") => return false,
+            () if is("GROUP") => 2,
+            () if ["COUNT", "MAXCOUNT", "MAXSIZE", "CLAIM"].into_iter().any(is) => 1,
+            () => 0,
+        };
+        args.by_ref().take(values).for_each(drop);
+    }
+    false
 }
 
 #[cfg(test)]
@@ -168,15 +186,16 @@ mod tests {
     #[test]
     fn rows_are_in_order_and_found_by_name() {
         let commands = Commands::new();
-        for pair in TABLE.windows(2) {
+        for pair in [TABLE, SUBCOMMANDS].into_iter().flat_map(|part| part.windows(2)) {
             assert!(pair[0].name < pair[1].name, "{} {}", pair[0].name, pair[1].name);
         }
-        for row in TABLE {
+        for row in rows() {
             assert!(commands.knows(row.name), "{}", row.name);
         }
         assert!(!commands.knows("nosuch"));
         assert!(!commands.knows("client|nosuch"));
         assert!(commands.knows("object|freq"));
+        assert!(!commands.knows("get|freq"));
     }
 
     #[test]
@@ -193,9 +212,16 @@ mod tests {
     #[test]
     fn what_the_table_does_not_know_is_pinned() {
         let long = "x".repeat(500);
-        for words in
-            [&["nosuch"][..], &["client"], &["client", "nosuch"], &[&long], &["client", &long], &[""]]
-        {
+        for words in [
+            &["nosuch"][..],
+            &["client"],
+            &["client", "nosuch"],
+            &["client|setname", "x", "y"],
+            &["xgroup", "create|"],
+            &[&long],
+            &["client", &long],
+            &[""],
+        ] {
             assert_eq!(
                 classify(words, &Profile::Default),
                 Verdict::Pass(Class::Pin(Why::Unknown)),
@@ -222,7 +248,10 @@ mod tests {
     fn guarded_commands_need_the_profile() {
         let config = Profile::Listed(["config".to_owned()].into());
         assert_eq!(classify(&["DEBUG", "SLEEP", "1"], &Profile::Default), Verdict::Refuse("debug"));
-        assert_eq!(classify(&["DEBUG", "SLEEP", "1"], &Profile::All), Verdict::Pass(Class::Share));
+        assert_eq!(
+            classify(&["DEBUG", "SLEEP", "1"], &Profile::All),
+            Verdict::Pass(Class::Pin(Why::Answers))
+        );
         assert_eq!(classify(&["CONFIG", "SET", "a"], &Profile::Default), Verdict::Refuse("config|set"));
         assert_eq!(classify(&["CONFIG", "SET", "a"], &config), Verdict::Pass(Class::Share));
         assert_eq!(classify(&["CONFIG", "GET", "a"], &Profile::Default), Verdict::Pass(Class::Share));
@@ -234,6 +263,11 @@ mod tests {
             (&["XREAD", "COUNT", "1", "STREAMS", "BLOCK", "0"][..], Class::Share),
             (&["XREAD", "block", "0", "STREAMS", "s", "0"], Class::Pin(Why::Block)),
             (&["XREADGROUP", "GROUP", "g", "c", "BLOCK", "1", "STREAMS", "s", ">"], Class::Pin(Why::Block)),
+            (
+                &["XREADGROUP", "GROUP", "streams", "c", "BLOCK", "0", "STREAMS", "s", ">"],
+                Class::Pin(Why::Block),
+            ),
+            (&["XREADGROUP", "GROUP", "block", "BLOCK", "COUNT", "1", "STREAMS", "s", ">"], Class::Share),
         ] {
             assert_eq!(classify(words, &Profile::Default), Verdict::Pass(class), "{words:?}");
         }

@@ -9,6 +9,7 @@
 mod backend;
 mod bad;
 mod clients;
+mod commands;
 mod echo;
 mod gateway;
 mod log;
