@@ -32,10 +32,12 @@ pub enum Class {
 /// Why a command needs a link of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// It waits for data.
+    /// It waits: for data, or for work elsewhere.
     Block,
     /// Endless or foreign output follows (MONITOR, SYNC).
     Stream,
+    /// Not one reply, or not only a reply (DEBUG).
+    Answers,
     /// It leaves state in the connection for good.
     Connection,
     /// The table does not know it.

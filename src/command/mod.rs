@@ -5,13 +5,16 @@
 
 mod class;
 mod profile;
+mod subcommands;
 mod table;
 
 pub use class::{Answer, Class, Topic, Tx, Why};
 pub use profile::Profile;
+pub use table::Row;
 
 use crate::resp::{self, Request};
-use table::{Row, TABLE};
+use subcommands::SUBCOMMANDS;
+use table::TABLE;
 
 /// A name longer than this is no command's.
 const NAME_MAX: usize = 64;
@@ -48,7 +51,7 @@ impl Commands {
     #[must_use]
     pub fn new() -> Self {
         let mut index = Box::new([None; SLOTS]);
-        for (number, row) in (0..).zip(TABLE) {
+        for (number, row) in (0..).zip(rows()) {
             let hash = match row.name.split_once('|') {
                 None => hash(row.name.as_bytes(), None),
                 Some((container, sub)) => hash(container.as_bytes(), Some(sub.as_bytes())),
@@ -97,12 +100,7 @@ impl Commands {
     pub fn knows(&self, name: &str) -> bool {
         match name.split_once('|') {
             None => self.row(name.as_bytes(), None).is_some(),
-            Some((container, sub)) => match self.row(container.as_bytes(), None) {
-                Some(row) if row.class == Class::Container => {
-                    self.row(container.as_bytes(), Some(sub.as_bytes())).is_some()
-                }
-                row => row.is_some(),
-            },
+            Some((container, sub)) => self.row(container.as_bytes(), Some(sub.as_bytes())).is_some(),
         }
     }
 
@@ -115,8 +113,12 @@ impl Commands {
         let mut slot = hash as usize % SLOTS;
         loop {
             let (of, number) = self.index[slot]?;
-            if of == hash && TABLE[usize::from(number)].is(name, sub) {
-                return Some(&TABLE[usize::from(number)]);
+            if of == hash {
+                let number = usize::from(number);
+                let row = TABLE.get(number).unwrap_or_else(|| &SUBCOMMANDS[number - TABLE.len()]);
+                if row.is(name, sub) {
+                    return Some(row);
+                }
             }
             slot = (slot + 1) % SLOTS;
         }
@@ -144,6 +146,11 @@ fn is_lower_case_of(lower: &[u8], name: &[u8]) -> bool {
         && lower.iter().zip(name).all(|(lower, byte)| *lower == byte.to_ascii_lowercase())
 }
 
+/// The whole table: commands, then subcommands.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.iter().chain(SUBCOMMANDS)
+}
+
 /// Set in the hash of a subcommand: who writes `client|id` as one word has named no command.
 const IS_SUB: u32 = 1 << 31;
 
@@ -159,12 +166,22 @@ fn hash(name: &[u8], sub: Option<&[u8]>) -> u32 {
     }
 }
 
-/// Options come before STREAMS; what follows are keys and ids.
+/// Whether XREAD or XREADGROUP waits. Options come before STREAMS, and what follows that are
+/// keys and ids; an option's values are no options, whatever they say.
 fn has_block_option(request: &[u8]) -> bool {
-    resp::args(request)
-        .skip(1)
-        .take_while(|arg| !arg.eq_ignore_ascii_case(b"STREAMS"))
-        .any(|arg| arg.eq_ignore_ascii_case(b"BLOCK"))
+    let mut args = resp::args(request).skip(1);
+    while let Some(arg) = args.next() {
+        let is = |option: &str| arg.eq_ignore_ascii_case(option.as_bytes());
+        let values = match () {
+            () if is("BLOCK") => return true,
+            () if is("STREAMS") => return false,
+            () if is("GROUP") => 2,
+            () if ["COUNT", "MAXCOUNT", "MAXSIZE", "CLAIM"].into_iter().any(is) => 1,
+            () => 0,
+        };
+        args.by_ref().take(values).for_each(drop);
+    }
+    false
 }
 
 #[cfg(test)]
@@ -185,15 +202,16 @@ mod tests {
     #[test]
     fn rows_are_in_order_and_found_by_name() {
         let commands = Commands::new();
-        for pair in TABLE.windows(2) {
+        for pair in [TABLE, SUBCOMMANDS].into_iter().flat_map(|part| part.windows(2)) {
             assert!(pair[0].name < pair[1].name, "{} {}", pair[0].name, pair[1].name);
         }
-        for row in TABLE {
+        for row in rows() {
             assert!(commands.knows(row.name), "{}", row.name);
         }
         assert!(!commands.knows("nosuch"));
         assert!(!commands.knows("client|nosuch"));
         assert!(commands.knows("object|freq"));
+        assert!(!commands.knows("get|freq"));
     }
 
     #[test]
@@ -215,6 +233,8 @@ mod tests {
             &["client"],
             &["client", "nosuch"],
             &["client|id"],
+            &["client|setname", "x", "y"],
+            &["xgroup", "create|"],
             &[&long],
             &["client", &long],
             &[""],
@@ -245,7 +265,10 @@ mod tests {
     fn guarded_commands_need_the_profile() {
         let config = Profile::Listed(["config".to_owned()].into());
         assert_eq!(classify(&["DEBUG", "SLEEP", "1"], &Profile::Default), Verdict::Refuse("debug"));
-        assert_eq!(classify(&["DEBUG", "SLEEP", "1"], &Profile::All), Verdict::Pass(Class::Share));
+        assert_eq!(
+            classify(&["DEBUG", "SLEEP", "1"], &Profile::All),
+            Verdict::Pass(Class::Pin(Why::Answers))
+        );
         assert_eq!(classify(&["CONFIG", "SET", "a"], &Profile::Default), Verdict::Refuse("config|set"));
         assert_eq!(classify(&["CONFIG", "SET", "a"], &config), Verdict::Pass(Class::Share));
         assert_eq!(classify(&["CONFIG", "GET", "a"], &Profile::Default), Verdict::Pass(Class::Share));
@@ -257,6 +280,11 @@ mod tests {
             (&["XREAD", "COUNT", "1", "STREAMS", "BLOCK", "0"][..], Class::Share),
             (&["XREAD", "block", "0", "STREAMS", "s", "0"], Class::Pin(Why::Block)),
             (&["XREADGROUP", "GROUP", "g", "c", "BLOCK", "1", "STREAMS", "s", ">"], Class::Pin(Why::Block)),
+            (
+                &["XREADGROUP", "GROUP", "streams", "c", "BLOCK", "0", "STREAMS", "s", ">"],
+                Class::Pin(Why::Block),
+            ),
+            (&["XREADGROUP", "GROUP", "block", "BLOCK", "COUNT", "1", "STREAMS", "s", ">"], Class::Share),
         ] {
             assert_eq!(classify(words, &Profile::Default), Verdict::Pass(class), "{words:?}");
         }

@@ -409,7 +409,7 @@ impl Worker {
                 expect = Expect::Patient;
                 self.send_ping(id, link, now);
             }
-            Class::Pin(Why::Block | Why::Unknown) => expect = Expect::Patient,
+            Class::Pin(Why::Block | Why::Answers | Why::Unknown) => expect = Expect::Patient,
             _ => {}
         }
         self.send_pinned(id, link, input, request.len, expect, now);

@@ -8,7 +8,7 @@ use super::input::Input;
 use super::lanes::Unplaced;
 use super::requests::Flow;
 use super::{Closed, Worker};
-use crate::command::{Class, Verdict};
+use crate::command::{Class, Verdict, Why};
 use crate::resp::{Found, Request};
 use crate::session::{SessionId, Stall, Upload};
 use crate::upstream::{Expect, LinkId};
@@ -43,7 +43,8 @@ impl Worker {
                 | Class::Transaction(_)
                 | Class::Subscribe(_)
                 | Class::Unsubscribe(_)
-                | Class::Control,
+                | Class::Control
+                | Class::Pin(Why::Stream),
             ) => {
                 self.answer_error(id, "ERR respgate: request too large for its command");
                 self.end_client(id);
@@ -63,6 +64,10 @@ impl Worker {
         self.send_pinned(id, link, input, 0, expect, now);
         if let Some(session) = self.sessions.get_mut(id) {
             session.upload = Some(Upload::To(link));
+            if let (Verdict::Pass(Class::Pin(Why::Connection)), Some(pinned)) = (verdict, &mut session.pinned)
+            {
+                pinned.connection = true;
+            }
         }
         Flow::Done
     }

@@ -9,6 +9,7 @@
 mod backend;
 mod bad;
 mod clients;
+mod commands;
 mod dice;
 mod echo;
 mod gateway;
