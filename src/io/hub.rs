@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use super::guests::Guests;
+use super::peers::Peers;
 use super::{Address, backend, clock};
 use crate::session::SessionId;
 use crate::upstream::LinkId;
@@ -26,6 +27,7 @@ pub(super) struct Hub {
     /// Read into, then handed to the machine, without a task switch in between.
     pub(super) scratch: RefCell<Box<[u8]>>,
     pub(super) backend: Address,
+    peers: Peers,
     /// Who is in, and by which certificates.
     pub(super) guests: RefCell<Guests>,
     /// Clients that the gateway has closed, for the metric.
@@ -75,7 +77,7 @@ impl Wakers {
 }
 
 impl Hub {
-    pub(super) fn new(machine: Worker, backend: Address) -> Rc<Self> {
+    pub(super) fn new(machine: Worker, backend: Address, peers: Peers) -> Rc<Self> {
         Rc::new(Self {
             machine: RefCell::new(machine),
             steps: RefCell::default(),
@@ -83,6 +85,7 @@ impl Hub {
             links: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             backend,
+            peers,
             guests: RefCell::default(),
             closed: RefCell::default(),
             accepted: RefCell::default(),
@@ -145,6 +148,7 @@ impl Hub {
             Step::Connect(id) => {
                 tokio::task::spawn_local(backend::serve(Rc::clone(self), id));
             }
+            Step::Tell { worker, message } => self.peers.tell(worker, message),
             Step::Report(report) => self.report(report),
         }
     }

@@ -18,6 +18,7 @@ mod hub;
 mod linger;
 mod listen;
 mod passwords;
+mod peers;
 mod round;
 mod settings;
 mod tally;

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{Report, Step, Worker};
 use crate::resp::ReplyError;
 use crate::session::{Fate, LaneRefusal, SessionId, Upload};
-use crate::upstream::{Expect, GreetError, Link, LinkId, LinkRole};
+use crate::upstream::{GreetError, Link, LinkId, LinkRole};
 
 /// The answer to a request no byte of which has been written.
 pub(super) const NOT_SENT: &str = "ERR respgate: backend unavailable, command not sent";
@@ -83,11 +83,12 @@ pub enum Closed {
     PermitEnded,
     UserChanged,
     BackendLost,
+    Killed,
 }
 
 impl Closed {
     /// Every reason, for registering a metric for each.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CrossProtocol,
         Self::OutputLimit,
         Self::BuffersFull,
@@ -99,6 +100,7 @@ impl Closed {
         Self::PermitEnded,
         Self::UserChanged,
         Self::BackendLost,
+        Self::Killed,
     ];
 
     /// The word in logs and metrics.
@@ -116,6 +118,7 @@ impl Closed {
             Self::PermitEnded => "permit_ended",
             Self::UserChanged => "user_changed",
             Self::BackendLost => "backend_lost",
+            Self::Killed => "killed",
         }
     }
 }
@@ -222,7 +225,7 @@ impl Worker {
                 broken_off = false;
                 continue;
             };
-            if matches!(ticket.expect, Expect::Nothing | Expect::Fence { .. }) {
+            if !ticket.expect.is_for_session() {
                 continue;
             }
             if std::mem::take(&mut broken_off) {

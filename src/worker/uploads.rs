@@ -8,7 +8,7 @@ use super::input::Input;
 use super::lanes::Unplaced;
 use super::requests::Flow;
 use super::{Closed, Worker};
-use crate::command::{Class, Verdict};
+use crate::command::{Class, Verdict, Why};
 use crate::resp::{Found, Request};
 use crate::session::{SessionId, Stall, Upload};
 use crate::upstream::{Expect, LinkId};
@@ -43,7 +43,8 @@ impl Worker {
                 | Class::Transaction(_)
                 | Class::Subscribe(_)
                 | Class::Unsubscribe(_)
-                | Class::Control,
+                | Class::Control
+                | Class::Pin(Why::Connection),
             ) => {
                 self.answer_error(id, "ERR respgate: request too large for its command");
                 self.end_client(id);

@@ -13,6 +13,7 @@ mod echo;
 mod gateway;
 mod log;
 mod pki;
+mod replica;
 mod resp;
 mod wire;
 mod world;

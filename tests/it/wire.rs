@@ -206,6 +206,13 @@ impl Client {
         }
     }
 
+    /// Ends the connection with a reset, as a process that is killed with unread input does.
+    pub(crate) fn reset(self) {
+        if let Stream::Tls(stream) = &self.stream {
+            socket2::SockRef::from(&stream.sock).set_linger(Some(Duration::ZERO)).expect("open");
+        }
+    }
+
     /// The TLS version, how many tickets the server gave, and whether this is a
     /// resumed session; nothing on a plain connection.
     pub(crate) fn tls_facts(&self) -> Option<(rustls::ProtocolVersion, u32, bool)> {

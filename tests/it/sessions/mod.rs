@@ -2,11 +2,15 @@
 //! behaviour, the same scene is played with Redis itself.
 
 mod blocking;
+mod busy;
+mod control;
 mod framing;
 mod greeting;
 mod guarded;
 mod large;
+mod leaving;
 mod order;
 mod subscriptions;
 mod transactions;
+mod waiting;
 mod whoami;
