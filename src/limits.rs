@@ -133,6 +133,9 @@ limits! {
     probe_interval_ms: u64 = 5_000,
     /// A probe unanswered for this long ends its link.
     probe_timeout_ms: u64 = 2_000,
+    /// How long a client that asks about others (CLIENT KILL, CLIENT UNBLOCK, the REDIRECT of
+    /// CLIENT TRACKING) waits for the workers that serve them.
+    peer_timeout_ms: u64 = 2_000,
     /// After SIGTERM, how long clients may take to finish.
     drain_timeout_ms: u64 = 30_000,
     /// After a last error line, how long a client may take to read it.

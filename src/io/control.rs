@@ -16,6 +16,7 @@ use super::doors::{self, Door, Entrance, ReloadError};
 use super::listen::{self, Accepted, Desk};
 use super::node::Node;
 use super::passwords::Passwords;
+use super::peers;
 use super::tally::{Gauges, Meters};
 use super::thread::{self, Post};
 use super::{Settings, WORKERS_MAX, needs_restart};
@@ -142,7 +143,8 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
     });
     let mut threads = Vec::new();
     let mut queues = Vec::new();
-    for number in 0..workers {
+    let (peers, inboxes) = peers::ways(workers);
+    for (number, inbox) in inboxes.into_iter().enumerate() {
         let (queue, clients) = mpsc::channel::<Accepted>(HAND_OVER_MAX);
         queues.push(queue);
         let mut random = [0; 32];
@@ -154,6 +156,8 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
             seed: Seed { random, number: number as u64, workers: workers as u64 },
             shared: Arc::clone(&shared),
             clients,
+            peers: peers.clone(),
+            inbox,
             stage: stages.clone(),
             meters: Meters::new(&handles.registry, name, &shared.doors),
         };

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::guests::Guests;
 use super::node::Node;
+use super::peers::Peers;
 use super::{backend, clock};
 use crate::session::SessionId;
 use crate::upstream::LinkId;
@@ -29,6 +30,7 @@ pub(super) struct Hub {
     pub(super) scratch: RefCell<Box<[u8]>>,
     /// Where links are made to.
     node: RefCell<Arc<Node>>,
+    peers: Peers,
     /// Who is in, and by which certificates.
     pub(super) guests: RefCell<Guests>,
     /// Clients that the gateway has closed, for the metric.
@@ -78,7 +80,7 @@ impl Wakers {
 }
 
 impl Hub {
-    pub(super) fn new(machine: Worker, node: Arc<Node>) -> Rc<Self> {
+    pub(super) fn new(machine: Worker, node: Arc<Node>, peers: Peers) -> Rc<Self> {
         Rc::new(Self {
             machine: RefCell::new(machine),
             steps: RefCell::default(),
@@ -86,6 +88,7 @@ impl Hub {
             links: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             node: RefCell::new(node),
+            peers,
             guests: RefCell::default(),
             closed: RefCell::default(),
             accepted: RefCell::default(),
@@ -160,6 +163,7 @@ impl Hub {
             Step::Connect(id) => {
                 tokio::task::spawn_local(backend::serve(Rc::clone(self), id));
             }
+            Step::Tell { worker, message } => self.peers.tell(worker, message),
             Step::Report(report) => self.report(report),
         }
     }

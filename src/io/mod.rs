@@ -19,6 +19,7 @@ mod linger;
 mod listen;
 mod node;
 mod passwords;
+mod peers;
 mod round;
 mod settings;
 mod tally;

@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use super::control::{Live, Shared, Stage};
 use super::hub::Hub;
 use super::listen::Accepted;
+use super::peers::{Inbox, Peers};
 use super::tally::Meters;
 use super::{client, clock, guests};
 use crate::worker::{Seed, Worker};
@@ -28,6 +29,8 @@ pub(super) struct Post {
     pub(super) seed: Seed,
     pub(super) shared: Arc<Shared>,
     pub(super) clients: mpsc::Receiver<Accepted>,
+    pub(super) peers: Peers,
+    pub(super) inbox: Inbox,
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) meters: Meters,
 }
@@ -39,11 +42,11 @@ pub(super) fn run(runtime: &tokio::runtime::Runtime, post: Post) {
 }
 
 async fn work(post: Post) {
-    let Post { number, seed, shared, mut clients, mut stage, mut meters } = post;
+    let Post { number, seed, shared, mut clients, peers, mut inbox, mut stage, mut meters } = post;
     let mut live = shared.live.load_full();
     let mut machine = Worker::new(Arc::new(live.settings.limits.clone()), &seed);
     machine.set_answers_respgate(live.settings.whoami);
-    let hub = Hub::new(machine, Arc::clone(&live.node));
+    let hub = Hub::new(machine, Arc::clone(&live.node), peers);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count = 0;
@@ -52,6 +55,7 @@ async fn work(post: Post) {
             Some(accepted) = clients.recv() => {
                 tokio::task::spawn_local(client::serve(Rc::clone(&hub), Arc::clone(&shared), accepted));
             }
+            Some(message) = inbox.recv() => hub.with(|machine, now| machine.told(message, now)),
             changed = stage.changed() => {
                 let stage = *stage.borrow_and_update();
                 if changed.is_err() || stage == Stage::Stopped {

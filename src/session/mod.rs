@@ -4,6 +4,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod hello;
+pub(crate) mod kill;
 mod pinned;
 mod slots;
 mod unproven;
@@ -13,6 +14,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
+pub use kill::{Filter, Kill};
 pub use pinned::{Pinned, Subscriptions, Transaction};
 pub use slots::Slots;
 pub use unproven::{Ask, Turn, Unproven, WRONG};

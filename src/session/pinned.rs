@@ -18,6 +18,12 @@ pub struct Pinned {
     pub connection: bool,
     /// The link's output is no longer replies (MONITOR, SYNC).
     pub stream: bool,
+    /// It is MONITOR's.
+    pub monitors: bool,
+    /// What WAIT says on the link can be believed of the session's writes.
+    pub is_marked: bool,
+    /// The client that invalidations go to, by the gateway's id for it.
+    pub redirect: Option<u64>,
 }
 
 /// A transaction on a pinned link.
@@ -79,6 +85,9 @@ impl Pinned {
             subscriptions: Subscriptions::default(),
             connection: false,
             stream: false,
+            monitors: false,
+            is_marked: false,
+            redirect: None,
         }
     }
 

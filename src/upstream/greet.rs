@@ -64,7 +64,7 @@ pub struct Greeting {
     proto: Proto,
     db: u32,
     token: [u8; 32],
-    server: Option<Server>,
+    server: Option<(Server, i64)>,
 }
 
 /// What follows a reply.
@@ -72,8 +72,9 @@ pub struct Greeting {
 pub(crate) enum Next {
     /// Send this and await its reply.
     Send(Vec<u8>),
-    /// The link speaks for its user. `fences`: whether that user may ECHO.
-    Done { server: Server, fences: bool },
+    /// The link speaks for its user. `fences`: whether that user may ECHO; `id`: the
+    /// backend's for the connection.
+    Done { server: Server, fences: bool, id: i64 },
 }
 
 impl Greeting {
@@ -115,12 +116,13 @@ impl Greeting {
                 Ok(Next::Send(fence(&self.token)))
             }
             Step::Echo => {
-                let fences = reply == fence_reply(&self.token);
+                // Redis asks whether the user may before whether it can now.
+                let fences = reply == fence_reply(&self.token) || is_not_now(reply);
                 if !fences && error_text(reply).is_none() {
                     return Err(GreetError::Unexpected("ECHO"));
                 }
-                let server = self.server.take().ok_or(GreetError::Unexpected("HELLO"))?;
-                Ok(Next::Done { server, fences })
+                let (server, id) = self.server.take().ok_or(GreetError::Unexpected("HELLO"))?;
+                Ok(Next::Done { server, fences, id })
             }
         }
     }
@@ -151,15 +153,20 @@ fn accept(reply: &[u8], command: &'static str, refused: fn(String) -> GreetError
     }
 }
 
+/// Redis' words where it would answer the command at another time.
+pub(crate) fn is_not_now(reply: &[u8]) -> bool {
+    [&b"-BUSY "[..], b"-LOADING ", b"-MASTERDOWN "].iter().any(|text| reply.starts_with(text))
+}
+
 /// The text of an error line, printable and not too long for a log.
 fn error_text(reply: &[u8]) -> Option<String> {
     let text = reply.strip_prefix(b"-")?.strip_suffix(b"\r\n")?;
     Some(String::from_utf8_lossy(&text[..text.len().min(256)]).into_owned())
 }
 
-/// Reads the answer to HELLO. The caller's scanner has checked its nesting and
+/// Reads the answer to HELLO, with the backend's id for the connection. The caller's scanner has checked its nesting and
 /// its length, so that the decoder cannot be made to recurse.
-fn server(reply: &[u8], proto: Proto) -> Option<Server> {
+fn server(reply: &[u8], proto: Proto) -> Option<(Server, i64)> {
     let bytes = bytes::Bytes::copy_from_slice(reply);
     // RESP2's flat array is read by the RESP3 decoder as well.
     let (frame, _) = redis_protocol::resp3::decode::complete::decode_bytes(&bytes).ok()??;
@@ -175,17 +182,17 @@ fn server(reply: &[u8], proto: Proto) -> Option<Server> {
         }
         _ => return None,
     }
-    let text = |name: &str| {
-        let (_, value) = fields.iter().find(|(key, _)| key == name)?;
-        value.as_str().map(str::to_owned)
-    };
-    Some(Server {
+    let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
+    let text = |name: &str| field(name)?.as_str().map(str::to_owned);
+    let BytesFrame::Number { data: id, .. } = field("id")? else { return None };
+    let server = Server {
         name: text("server")?,
         version: text("version")?,
         mode: text("mode")?,
         role: text("role")?,
         modules: modules(reply)?,
-    })
+    };
+    Some((server, *id))
 }
 
 /// The bytes of the last field's value: Redis writes `modules` last.
@@ -230,7 +237,7 @@ mod tests {
         assert!(sent(greeting.reply(b"+OK\r\n")).contains("SETNAME"));
         assert!(sent(greeting.reply(b"-NOPERM no\r\n")).contains("ECHO"));
         match greeting.reply(&fence_reply(&[b'7'; 32])) {
-            Ok(Next::Done { server, fences: true }) => {
+            Ok(Next::Done { server, fences: true, id: 3 }) => {
                 assert_eq!((server.name.as_str(), server.version.as_str()), ("redis", "7.0.15"));
                 assert_eq!(server.modules, b"*0\r\n");
             }
@@ -246,6 +253,16 @@ mod tests {
         sent(greeting.reply(b"+OK\r\n"));
         let done = greeting.reply(b"-NOPERM User app has no permissions to run the 'echo' command\r\n");
         assert!(matches!(done, Ok(Next::Done { fences: false, .. })), "{done:?}");
+    }
+
+    #[test]
+    fn a_busy_server_does_not_say_that_the_user_has_no_fences() {
+        let mut greeting = greeting(Proto::Resp2, 0);
+        sent(greeting.reply(b"+OK\r\n"));
+        sent(greeting.reply(HELLO_2));
+        sent(greeting.reply(b"-BUSY Redis is busy running a script.\r\n"));
+        let done = greeting.reply(b"-BUSY Redis is busy running a script.\r\n");
+        assert!(matches!(done, Ok(Next::Done { fences: true, .. })), "{done:?}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::LaneId;
 use super::greet::Greeting;
 use crate::resp::{Outbox, ReplyScanner};
-use crate::session::SessionId;
+use crate::session::{Kill, SessionId};
 
 /// A link's place in its worker, never used for another link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,6 +74,32 @@ pub enum Expect {
     Instead(Bytes),
     /// Any but an error, which goes to nobody. An error ends the link.
     Nothing,
+    /// Whatever it says goes to nobody.
+    Ignored,
+    /// Whatever it says goes to nobody: whether the link has been marked for the WAIT behind.
+    Mark,
+    /// WAIT's, which may take as long as it likes.
+    Wait,
+    /// An error, which the session gets; anything else lets it kill these clients.
+    Kill(Box<Kill>),
+    /// CLIENT TRACKING's; where it succeeds invalidations go to this client, or nobody else.
+    Tracking(Option<u64>),
+    /// A reply that tells where invalidations go, by an id that is the backend's.
+    Redirect,
+}
+
+impl Expect {
+    /// Whether the reply may take as long as it likes.
+    #[must_use]
+    pub fn is_patient(&self) -> bool {
+        matches!(self, Self::Patient | Self::Wait)
+    }
+
+    /// Whether the reply is a session's; the others are the gateway's own.
+    #[must_use]
+    pub fn is_for_session(&self) -> bool {
+        !matches!(self, Self::Fence { .. } | Self::Nothing | Self::Ignored | Self::Mark)
+    }
 }
 
 /// A claim to the next replies of a link.
@@ -106,6 +132,8 @@ pub struct Link {
     /// Invariant: the backend answers in this order, so the front ticket owns the
     /// next reply.
     pub pending: VecDeque<Ticket>,
+    /// The backend's id for the connection, told in its greeting.
+    pub backend_id: Option<i64>,
     /// Requests that `pending` stands for.
     pub in_flight: usize,
     /// Request bytes ever appended, and of these, written.
@@ -160,6 +188,7 @@ impl Link {
             out: Outbox::default(),
             queued: Outbox::default(),
             pending: VecDeque::new(),
+            backend_id: None,
             in_flight: 0,
             appended: 0,
             written: 0,

@@ -8,6 +8,6 @@ mod link;
 
 pub use backoff::Backoff;
 pub use greet::{GreetError, Greeting, Server};
-pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply};
+pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
 pub use lane::{Lane, LaneId, LaneKey};
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};

@@ -26,6 +26,7 @@ impl Worker {
             self.probe_node(now);
         }
         self.hold_buffers_down();
+        self.tick_peers(now);
         if self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {
             self.swept_at = Some(now);
             for id in self.sessions.keys() {
@@ -81,7 +82,7 @@ impl Worker {
         let ms = Duration::from_millis;
         let limits = &self.limits;
         if matches!(link.role, LinkRole::Pinned(_)) {
-            let patient = link.pending.front().is_none_or(|ticket| ticket.expect == Expect::Patient);
+            let patient = link.pending.front().is_none_or(|ticket| ticket.expect.is_patient());
             if !patient && !link.paused && since(link.progress_at) >= ms(limits.op_timeout_ms) {
                 self.lose_link(id, Loss::OpTimeout, now);
             }

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{Report, Step, Worker};
 use crate::resp::ReplyError;
 use crate::session::{Fate, LaneRefusal, SessionId, Upload};
-use crate::upstream::{Backoff, Expect, GreetError, Link, LinkId, LinkRole};
+use crate::upstream::{Backoff, GreetError, Link, LinkId, LinkRole};
 
 /// The answer to a request no byte of which has been written.
 pub(super) const NOT_SENT: &str = "ERR respgate: backend unavailable, command not sent";
@@ -85,11 +85,12 @@ pub enum Closed {
     PermitEnded,
     UserChanged,
     BackendLost,
+    Killed,
 }
 
 impl Closed {
     /// Every reason, for registering a metric for each.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CrossProtocol,
         Self::OutputLimit,
         Self::BuffersFull,
@@ -101,6 +102,7 @@ impl Closed {
         Self::PermitEnded,
         Self::UserChanged,
         Self::BackendLost,
+        Self::Killed,
     ];
 
     /// The word in logs and metrics.
@@ -118,6 +120,7 @@ impl Closed {
             Self::PermitEnded => "permit_ended",
             Self::UserChanged => "user_changed",
             Self::BackendLost => "backend_lost",
+            Self::Killed => "killed",
         }
     }
 }
@@ -255,7 +258,7 @@ impl Worker {
                 broken_off = false;
                 continue;
             };
-            if matches!(ticket.expect, Expect::Nothing | Expect::Fence { .. }) {
+            if !ticket.expect.is_for_session() {
                 continue;
             }
             if std::mem::take(&mut broken_off) {

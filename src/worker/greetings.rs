@@ -43,8 +43,9 @@ impl Worker {
         input.advance(len);
         match next {
             Next::Send(bytes) => link.out.copy(&bytes),
-            Next::Done { server, fences } => {
+            Next::Done { server, fences, id } => {
                 link.become_ready(now);
+                link.backend_id = Some(id);
                 let lane = link.lane;
                 self.note_fences(lane, fences);
                 let lane = &mut self.lanes[lane];

@@ -83,7 +83,7 @@ impl Worker {
             if let Some(link) = session.pinned.as_ref().map(|pinned| pinned.link) {
                 let request = write::command(args);
                 let mut input = request.as_slice();
-                self.send_pinned(id, link, &mut input, request.len(), Expect::Reply, now);
+                self.send_pinned(id, link, &mut input, request.len(), Expect::Redirect, now);
             }
             return;
         }

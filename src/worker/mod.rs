@@ -11,16 +11,20 @@
 
 mod arena;
 mod clock;
+mod control;
 mod ends;
 mod greetings;
 mod input;
 mod lanes;
 mod local;
+mod peers;
 mod private;
 mod replies;
 mod requests;
+mod streaming;
 mod transactions;
 mod uploads;
+mod waiting;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,6 +59,13 @@ pub enum Step {
     WakeLink(LinkId),
     /// Open a connection; then `link_connected` or `link_lost`.
     Connect(LinkId),
+    /// Hand this to another worker's [`Worker::told`].
+    Tell {
+        /// Its number.
+        worker: usize,
+        /// What it is told.
+        message: Message,
+    },
     /// Tell the operator.
     Report(Report),
 }
@@ -94,6 +105,7 @@ pub enum Report {
 
 pub use ends::{Closed, Loss};
 pub use local::NeedlessAuth;
+pub use peers::Message;
 
 /// Counts since the worker began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -133,6 +145,7 @@ pub struct Worker {
     pinned_links: usize,
     next_client_id: u64,
     client_id_step: u64,
+    peers: peers::Peers,
     /// Sessions whose stall may have ended.
     ready: Vec<SessionId>,
     steps: Vec<Step>,
@@ -170,6 +183,7 @@ impl Worker {
             pinned_links: 0,
             next_client_id: seed.number + 1,
             client_id_step: seed.workers,
+            peers: peers::Peers::new(seed),
             ready: Vec::new(),
             steps: Vec::new(),
             tally: Tally::default(),

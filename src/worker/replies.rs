@@ -12,7 +12,7 @@ use super::{Loss, Worker};
 use crate::command::Topic;
 use crate::resp::SHARE_MIN;
 use crate::session::{Fate, SessionId, Stall};
-use crate::upstream::{Expect, LinkId, LinkRole, Phase, REPLY_BYTES_MAX, Stream};
+use crate::upstream::{Expect, LinkId, LinkRole, Phase, REPLY_BYTES_MAX, Stream, is_not_now};
 
 /// Replies at the front of a link's input that are passed on together.
 struct Run {
@@ -70,8 +70,8 @@ impl Worker {
     }
 
     fn replies(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
-        if self.is_streaming(id) {
-            return self.pass_stream(id, input, now);
+        if let Some(owner) = self.streams_to(id) {
+            return self.pass_stream(id, owner, input, now);
         }
         let mut run = Run::default();
         let read = self.read_replies(id, input, &mut run, now);
@@ -133,7 +133,14 @@ impl Worker {
 
     /// Moves bytes from a link's input to a session, or drops them where it is gone or
     /// does not want them. `reply`: they belong to the reply that comes next.
-    fn give(&mut self, to: SessionId, input: &mut BytesMut, bytes: usize, reply: bool, now: Instant) {
+    pub(super) fn give(
+        &mut self,
+        to: SessionId,
+        input: &mut BytesMut,
+        bytes: usize,
+        reply: bool,
+        now: Instant,
+    ) {
         let Some(session) = self.sessions.get_mut(to).filter(|session| session.fate != Fate::Dead) else {
             return input.advance(bytes);
         };
@@ -179,7 +186,7 @@ impl Worker {
         if let LinkRole::Pinned(owner) = link.role {
             match self.kind(id, owner, &input[..len]) {
                 Frame::Push => {
-                    self.give(owner, input, len, false, now);
+                    self.push(owner, input, len, now);
                     return Ok(());
                 }
                 Frame::Confirmation(topic, number) => {
@@ -201,10 +208,7 @@ impl Worker {
         let is_error = matches!(frame[0], b'-' | b'!');
         match std::mem::replace(&mut ticket.expect, Expect::Reply) {
             Expect::Fence { reply, strict } => {
-                let busy = || {
-                    [&b"-BUSY "[..], b"-LOADING ", b"-MASTERDOWN "].iter().any(|text| frame.starts_with(text))
-                };
-                if *frame != *reply && (strict || !busy()) {
+                if *frame != *reply && (strict || !is_not_now(frame)) {
                     return Err(Loss::OutOfStep);
                 }
                 input.advance(len);
@@ -239,8 +243,28 @@ impl Worker {
                     self.stray(id, session, db);
                 }
             }
+            Expect::Ignored => {
+                input.advance(len);
+                link.settle(1);
+                return Ok(());
+            }
+            Expect::Mark => {
+                input.advance(len);
+                link.settle(1);
+                self.marked(id, session, is_error);
+                return Ok(());
+            }
+            Expect::Wait => self.waited(session, input, len, now),
+            Expect::Kill(kill) if !is_error => {
+                input.advance(len);
+                link.settle(1);
+                self.kill(session, id, kill, now);
+                return Ok(());
+            }
+            Expect::Tracking(to) => self.tracks(session, to, input, len, now),
+            Expect::Redirect => self.tell_redirect(session, input, len, true, now),
             // An error stands for all the confirmations of its request.
-            Expect::Reply | Expect::Patient | Expect::Confirmations(_) => {
+            Expect::Reply | Expect::Patient | Expect::Confirmations(_) | Expect::Kill(_) => {
                 self.give(session, input, len, true, now)
             }
         }
@@ -393,26 +417,6 @@ impl Worker {
                 self.ready.push(to);
             }
             self.wake_client(to);
-        }
-        Ok(())
-    }
-
-    fn is_streaming(&self, id: LinkId) -> bool {
-        match self.links.get(id).map(|link| link.role) {
-            Some(LinkRole::Pinned(owner)) => self
-                .sessions
-                .get(owner)
-                .and_then(|session| session.pinned.as_ref())
-                .is_some_and(|pinned| pinned.stream),
-            _ => false,
-        }
-    }
-
-    /// MONITOR and SYNC: whatever comes is the client's.
-    fn pass_stream(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
-        if let Some(LinkRole::Pinned(owner)) = self.links.get(id).map(|link| link.role) {
-            let all = input.len();
-            self.give(owner, input, all, false, now);
         }
         Ok(())
     }

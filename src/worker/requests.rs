@@ -290,7 +290,7 @@ impl Worker {
                 self.close_client(id, Closed::CrossProtocol);
                 Flow::Done
             }
-            Class::Control => self.place(id, input, request.len, |worker| worker.control_link(id, now), now),
+            Class::Control => self.request_control(id, input, request, now),
             Class::Transaction(Tx::Multi) if request.argc == 1 && !on_pinned => {
                 self.open_transaction(id, input, request, now)
             }
@@ -397,60 +397,20 @@ impl Worker {
             }
             Class::Transaction(Tx::Watch) if named > 0 => pinned.watching = true,
             Class::Transaction(Tx::Unwatch | Tx::Exec | Tx::Discard) => pinned.watching = false,
-            Class::Pin(Why::Connection) => pinned.connection = true,
-            Class::Pin(Why::Stream) => {
-                pinned.stream = true;
-                let Some(link) = self.links.get_mut(link) else { return Flow::Done };
-                input.forward(request.len, link);
-                self.wake_pinned(id);
-                return Flow::Done;
+            Class::Pin(Why::Connection) => {
+                pinned.connection = true;
+                return self.request_connection(id, link, input, request, now);
             }
+            Class::Pin(Why::Stream) => return self.begin_stream(id, link, input, request),
             Class::Wait => {
-                expect = Expect::Patient;
-                self.send_ping(id, link, now);
+                expect = Expect::Wait;
+                self.mark(id, link, now);
             }
             Class::Pin(Why::Block | Why::Answers | Why::Unknown) => expect = Expect::Patient,
             _ => {}
         }
         self.send_pinned(id, link, input, request.len, expect, now);
         Flow::Done
-    }
-
-    /// WAIT asks about the writes of its own connection: a command that counts as the
-    /// last one gives the link an offset at or past the session's last write.
-    fn send_ping(&mut self, id: SessionId, on: LinkId, now: Instant) {
-        if let Some(link) = self.links.get_mut(on) {
-            link.claim(id, 1, Expect::Nothing, now);
-            link.append(&write::command(&[b"PING"]));
-        }
-    }
-
-    /// MONITOR and SYNC: the link's output goes to the client as it is, so nothing
-    /// of the gateway's own may come between.
-    fn request_while_streaming<I: Input>(
-        &mut self,
-        id: SessionId,
-        input: &mut I,
-        request: &Request,
-        verdict: Verdict,
-        now: Instant,
-    ) -> Flow {
-        match verdict {
-            Verdict::Pass(Class::Answer(answer)) => self.answer_here(id, input, request, answer, now),
-            Verdict::Pass(Class::Abuse) | Verdict::Refuse(_) => {
-                self.close_client(id, Closed::CrossProtocol);
-                Flow::Done
-            }
-            Verdict::Pass(_) => {
-                let link = self.sessions.get(id).and_then(|session| session.pinned.as_ref());
-                let link = link.map(|pinned| pinned.link);
-                if let Some(link) = link.and_then(|link| self.links.get_mut(link)) {
-                    input.forward(request.len, link);
-                }
-                self.wake_pinned(id);
-                Flow::Done
-            }
-        }
     }
 
     pub(super) fn wake_pinned(&mut self, id: SessionId) {

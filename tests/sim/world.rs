@@ -124,6 +124,7 @@ impl World {
                     }
                 }
                 Step::Connect(id) => self.begin_connect(id),
+                Step::Tell { .. } => panic!("there is one worker"),
                 Step::Report(report) => self.report(&report),
             }
         }

@@ -121,28 +121,3 @@ fn a_busy_script_can_be_killed_by_another_session() {
         busy.talk(&[("PING", "+PONG")]);
     });
 }
-
-/// The ids of CLIENT LIST are the backend's, through the gateway too; CLIENT ID's is the gateway's own.
-#[test]
-fn client_unblock_and_kill_take_the_ids_of_client_list() {
-    at_both_doors(|door| {
-        let (mut blocked, mut other) = (door.client("root"), door.client("root"));
-        let mut blocked_id = || {
-            let list = other.ask("CLIENT LIST");
-            let line = list.lines().find(|line| line.contains("cmd=blpop"));
-            let line = line.unwrap_or_else(|| panic!("nobody is blocked: {list}"));
-            line.trim_start_matches('$').split(' ').next().unwrap().replace("id=", "")
-        };
-        blocked.send("BLPOP none 30");
-        blocked.expect_silence(Duration::from_millis(200));
-        let id = blocked_id();
-        door.client("root").talk(&[(&format!("CLIENT UNBLOCK {id}"), ":1")]);
-        assert_eq!(blocked.read().to_string(), "nil");
-        blocked.send("BLPOP none 30");
-        blocked.expect_silence(Duration::from_millis(200));
-        let id = blocked_id();
-        door.client("root").talk(&[(&format!("CLIENT UNBLOCK {id} ERROR"), ":1")]);
-        assert_eq!(blocked.read().to_string(), "-UNBLOCKED client unblocked via CLIENT UNBLOCK");
-        door.client("root").talk(&[("CLIENT KILL ID 999999999", ":0")]);
-    });
-}

@@ -2,12 +2,16 @@
 //! behaviour, the same scene is played with Redis itself.
 
 mod blocking;
+mod busy;
+mod control;
 mod framing;
 mod greeting;
 mod guarded;
 mod huge;
 mod large;
+mod leaving;
 mod order;
 mod subscriptions;
 mod transactions;
+mod waiting;
 mod whoami;

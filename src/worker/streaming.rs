@@ -1,0 +1,131 @@
+//! MONITOR and SYNC: from then on the link's output is the client's as it comes, and the
+//! client's requests are the link's.
+
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use super::input::Input;
+use super::requests::{Flow, arguments};
+use super::{Closed, Loss, Worker};
+use crate::command::{Class, Verdict};
+use crate::resp::Request;
+use crate::session::{SessionId, Stall};
+use crate::upstream::{LinkId, LinkRole, REPLY_BYTES_MAX};
+
+impl Worker {
+    /// Takes a MONITOR or SYNC to the session's own link.
+    pub(super) fn begin_stream<I: Input>(
+        &mut self,
+        id: SessionId,
+        link: LinkId,
+        input: &mut I,
+        request: &Request,
+    ) -> Flow {
+        let monitors = input.bytes()[request.name.clone()].eq_ignore_ascii_case(b"MONITOR");
+        let pinned = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut());
+        let (Some(pinned), Some(link)) = (pinned, self.links.get_mut(link)) else { return Flow::Done };
+        (pinned.stream, pinned.monitors) = (true, monitors);
+        input.forward(request.len, link);
+        self.wake_pinned(id);
+        Flow::Done
+    }
+
+    /// One request of a client whose link streams.
+    pub(super) fn request_while_streaming<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        verdict: Verdict,
+        now: Instant,
+    ) -> Flow {
+        match verdict {
+            Verdict::Pass(Class::Answer(answer)) => self.answer_here(id, input, request, answer, now),
+            Verdict::Pass(Class::Abuse) | Verdict::Refuse(_) => {
+                self.close_client(id, Closed::CrossProtocol);
+                Flow::Done
+            }
+            // It would mean one of Redis' connections by the id, and no answer of the
+            // gateway's can take its place here.
+            Verdict::Pass(class) if Self::names_client(class, &arguments(input, request)) => {
+                self.close_client(id, Closed::CrossProtocol);
+                Flow::Done
+            }
+            Verdict::Pass(_) => {
+                let link = self.sessions.get(id).and_then(|session| session.pinned.as_ref());
+                let link = link.map(|pinned| pinned.link);
+                if let Some(link) = link.and_then(|link| self.links.get_mut(link)) {
+                    input.forward(request.len, link);
+                }
+                self.wake_pinned(id);
+                Flow::Done
+            }
+        }
+    }
+
+    /// Passes on what has come. Of MONITOR only whole lines, so that the answer to a RESET or
+    /// QUIT never comes in the middle of one.
+    pub(super) fn pass_stream(
+        &mut self,
+        id: LinkId,
+        owner: SessionId,
+        input: &mut BytesMut,
+        now: Instant,
+    ) -> Result<(), Loss> {
+        let pinned = self.sessions.get(owner).and_then(|session| session.pinned.as_ref());
+        if pinned.is_some_and(|pinned| pinned.monitors) {
+            self.pass_lines(id, owner, input, now)?;
+        } else {
+            let all = input.len();
+            self.give(owner, input, all, false, now);
+        }
+        self.pause_if_behind(id);
+        Ok(())
+    }
+
+    fn pass_lines(
+        &mut self,
+        id: LinkId,
+        owner: SessionId,
+        input: &mut BytesMut,
+        now: Instant,
+    ) -> Result<(), Loss> {
+        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
+        let mut whole = 0;
+        while whole < input.len()
+            && let Some(len) = link.scan.scan(&input[whole..]).map_err(Loss::Unreadable)?
+        {
+            whole += len;
+        }
+        let part = match input.len() - whole {
+            left if left > REPLY_BYTES_MAX => link.scan.take_examined(left),
+            _ => 0,
+        };
+        if whole > 0 {
+            self.give(owner, input, whole, false, now);
+            if let Some(session) = self.sessions.get_mut(owner) {
+                session.push_ended();
+                if session.stall == Some(Stall::Barrier) {
+                    self.ready.push(owner);
+                }
+                self.wake_client(owner);
+            }
+        }
+        if part > 0 {
+            // Too long to be held: nothing may come between its parts.
+            if let Some(session) = self.sessions.get_mut(owner) {
+                session.mid_frame = true;
+            }
+            self.give(owner, input, part, false, now);
+        }
+        Ok(())
+    }
+
+    /// Whose stream the link carries, if it does.
+    pub(super) fn streams_to(&self, id: LinkId) -> Option<SessionId> {
+        let Some(LinkRole::Pinned(owner)) = self.links.get(id).map(|link| link.role) else { return None };
+        let pinned = self.sessions.get(owner)?.pinned.as_ref()?;
+        pinned.stream.then_some(owner)
+    }
+}
