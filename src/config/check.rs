@@ -68,7 +68,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     realm_users?;
     Some(Settings {
         listeners: listeners?,
-        database: Database { address: database??, roles: database_roles },
+        database: Database { address: database??, roles: database_roles, subscriptions: file.subscriptions },
         users: users??,
         roles: roles?,
         limits: file.limits,

@@ -12,8 +12,8 @@ use super::trust::{self, TrustFile};
 use super::ways::{self, WaysFile};
 use super::{gate, limits};
 use crate::identity::{Gate, Needs};
-use crate::io::LogFormat;
 use crate::io::tls::TlsVersion;
+use crate::io::{LogFormat, Subscriptions};
 use crate::limits::Limits;
 
 /// The whole file. A section that is missing or unreadable has been noted.
@@ -27,6 +27,7 @@ pub(super) struct File {
     /// Empty if the section is missing or unreadable.
     pub(super) listeners: Vec<ListenerFile>,
     pub(super) database_address: Option<Written<String>>,
+    pub(super) subscriptions: Subscriptions,
     pub(super) database_roles: Vec<DatabaseRoleFile>,
     pub(super) role_rules: Vec<Placed>,
     pub(super) role_mapping_file: Option<Written<String>>,
@@ -112,7 +113,7 @@ impl File {
         let listeners = listeners.into_iter().map(|it| listener_file(it, notes)).collect();
         let database = root.need("database", "[database] with address = \"127.0.0.1:6379\"", notes);
         let database = database.and_then(|entry| entry.section(notes));
-        let (database_address, database_roles) =
+        let (database_address, subscriptions, database_roles) =
             database.map(|section| database_file(section, notes)).unwrap_or_default();
         let role_rules = roles::read(&mut root, notes);
         let role_mapping_file = root.take("role_mapping_file").and_then(|entry| entry.text(notes));
@@ -133,6 +134,7 @@ impl File {
             whoami,
             listeners,
             database_address,
+            subscriptions,
             database_roles,
             role_rules,
             role_mapping_file,
@@ -164,12 +166,15 @@ fn only(
 fn database_file(
     mut section: Section<'_>,
     notes: &mut Notes,
-) -> (Option<Written<String>>, Vec<DatabaseRoleFile>) {
+) -> (Option<Written<String>>, Subscriptions, Vec<DatabaseRoleFile>) {
     let address = section.need("address", "address = \"127.0.0.1:6379\"", notes);
     let address = address.and_then(|entry| entry.text(notes));
+    let ways = [("pinned", Subscriptions::Pinned), ("shared", Subscriptions::Shared)];
+    let subscriptions = section.take("subscriptions").and_then(|entry| entry.word(&ways, notes));
     let roles = section.take("roles").and_then(|entry| entry.sections(notes)).unwrap_or_default();
     section.finish(notes);
-    (address, roles.into_iter().map(|section| database_role_file(section, notes)).collect())
+    let subscriptions = subscriptions.unwrap_or_default();
+    (address, subscriptions, roles.into_iter().map(|section| database_role_file(section, notes)).collect())
 }
 
 fn database_role_file(mut section: Section<'_>, notes: &mut Notes) -> DatabaseRoleFile {

@@ -10,15 +10,18 @@
 //! ```
 
 mod arena;
+mod audience;
 mod clock;
 mod ends;
 mod greetings;
 mod input;
 mod lanes;
 mod local;
+mod messages;
 mod private;
 mod replies;
 mod requests;
+mod subscriptions;
 mod transactions;
 mod uploads;
 
@@ -38,6 +41,7 @@ use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
 use crate::session::{Fate, Session, SessionId, Stall, Transport};
 use crate::upstream::{Backoff, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
 use arena::Arena;
+use audience::Audience;
 
 /// Input beyond this is not read from a client whose next request waits; less is
 /// read, so that its leaving is noticed.
@@ -109,6 +113,7 @@ pub struct Tally {
     pub links_lost: u64,
     pub fences: u64,
     pub pinned_requests: u64,
+    pub messages: u64,
     pub bytes_from_clients: u64,
     pub bytes_to_clients: u64,
 }
@@ -131,6 +136,11 @@ pub struct Worker {
     /// The lane that found the node failing, for trying it without demand.
     probe_lane: Option<LaneId>,
     pinned_links: usize,
+    /// What each subscriber link carries.
+    audiences: HashMap<LinkId, Audience>,
+    shares_subscriptions: bool,
+    /// Subscriber links with subscriptions that nobody has any more.
+    vacancies: Vec<LinkId>,
     next_client_id: u64,
     client_id_step: u64,
     /// Sessions whose stall may have ended.
@@ -168,6 +178,9 @@ impl Worker {
             attempt: None,
             probe_lane: None,
             pinned_links: 0,
+            audiences: HashMap::new(),
+            shares_subscriptions: false,
+            vacancies: Vec::new(),
             next_client_id: seed.number + 1,
             client_id_step: seed.workers,
             ready: Vec::new(),
@@ -339,7 +352,7 @@ impl Worker {
                 continue;
             };
             let (old, new) = (session.permit.credential(), renewed.credential());
-            if session.is_bound() && old.redis_user != new.redis_user {
+            if (session.is_bound() || session.subscribed.is_some()) && old.redis_user != new.redis_user {
                 // Its state lives in a link that speaks for another Redis user.
                 self.close_client(id, Closed::UserChanged);
                 continue;
@@ -443,13 +456,14 @@ impl Worker {
                 self.wake_client(id);
             }
         }
+        self.fill_vacancies(now);
     }
 
     /// A shared link serves one session or many; a pinned one has an owner.
     fn owner(link: &Link) -> Option<SessionId> {
         match link.role {
             LinkRole::Pinned(id) | LinkRole::Private(id) => Some(id),
-            LinkRole::Shared | LinkRole::Control => None,
+            LinkRole::Shared | LinkRole::Control | LinkRole::Subscriber => None,
         }
     }
 }

@@ -75,6 +75,9 @@ impl Worker {
         if self.is_streaming(id) {
             return self.pass_stream(id, input, now);
         }
+        if self.audiences.contains_key(&id) {
+            return self.heard(id, input, now);
+        }
         let mut run = Run::default();
         let read = self.read_replies(id, input, &mut run, now);
         // What came whole before something unreadable was in order.
@@ -173,7 +176,13 @@ impl Worker {
 
     /// One whole frame that is not a plain reply on a shared link, or the end of one
     /// that is passed on in pieces.
-    fn frame(&mut self, id: LinkId, input: &mut BytesMut, len: usize, now: Instant) -> Result<(), Loss> {
+    pub(super) fn frame(
+        &mut self,
+        id: LinkId,
+        input: &mut BytesMut,
+        len: usize,
+        now: Instant,
+    ) -> Result<(), Loss> {
         let Some(link) = self.links.get_mut(id) else { return Ok(()) };
         if let Some(stream) = link.stream.take() {
             return self.end_part(id, stream, input, len, now);
@@ -213,6 +222,7 @@ impl Worker {
                 link.settle(1);
                 return Ok(());
             }
+            Expect::Subscription => return Err(Loss::OutOfStep),
             Expect::Nothing => {
                 if is_error {
                     return Err(Loss::Refused);
@@ -270,7 +280,8 @@ impl Worker {
             .get(id)
             .and_then(|link| link.pending.front())
             .is_some_and(|ticket| matches!(ticket.expect, Expect::Confirmations(_)));
-        let subscribed = self.sessions.get(owner).is_some_and(|session| session.subscriptions().total() > 0);
+        let pinned = self.sessions.get(owner).and_then(|session| session.pinned.as_ref());
+        let subscribed = pinned.is_some_and(|pinned| pinned.subscriptions.total() > 0);
         match frame[0] {
             b'>' => {}
             b'*' if confirms || subscribed => {}
@@ -377,7 +388,7 @@ impl Worker {
         self.give(to, input, len, stream.completes, now);
         if stream.completes {
             if let Some(session) = self.sessions.get_mut(to) {
-                session.mid_frame = false;
+                session.frame_ended();
             }
             let Some(link) = self.links.get_mut(id) else { return Ok(()) };
             let selects = match link.pending.front().map(|ticket| &ticket.expect) {

@@ -87,6 +87,12 @@ impl World {
         }
     }
 
+    /// Clients subscribe over connections that they share.
+    pub(crate) fn share_subscriptions(&mut self) {
+        self.worker.set_shares_subscriptions(true);
+        self.redis.shares = true;
+    }
+
     pub(crate) fn trace(&self, text: impl FnOnce() -> String) {
         if self.trace {
             let ms = self.now.duration_since(self.began).as_millis();
