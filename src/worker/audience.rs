@@ -41,7 +41,7 @@ pub(super) struct Ask {
     pub(super) sent: Vec<Bytes>,
     /// How many of them it has confirmed.
     pub(super) confirmed: usize,
-    /// An error is not for the client to hear.
+    /// The client hears neither an error nor a reply to PING.
     pub(super) mute: bool,
 }
 

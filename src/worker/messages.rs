@@ -293,8 +293,8 @@ fn carry_out(session: &mut Session, audience: &mut Audience, ask: &Ask) {
                 confirm(proto, (topic, false), None, subscribed.counts(), &mut text);
             }
         }
-        What::Ping(argument) => text = pong(argument),
-        What::Vacate => {}
+        What::Ping(argument) if !ask.mute => text = pong(argument),
+        What::Ping(_) | What::Vacate => {}
     }
     session.say(&text);
 }

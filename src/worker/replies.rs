@@ -312,7 +312,8 @@ impl Worker {
             // The server ends subscriptions by itself when a slot moves away.
             _ => return self.give(owner, input, len, false, now),
         };
-        self.give(owner, input, len, true, now);
+        // Told whatever CLIENT REPLY says, as a push is (pubsub.c sets CLIENT_PUSHING).
+        self.give(owner, input, len, false, now);
         if last {
             if let Some(link) = self.links.get_mut(id) {
                 link.settle(1);
@@ -328,11 +329,12 @@ impl Worker {
         if held < SHARE_MIN && link.stream.is_none() {
             return Ok(());
         }
+        let longest = self.limits.shared_request_bytes_max + REPLY_BYTES_MAX;
         let (to, stream) = match (link.stream, link.role) {
             (Some(stream), _) => (self.stream_reader(id, stream), stream),
             (None, role) => {
                 let push = match role {
-                    LinkRole::Pinned(owner) if !matches!(self.kind(id, owner, input), Frame::Reply) => {
+                    LinkRole::Pinned(owner) if matches!(self.kind(id, owner, input), Frame::Push) => {
                         Some(owner)
                     }
                     _ => None,
@@ -344,6 +346,8 @@ impl Worker {
                         Expect::Reply | Expect::Patient | Expect::Exec(_) => {
                             (ticket.session, Stream { bytes: 0, completes: true })
                         }
+                        // It has a name of the request, which was held as well.
+                        Expect::Confirmations(_) if held < longest => return Ok(()),
                         _ if held < REPLY_BYTES_MAX => return Ok(()),
                         _ => return Err(Loss::OutOfStep),
                     },

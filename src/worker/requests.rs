@@ -366,6 +366,10 @@ impl Worker {
             // Its replies are as many as there are subscriptions by then.
             return Flow::Wait(Stall::Barrier);
         }
+        let class = match self.class_in_subscribed_mode(id, class) {
+            Ok(class) => class,
+            Err(stall) => return Flow::Wait(stall),
+        };
         let link = match self.pinned_link(id, now) {
             Ok(link) => link,
             Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),

@@ -19,7 +19,7 @@ use crate::command::{Class, Topic, Why};
 use crate::resp::{Proto, Request, write};
 use crate::session::subscribed::{Subscribed, confirm, weight, word};
 use crate::session::{SessionId, Stall, Subscriptions, Via, answer};
-use crate::upstream::{Expect, LinkId, LinkRole};
+use crate::upstream::{Expect, Link, LinkId, LinkRole};
 
 /// Invalidations come to the connection that they were asked for by, whoever else listens.
 const INVALIDATE: &[u8] = b"__redis__:invalidate";
@@ -90,6 +90,23 @@ impl Worker {
             }
             _ => None,
         }
+    }
+
+    /// What a command does to a session on its own link: nothing, where RESP2's
+    /// subscribed mode has Redis refuse it.
+    pub(super) fn class_in_subscribed_mode(&self, id: SessionId, class: Class) -> Result<Class, Stall> {
+        let leaves_state = matches!(class, Class::Transaction(_) | Class::Pin(Why::Stream | Why::Connection));
+        let session = self.sessions.get(id).filter(|session| leaves_state && session.proto == Proto::Resp2);
+        let Some((session, pinned)) = session.and_then(|it| Some((it, it.pinned.as_ref()?))) else {
+            return Ok(class);
+        };
+        let link = self.links.get(pinned.link);
+        let asks = |link: &Link| link.pending.iter().any(|it| matches!(it.expect, Expect::Confirmations(_)));
+        if !session.is_settled() && link.is_some_and(asks) {
+            // Whether it is in that mode is known then.
+            return Err(Stall::Barrier);
+        }
+        Ok(if pinned.subscriptions.total() > 0 { Class::Share } else { class })
     }
 
     fn refuse<I: Input>(&mut self, id: SessionId, input: &mut I, request: &Request, text: &str) -> Flow {
