@@ -7,6 +7,7 @@ mod greeting;
 mod guarded;
 mod large;
 mod order;
+mod sharing;
 mod subscriptions;
 mod transactions;
 mod whoami;

@@ -161,7 +161,7 @@ fn a_channel_and_a_pattern_of_it_are_two_messages_and_twice_the_same_is_one() {
             let mut got = [client.read(), client.read()].map(|it| it.items()[0].to_string());
             got.sort();
             assert_eq!(got, ["$message", "$pmessage"]);
-            client.talk(&[("RESET", "+RESET"), ("PING", "+PONG")]);
+            assert_eq!(client.ask("RESET"), "+RESET");
         }
     });
 }
