@@ -91,6 +91,8 @@ pub(crate) struct Client {
     pub(crate) listener: Listener,
     // What it plans with.
     subscribed: usize,
+    /// It subscribes, publishes and starts over more than anything else.
+    pub(crate) listens: bool,
     /// What has been published so far.
     pub(crate) published: Lengths,
     mute: bool,
@@ -136,6 +138,7 @@ impl Client {
             listener: Listener::default(),
             published: Lengths::new(),
             subscribed: 0,
+            listens: false,
             mute: false,
             skip: false,
             is_done: false,
@@ -190,6 +193,13 @@ impl Client {
         }
         if self.mute || self.skip {
             return self.plan_mute(dice, at);
+        }
+        if self.listens && dice.one_in(2) {
+            return match dice.below(6) {
+                0 | 1 => self.publish(dice, at),
+                2 => self.send_reset(at),
+                _ => self.subscribe(dice, at),
+            };
         }
         match dice.below(40) {
             0..12 => {
@@ -385,7 +395,7 @@ impl Client {
             }
             4 => self.publish(dice, at),
             5 if dice.one_in(3) => self.last_words(dice, at),
-            6 if dice.one_in(6) => self.send_reset(at),
+            6 if dice.one_in(if self.listens { 1 } else { 6 }) => self.send_reset(at),
             _ => {
                 self.send(&["UNSUBSCRIBE"], Want::UnsubscribeAll(false), None, at);
                 self.send(&["PUNSUBSCRIBE"], Want::UnsubscribeAll(true), None, at);

@@ -69,8 +69,10 @@ pub(crate) fn run(seed: u64, base: Instant, trace: bool) {
         world.share_subscriptions();
     }
     world.trace(|| format!("{:?}, subscriptions shared: {}", world.limits, world.redis.shares));
+    // In some runs most are of one user and subscribe to the same few channels.
+    world.listens = dice.one_in(4);
     for _ in 0..dice.between(3, 8) {
-        let user = dice.below(3);
+        let user = if world.listens { 0 } else { dice.below(3) };
         world.open(user);
     }
     for round in 0..3 {
