@@ -90,6 +90,9 @@ limits! {
     client_output_soft_bytes: usize = MIB,
     /// Unread output past which a client is closed.
     client_output_hard_bytes: usize = 64 * MIB,
+    /// Names that one client listens to over a connection that it shares, each with
+    /// 200 bytes more; past that its SUBSCRIBE is refused.
+    subscriptions_bytes_max: usize = 32 * MIB,
     /// Input and output held for all clients together; past that the client that
     /// holds most is closed. Each worker has its share.
     buffers_bytes_max: usize = 1024 * MIB,

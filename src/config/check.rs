@@ -66,7 +66,12 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let (address, tls) = node?;
     Some(Settings {
         listeners: listeners?,
-        database: Database { address, tls, roles: database_roles },
+        database: Database {
+            address,
+            tls,
+            roles: database_roles,
+            subscriptions: file.database.subscriptions,
+        },
         users: users??,
         roles: roles?,
         limits: file.limits,

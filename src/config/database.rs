@@ -12,8 +12,8 @@ use super::secrets::{SecretFile, keys, secret};
 use super::source::{Section, Written};
 use super::trust;
 use crate::identity::Fingerprint;
-use crate::io::Address;
 use crate::io::tls::{self, BackendTls, VerificationMode};
+use crate::io::{Address, Subscriptions};
 
 /// Bytes of a Unix socket's path in `sockaddr_un`, without the final NUL.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -23,6 +23,7 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 pub(super) struct DatabaseFile {
     pub(super) address: Option<Written<String>>,
     tls: Option<TlsFile>,
+    pub(super) subscriptions: Subscriptions,
     pub(super) roles: Vec<RoleFile>,
 }
 
@@ -51,10 +52,12 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile 
     let address = section.need("address", "address = \"127.0.0.1:6379\"", notes);
     let address = address.and_then(|entry| entry.text(notes));
     let tls = section.take("tls").and_then(|entry| entry.section(notes)).map(|it| read_tls(it, notes));
+    let ways = [("pinned", Subscriptions::Pinned), ("shared", Subscriptions::Shared)];
+    let subscriptions = section.take("subscriptions").and_then(|entry| entry.word(&ways, notes));
     let roles = section.take("roles").and_then(|entry| entry.sections(notes)).unwrap_or_default();
     section.finish(notes);
     let roles = roles.into_iter().map(|section| read_role(section, notes)).collect();
-    DatabaseFile { address, tls, roles }
+    DatabaseFile { address, tls, subscriptions: subscriptions.unwrap_or_default(), roles }
 }
 
 fn read_role(mut section: Section<'_>, notes: &mut Notes) -> RoleFile {

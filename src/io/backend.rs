@@ -63,8 +63,14 @@ async fn connect(hub: &Rc<Hub>) -> Result<Socket, Loss> {
 fn transfer(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
     hub.link_waits(id, cx);
     let now = clock::now();
+    hub.at(|machine| machine.link_resumed(id, now));
     loop {
         let wrote = write(hub, id, socket, now, cx)?;
+        if hub.peek(|machine| machine.link_rests(id)) {
+            // Behind the clients that have just been woken.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let read = match hub.peek(|machine| machine.link_wants_read(id)) {
             None => return Poll::Ready(Ok(())),
             Some(false) => Poll::Pending,

@@ -32,5 +32,5 @@ pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
 pub use settings::{
     Address, Admin, Audit, ClientAuth, Database, LISTENER_NAME, Listener, Log, LogFormat, Settings,
-    WORKERS_MAX, needs_restart,
+    Subscriptions, WORKERS_MAX, needs_restart,
 };

@@ -95,6 +95,18 @@ pub struct Database {
     pub tls: Option<BackendTls>,
     /// Who the gateway is to it on behalf of those without a Redis user of their own.
     pub roles: DatabaseRoles,
+    /// How it is told what clients subscribe to.
+    pub subscriptions: Subscriptions,
+}
+
+/// Over which connections clients subscribe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Subscriptions {
+    /// Each subscriber has one of its own.
+    #[default]
+    Pinned,
+    /// One of each worker and Redis user, for all subscribers.
+    Shared,
 }
 
 impl Database {

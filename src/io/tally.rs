@@ -15,10 +15,13 @@ use crate::worker::{Closed, Tally};
 type Field = fn(&Tally) -> u64;
 
 /// Name, description, and where the total is.
-const TOTALS: [(&str, &str, Field); 12] = [
+const TOTALS: [(&str, &str, Field); 13] = [
     ("respgate_requests_total", "Requests taken from clients.", |tally| tally.requests),
     ("respgate_requests_answered_here_total", "Requests that no backend saw.", |tally| tally.answered_here),
     ("respgate_requests_pinned_total", "Requests on a client's own link.", |tally| tally.pinned_requests),
+    ("respgate_messages_total", "Messages given to clients that share subscriptions.", |tally| {
+        tally.messages
+    }),
     ("respgate_requests_refused_total", "Guarded commands refused by profile.", |tally| {
         tally.refused_commands
     }),

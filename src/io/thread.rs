@@ -13,6 +13,7 @@ use super::control::{Live, Shared, Stage};
 use super::hub::Hub;
 use super::listen::Accepted;
 use super::peers::{Inbox, Peers};
+use super::settings::Subscriptions;
 use super::tally::Meters;
 use super::{client, clock, guests};
 use crate::worker::{Seed, Worker};
@@ -46,6 +47,7 @@ async fn work(post: Post) {
     let mut live = shared.live.load_full();
     let mut machine = Worker::new(Arc::new(live.settings.limits.clone()), &seed);
     machine.set_answers_respgate(live.settings.whoami);
+    machine.set_shares_subscriptions(live.settings.database.subscriptions == Subscriptions::Shared);
     let hub = Hub::new(machine, Arc::clone(&live.node), peers);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -94,6 +96,7 @@ fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
     hub.with(|machine, _| {
         machine.set_limits(Arc::new(live.settings.limits.clone()));
         machine.set_answers_respgate(live.settings.whoami);
+        machine.set_shares_subscriptions(live.settings.database.subscriptions == Subscriptions::Shared);
         machine.recheck(&|permit| {
             live.again(permit).inspect_err(|refusal| {
                 let (user, reason) = (&permit.user().name, refusal.reason());

@@ -17,19 +17,26 @@ pub struct Outbox {
     parts: VecDeque<Part>,
     /// Invariant: the sum of the lengths of `parts`.
     len: usize,
+    /// Invariant: the sum of what of `parts` is other outboxes' to answer for.
+    others: usize,
 }
 
 #[derive(Debug)]
 enum Part {
-    Copied { bytes: Vec<u8>, written: usize },
+    Copied {
+        bytes: Vec<u8>,
+        written: usize,
+    },
     Shared(Bytes),
+    /// In several outboxes at once, and so much of it the others'.
+    Common(Bytes, usize),
 }
 
 impl Part {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Copied { bytes, written } => &bytes[*written..],
-            Self::Shared(bytes) => bytes,
+            Self::Shared(bytes) | Self::Common(bytes, _) => bytes,
         }
     }
 }
@@ -72,6 +79,20 @@ impl Outbox {
         }
     }
 
+    /// As `share`, of bytes that so many outboxes get: each holds a part of them.
+    pub fn share_among(&mut self, bytes: Bytes, outboxes: usize) {
+        let others = bytes.len() - bytes.len().div_ceil(outboxes.max(1));
+        self.len += bytes.len();
+        self.others += others;
+        self.parts.push_back(Part::Common(bytes, others));
+    }
+
+    /// Memory that is held for what waits, of what is in several outboxes its part.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.len - self.others.min(self.len)
+    }
+
     /// The bytes to write next; empty when nothing waits.
     #[must_use]
     pub fn front(&self) -> &[u8] {
@@ -87,19 +108,21 @@ impl Outbox {
             if count < here {
                 match part {
                     Part::Copied { written, .. } => *written += count,
-                    Part::Shared(bytes) => bytes.advance(count),
+                    Part::Shared(bytes) | Part::Common(bytes, _) => bytes.advance(count),
                 }
                 return;
             }
             count -= here;
+            if let Part::Common(_, others) = part {
+                self.others -= *others;
+            }
             self.parts.pop_front();
         }
     }
 
     /// Drops everything that waits.
     pub fn clear(&mut self) {
-        self.parts = VecDeque::new();
-        self.len = 0;
+        *self = Self::default();
     }
 }
 
@@ -116,8 +139,10 @@ mod tests {
             outbox.share(Bytes::from_static(b"second "));
             outbox.share(large.clone());
             outbox.copy(b"last");
-            let expected = [b"first second ".as_slice(), &large, b"last"].concat();
+            outbox.share_among(large.clone(), 4);
+            let expected = [b"first second ".as_slice(), &large, b"last", &large].concat();
             assert_eq!(outbox.len(), expected.len());
+            assert_eq!(outbox.held(), expected.len() - SHARE_MIN / 4 * 3, "a fourth of it is its own");
             let mut written = Vec::new();
             while !outbox.is_empty() {
                 let front = outbox.front();
@@ -126,6 +151,7 @@ mod tests {
                 outbox.advance(n);
             }
             assert_eq!(written, expected);
+            assert_eq!(outbox.held(), 0);
             assert!(outbox.front().is_empty());
         }
     }

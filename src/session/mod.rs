@@ -7,6 +7,7 @@ pub(crate) mod hello;
 pub(crate) mod kill;
 mod pinned;
 mod slots;
+pub mod subscribed;
 mod unproven;
 mod whoami;
 
@@ -17,6 +18,7 @@ use bytes::{Bytes, BytesMut};
 pub use kill::{Filter, Kill};
 pub use pinned::{Pinned, Subscriptions, Transaction};
 pub use slots::Slots;
+pub use subscribed::Subscribed;
 pub use unproven::{Ask, Turn, Unproven, WRONG};
 pub use whoami::Transport;
 
@@ -159,6 +161,10 @@ pub struct Session {
     pub auth_told: (bool, bool),
     /// Which replies it wants.
     pub reply_mode: ReplyMode,
+    /// What it listens to over a link that others use as well.
+    pub subscribed: Option<Box<Subscribed>>,
+    /// Messages that wait for the end of what is being passed on in pieces.
+    pub held: Vec<Bytes>,
     /// Its own link, and the state that lives there.
     pub pinned: Option<Pinned>,
     /// A shared link that its large replies have made its own.
@@ -211,6 +217,8 @@ impl Session {
             about: About::default(),
             auth_told: (false, false),
             reply_mode: ReplyMode::On,
+            subscribed: None,
+            held: Vec::new(),
             pinned: None,
             private: None,
             upload: None,
@@ -257,7 +265,7 @@ impl Session {
     /// Replies that the client has not read, those included that wait for others.
     #[must_use]
     pub fn unread_bytes(&self) -> usize {
-        self.out.len() + self.slots.held_bytes()
+        self.out.len() + self.slots.held_bytes() + self.held.iter().map(Bytes::len).sum::<usize>()
     }
 
     /// Gives the client this reply, after those it already awaits.
@@ -274,7 +282,10 @@ impl Session {
 
     /// Counts answered requests and lets out the local answers behind them.
     pub fn settled(&mut self, count: u32) {
-        self.slots.complete(count, &mut self.out);
+        self.slots.complete(count);
+        if !self.mid_frame {
+            self.slots.release(&mut self.out);
+        }
         if self.slots.is_empty() {
             self.via = Via::Nothing;
         }
@@ -282,13 +293,16 @@ impl Session {
 
     /// The push that was passed on in pieces has ended: what waited for that goes on.
     pub fn push_ended(&mut self) {
-        self.mid_frame = false;
+        self.frame_ended();
         self.slots.release(&mut self.out);
     }
 
     /// What it listens to, as far as the backend has confirmed it.
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions {
-        self.pinned.as_ref().map(|pinned| pinned.subscriptions).unwrap_or_default()
+        match &self.subscribed {
+            Some(subscribed) => subscribed.counts(),
+            None => self.pinned.as_ref().map(|pinned| pinned.subscriptions).unwrap_or_default(),
+        }
     }
 }

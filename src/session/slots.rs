@@ -82,19 +82,16 @@ impl Slots {
         }
     }
 
-    /// Counts replies that have arrived, at most [`Slots::alike`], and lets out the
-    /// local ones behind them.
-    pub(super) fn complete(&mut self, count: u32, out: &mut Outbox) {
+    /// Counts replies that have arrived, at most [`Slots::alike`].
+    pub(super) fn complete(&mut self, count: u32) {
         debug_assert!(count <= self.alike());
         self.outstanding -= count as usize;
         if let Some(Slot::Awaited { count: front, .. }) = self.queue.front_mut() {
             *front -= count;
-            if *front > 0 {
-                return;
+            if *front == 0 {
+                self.queue.pop_front();
             }
-            self.queue.pop_front();
         }
-        self.release(out);
     }
 
     /// Lets out the local replies that wait for nothing.
@@ -121,13 +118,16 @@ mod tests {
         slots.push_awaited(1, true);
         slots.push_local(Bytes::from_static(b"c"));
         assert_eq!((slots.outstanding(), slots.alike(), slots.is_mute()), (4, 3, false));
-        slots.complete(2, &mut out);
+        slots.complete(2);
+        slots.release(&mut out);
         assert!(out.is_empty());
-        slots.complete(1, &mut out);
+        slots.complete(1);
+        slots.release(&mut out);
         assert_eq!(out.front(), b"ab");
         assert_eq!((slots.outstanding(), slots.alike(), slots.is_mute()), (1, 1, true));
         assert_eq!(slots.held_bytes(), 1 + SLOT_BYTES);
-        slots.complete(1, &mut out);
+        slots.complete(1);
+        slots.release(&mut out);
         assert_eq!(out.front(), b"abc");
         assert!(slots.is_empty() && slots.held_bytes() == 0);
     }

@@ -47,6 +47,8 @@ pub struct Lane {
     pub shared: Vec<LinkId>,
     /// The link for what must not queue behind other requests.
     pub control: Option<LinkId>,
+    /// The link for subscriptions that sessions share; in lanes of RESP3 and database 0.
+    pub subscriber: Option<LinkId>,
     /// What the backend said of itself to the last link that was greeted.
     pub server: Option<Server>,
     /// Whether this Redis user may ECHO, without which nothing proves a link in step.
@@ -69,6 +71,7 @@ impl Lane {
             key,
             shared: Vec::new(),
             control: None,
+            subscriber: None,
             server: None,
             fences: true,
             backoff: Backoff::default(),

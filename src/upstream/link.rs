@@ -34,6 +34,8 @@ pub enum LinkRole {
     Pinned(SessionId),
     /// Every session of the lane, for what must not queue.
     Control,
+    /// Subscriptions of all sessions of its Redis user.
+    Subscriber,
 }
 
 /// How far a link has come.
@@ -70,6 +72,8 @@ pub enum Expect {
     Exec(Option<u32>),
     /// SELECT's; where it succeeds the session is in this database from then on.
     Select(u32),
+    /// What the first of the requests on a subscriber link is answered by.
+    Subscription,
     /// Any; the session gets these bytes in its place.
     Instead(Bytes),
     /// Any but an error, which goes to nobody. An error ends the link.
@@ -220,7 +224,7 @@ impl Link {
         let role = match self.role {
             LinkRole::Shared => true,
             LinkRole::Private(reader) => reader == session,
-            LinkRole::Pinned(_) | LinkRole::Control => false,
+            LinkRole::Pinned(_) | LinkRole::Control | LinkRole::Subscriber => false,
         };
         role && !self.draining
     }

@@ -42,7 +42,11 @@ impl Worker {
 
     /// Closes the client that holds most until all together hold no more than may be.
     fn hold_buffers_down(&mut self) {
-        let held = |session: &Session| session.input.len() + session.unread_bytes();
+        let held = |session: &Session| {
+            let names = session.subscribed.as_ref().map_or(0, |subscribed| subscribed.bytes());
+            let common = session.out.len() - session.out.held();
+            session.input.len() + session.unread_bytes() - common + names
+        };
         let share = self.share_of(self.limits.buffers_bytes_max);
         let mut total: usize = self.sessions.iter().map(|(_, session)| held(session)).sum();
         while total > share {
@@ -93,7 +97,8 @@ impl Worker {
         if !link.pending.is_empty() && !link.paused && since(link.progress_at) >= ms(patience) {
             return self.lose_link(id, Loss::OpTimeout, now);
         }
-        if link.pending.is_empty() && since(link.used_at) >= ms(limits.link_idle_timeout_ms) {
+        let serves = self.audiences.get(&id).is_some_and(|audience| !audience.is_empty());
+        if link.pending.is_empty() && !serves && since(link.used_at) >= ms(limits.link_idle_timeout_ms) {
             self.remove_link(id);
             return;
         }
@@ -128,6 +133,7 @@ impl Worker {
             Some(Closed::Age)
         } else if session.is_settled()
             && !session.is_bound()
+            && session.subscribed.is_none()
             && past(session.heard_at, limits.client_idle_timeout_ms)
         {
             Some(Closed::Idle)

@@ -40,6 +40,8 @@ pub enum Loss {
     Unreadable(ReplyError),
     #[error("a reply that nobody asked for")]
     Surplus,
+    #[error("a message longer than limits.client_output_hard_bytes")]
+    LongMessage,
     #[error("a push on a shared connection")]
     PushOnShared,
     #[error("a fence did not come back: replies are out of step")]
@@ -161,6 +163,7 @@ impl Worker {
                     session.private.take_if(|private| *private == id);
                 }
             }
+            LinkRole::Subscriber => self.lose_audience(id),
             LinkRole::Shared | LinkRole::Control => {}
         }
         self.ready.extend_from_slice(&link.waiters);
@@ -170,6 +173,7 @@ impl Worker {
     /// Takes a link away without a word; the driver closes its socket.
     pub(super) fn remove_link(&mut self, id: LinkId) {
         if let Some(link) = self.take_link(id) {
+            self.audiences.remove(&id);
             self.release_lane(link.lane);
         }
     }
@@ -196,7 +200,7 @@ impl Worker {
         }
         for id in self.links.keys() {
             let Some(link) = self.links.get(id) else { continue };
-            if matches!(link.role, LinkRole::Pinned(_)) || !link.is_ready() {
+            if matches!(link.role, LinkRole::Pinned(_) | LinkRole::Subscriber) || !link.is_ready() {
                 self.lose_link(id, Loss::NodeLeft, now);
             } else {
                 self.retire_link(id);
@@ -216,6 +220,7 @@ impl Worker {
         if lane.control == Some(id) {
             lane.control = None;
         }
+        lane.subscriber.take_if(|subscriber| *subscriber == id);
         if matches!(link.role, LinkRole::Pinned(_)) {
             self.pinned_links -= 1;
         }
@@ -276,7 +281,7 @@ impl Worker {
             let line = crate::resp::write::error(text);
             for _ in 0..ticket.count {
                 if !session.slots.is_mute() {
-                    session.out.copy(&line);
+                    session.say(&line);
                 }
                 session.settled(1);
             }
@@ -303,6 +308,7 @@ impl Worker {
     /// so that what it waited for is nobody's.
     pub fn client_gone(&mut self, id: SessionId, now: Instant) {
         self.unpin(id);
+        self.unlisten(id);
         let Some(session) = self.sessions.remove(id) else { return };
         if let Some(private) = session.private {
             self.release_private(private);
@@ -364,6 +370,7 @@ impl Worker {
         };
         self.steps.push(Step::Report(report));
         self.unpin(id);
+        self.unlisten(id);
         self.wake_client(id);
     }
 

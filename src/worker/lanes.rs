@@ -184,7 +184,7 @@ impl Worker {
     }
 
     /// A full link is used again when half of it is free.
-    fn reserve_room(&mut self, id: SessionId, on: LinkId) -> Result<LinkId, Stall> {
+    pub(super) fn reserve_room(&mut self, id: SessionId, on: LinkId) -> Result<LinkId, Stall> {
         let Some(link) = self.links.get_mut(on) else { return Err(Stall::Barrier) };
         let requests_max =
             if link.is_ready() { self.limits.link_in_flight_max } else { self.limits.fail_fast_commands };
@@ -272,6 +272,14 @@ impl Worker {
         link.fence_at = now;
         self.tally.fences += 1;
         self.wake_link(id);
+    }
+
+    /// A script can put bytes into the reply stream: nothing is believed after it
+    /// until a fence has come back.
+    pub(super) fn fence_after(&mut self, id: SessionId, now: Instant) {
+        if let Some(Via::Shared(link)) = self.sessions.get(id).map(|session| session.via) {
+            self.send_fence(link, true, now);
+        }
     }
 
     /// Whether a script may run on a shared link: not where nothing can prove that

@@ -16,6 +16,12 @@ use crate::upstream::{Expect, LaneId};
 /// Redis' text for database numbers that it does not have.
 const DB_RANGE: &str = "ERR DB index is out of range";
 
+/// Commands whose second argument is part of their name.
+const CONTAINERS: [&str; 15] = [
+    "acl", "client", "cluster", "command", "config", "function", "latency", "memory", "module", "object",
+    "pubsub", "script", "slowlog", "xgroup", "xinfo",
+];
+
 /// AUTH from a client that is somebody already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NeedlessAuth {
@@ -243,6 +249,7 @@ impl Worker {
         // Redis keeps what the library said of itself (networking.c, `resetCommand`).
         session.about = About { lib_name: about.lib_name, lib_ver: about.lib_ver, ..About::default() };
         self.unpin(id);
+        self.unlisten(id);
         if let Some(lane) = self.sibling_lane(id, Proto::Resp2, 0) {
             self.move_session(id, lane);
         }
@@ -252,10 +259,10 @@ impl Worker {
 }
 
 /// Redis' refusal of commands while a RESP2 client is subscribed.
-fn not_while_subscribed(args: &[&[u8]]) -> String {
+pub(super) fn not_while_subscribed(args: &[&[u8]]) -> String {
     let lower = |arg: &[u8]| String::from_utf8_lossy(arg).to_lowercase();
     let name = match args {
-        [name, sub, ..] if name.eq_ignore_ascii_case(b"client") => format!("client|{}", lower(sub)),
+        [name, sub, ..] if CONTAINERS.contains(&&*lower(name)) => format!("{}|{}", lower(name), lower(sub)),
         [name, ..] => lower(name),
         [] => String::new(),
     };

@@ -10,6 +10,7 @@
 //! ```
 
 mod arena;
+mod audience;
 mod clock;
 mod control;
 mod ends;
@@ -17,11 +18,13 @@ mod greetings;
 mod input;
 mod lanes;
 mod local;
+mod messages;
 mod peers;
 mod private;
 mod replies;
 mod requests;
 mod streaming;
+mod subscriptions;
 mod transactions;
 mod uploads;
 mod waiting;
@@ -42,6 +45,7 @@ use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
 use crate::session::{Fate, Session, SessionId, Stall, Transport};
 use crate::upstream::{Backoff, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
 use arena::Arena;
+use audience::Audience;
 
 /// Input beyond this is not read from a client whose next request waits; less is
 /// read, so that its leaving is noticed.
@@ -121,6 +125,7 @@ pub struct Tally {
     pub links_lost: u64,
     pub fences: u64,
     pub pinned_requests: u64,
+    pub messages: u64,
     pub bytes_from_clients: u64,
     pub bytes_to_clients: u64,
 }
@@ -143,6 +148,11 @@ pub struct Worker {
     /// The lane that found the node failing, for trying it without demand.
     probe_lane: Option<LaneId>,
     pinned_links: usize,
+    /// What each subscriber link carries.
+    audiences: HashMap<LinkId, Audience>,
+    shares_subscriptions: bool,
+    /// Subscriber links with subscriptions that nobody has any more.
+    vacancies: Vec<LinkId>,
     next_client_id: u64,
     client_id_step: u64,
     peers: peers::Peers,
@@ -181,6 +191,9 @@ impl Worker {
             attempt: None,
             probe_lane: None,
             pinned_links: 0,
+            audiences: HashMap::new(),
+            shares_subscriptions: false,
+            vacancies: Vec::new(),
             next_client_id: seed.number + 1,
             client_id_step: seed.workers,
             peers: peers::Peers::new(seed),
@@ -353,7 +366,7 @@ impl Worker {
                 continue;
             };
             let (old, new) = (session.permit.credential(), renewed.credential());
-            if session.is_bound() && old.redis_user != new.redis_user {
+            if (session.is_bound() || session.subscribed.is_some()) && old.redis_user != new.redis_user {
                 // Its state lives in a link that speaks for another Redis user.
                 self.close_client(id, Closed::UserChanged);
                 continue;
@@ -457,5 +470,6 @@ impl Worker {
                 self.wake_client(id);
             }
         }
+        self.fill_vacancies(now);
     }
 }

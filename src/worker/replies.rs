@@ -73,6 +73,9 @@ impl Worker {
         if let Some(owner) = self.streams_to(id) {
             return self.pass_stream(id, owner, input, now);
         }
+        if self.audiences.contains_key(&id) {
+            return self.heard(id, input, now);
+        }
         let mut run = Run::default();
         let read = self.read_replies(id, input, &mut run, now);
         // What came whole before something unreadable was in order.
@@ -178,7 +181,13 @@ impl Worker {
 
     /// One whole frame that is not a plain reply on a shared link, or the end of one
     /// that is passed on in pieces.
-    fn frame(&mut self, id: LinkId, input: &mut BytesMut, len: usize, now: Instant) -> Result<(), Loss> {
+    pub(super) fn frame(
+        &mut self,
+        id: LinkId,
+        input: &mut BytesMut,
+        len: usize,
+        now: Instant,
+    ) -> Result<(), Loss> {
         let Some(link) = self.links.get_mut(id) else { return Ok(()) };
         if let Some(stream) = link.stream.take() {
             return self.end_part(id, stream, input, len, now);
@@ -215,6 +224,7 @@ impl Worker {
                 link.settle(1);
                 return Ok(());
             }
+            Expect::Subscription => return Err(Loss::OutOfStep),
             Expect::Nothing => {
                 if is_error {
                     return Err(Loss::Refused);
@@ -292,7 +302,8 @@ impl Worker {
             .get(id)
             .and_then(|link| link.pending.front())
             .is_some_and(|ticket| matches!(ticket.expect, Expect::Confirmations(_)));
-        let subscribed = self.sessions.get(owner).is_some_and(|session| session.subscriptions().total() > 0);
+        let pinned = self.sessions.get(owner).and_then(|session| session.pinned.as_ref());
+        let subscribed = pinned.is_some_and(|pinned| pinned.subscriptions.total() > 0);
         match frame[0] {
             b'>' => {}
             b'*' if confirms || subscribed => {}
@@ -323,7 +334,8 @@ impl Worker {
             // The server ends subscriptions by itself when a slot moves away.
             _ => return self.give(owner, input, len, false, now),
         };
-        self.give(owner, input, len, true, now);
+        // Told whatever CLIENT REPLY says, as a push is (pubsub.c sets CLIENT_PUSHING).
+        self.give(owner, input, len, false, now);
         if last {
             if let Some(link) = self.links.get_mut(id) {
                 link.settle(1);
@@ -339,11 +351,12 @@ impl Worker {
         if held < SHARE_MIN && link.stream.is_none() {
             return Ok(());
         }
+        let longest = self.limits.shared_request_bytes_max + REPLY_BYTES_MAX;
         let (to, stream) = match (link.stream, link.role) {
             (Some(stream), _) => (self.stream_reader(id, stream), stream),
             (None, role) => {
                 let push = match role {
-                    LinkRole::Pinned(owner) if !matches!(self.kind(id, owner, input), Frame::Reply) => {
+                    LinkRole::Pinned(owner) if matches!(self.kind(id, owner, input), Frame::Push) => {
                         Some(owner)
                     }
                     _ => None,
@@ -355,6 +368,8 @@ impl Worker {
                         Expect::Reply | Expect::Patient | Expect::Exec(_) => {
                             (ticket.session, Stream { bytes: 0, completes: true })
                         }
+                        // It has a name of the request, which was held as well.
+                        Expect::Confirmations(_) if held < longest => return Ok(()),
                         _ if held < REPLY_BYTES_MAX => return Ok(()),
                         _ => return Err(Loss::OutOfStep),
                     },
@@ -398,7 +413,7 @@ impl Worker {
         self.give(to, input, len, stream.completes, now);
         if stream.completes {
             if let Some(session) = self.sessions.get_mut(to) {
-                session.mid_frame = false;
+                session.frame_ended();
             }
             let Some(link) = self.links.get_mut(id) else { return Ok(()) };
             let selects = match link.pending.front().map(|ticket| &ticket.expect) {

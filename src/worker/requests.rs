@@ -131,7 +131,8 @@ impl Worker {
                     && request.len <= self.limits.shared_request_bytes_max
                     && session.reply_mode == ReplyMode::On
                     && !matches!(session.via, Via::Pinned(_))
-                    && !session.is_bound();
+                    && !session.is_bound()
+                    && !session.is_modal();
                 if plain {
                     return Some(self.join_batch(id, input, batch, request.len, now));
                 }
@@ -284,6 +285,10 @@ impl Worker {
             }
             Verdict::Pass(class) => class,
         };
+        if let Some(flow) = self.request_of_subscriber(id, input, request, class, now) {
+            return flow;
+        }
+        let Some(session) = self.sessions.get(id) else { return Flow::Done };
         match class {
             Class::Answer(answer) => self.answer_here(id, input, request, answer, now),
             Class::Abuse => {
@@ -343,14 +348,6 @@ impl Worker {
         }
     }
 
-    /// A script can put bytes into the reply stream: nothing is believed after it
-    /// until a fence has come back.
-    pub(super) fn fence_after(&mut self, id: SessionId, now: Instant) {
-        if let Some(Via::Shared(link)) = self.sessions.get(id).map(|session| session.via) {
-            self.send_fence(link, true, now);
-        }
-    }
-
     /// Sends one request over the session's own link, and notes the state that it
     /// leaves there.
     fn request_pinned<I: Input>(
@@ -369,6 +366,10 @@ impl Worker {
             // Its replies are as many as there are subscriptions by then.
             return Flow::Wait(Stall::Barrier);
         }
+        let class = match self.class_in_subscribed_mode(id, class) {
+            Ok(class) => class,
+            Err(stall) => return Flow::Wait(stall),
+        };
         let link = match self.pinned_link(id, now) {
             Ok(link) => link,
             Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::ends::TOO_MANY_PINNED;
 use super::input::Input;
 use super::lanes::Unplaced;
+use super::local::not_while_subscribed;
 use super::requests::Flow;
 use super::{Closed, Worker};
 use crate::command::{Class, Verdict, Why};
@@ -55,6 +56,7 @@ impl Worker {
                 self.end_client(id);
                 return Flow::Done;
             }
+            Verdict::Pass(_) if session.is_modal() => return self.skip_in_subscribed_mode(id, input),
             Verdict::Pass(_) => Expect::Reply,
         };
         let link = match self.pinned_link(id, now) {
@@ -74,6 +76,20 @@ impl Worker {
                 pinned.connection = true;
             }
         }
+        Flow::Done
+    }
+
+    /// In RESP2's subscribed mode it would not run, however large it is.
+    fn skip_in_subscribed_mode<I: Input>(&mut self, id: SessionId, input: &I) -> Flow {
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
+        if !session.is_settled() {
+            // Whether it is in that mode is known then.
+            return Flow::Wait(Stall::Barrier);
+        }
+        let Some((name, second, _)) = session.scan.head() else { return Flow::Done };
+        let args = [name, second].map(|part| input.bytes().get(part).unwrap_or_default());
+        session.upload = Some(Upload::Discard);
+        self.answer_error(id, &not_while_subscribed(&args));
         Flow::Done
     }
 

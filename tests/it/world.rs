@@ -87,6 +87,14 @@ impl Default for Setup {
     }
 }
 
+impl Setup {
+    /// Clients share their subscriptions.
+    pub(crate) fn sharing() -> Self {
+        let database = "[database]\n";
+        Self { edits: vec![(database, format!("{database}subscriptions = \"shared\"\n"))], ..Self::default() }
+    }
+}
+
 /// Everything that a test talks to. When it goes, its programs are killed and
 /// its gateway's log is held against what the test announced.
 pub(crate) struct World {
@@ -256,6 +264,15 @@ pub(crate) fn at_both_doors(scene: impl Fn(&Door<'_>)) {
             world.redis.client("root").talk(&[("FLUSHALL", "+OK"), ("SCRIPT FLUSH", "+OK")]);
             scene(&door);
         }
+    }
+}
+
+/// As `at_both_doors`, and through a gateway whose clients share their subscriptions.
+pub(crate) fn at_each_door(scene: impl Fn(&Door<'_>)) {
+    at_both_doors(&scene);
+    for version in Version::ALL {
+        eprintln!("-- {version:?}, gateway with shared subscriptions");
+        scene(&Door::Gateway(&World::with(Setup { version, ..Setup::sharing() })));
     }
 }
 

@@ -1,8 +1,9 @@
 //! What comes back to a client, held against what the backend did and said.
 
 use super::client::{Asked, Client, Tx, Want};
-use super::frame::{bulk, frame_len, show};
+use super::frame::{array, bulk, frame_len, show};
 use super::ledger::{Ledger, Tag};
+use super::redis::{DENIED, NO_CHANNEL};
 
 const NOT_SENT: &[u8] = b"-ERR respgate: backend unavailable, command not sent\r\n";
 const UNKNOWN: &[u8] = b"-ERR respgate: connection to the backend was lost, outcome unknown\r\n";
@@ -29,7 +30,7 @@ impl Client {
         while let Some(len) = (!self.received.is_empty()).then(|| frame_len(&self.received)).flatten() {
             let frame: Vec<u8> = self.received.drain(..len).collect();
             if is_message(&frame) {
-                self.messages.push(frame);
+                self.listener.hears(self.proto, &frame, &facts.ledger.published);
                 continue;
             }
             let Some(front) = self.asked.front() else {
@@ -38,10 +39,8 @@ impl Client {
             self.frames.extend_from_slice(&frame);
             self.frames_seen += 1;
             let wanted = match front.want {
-                Want::Ledger { frames } => frames,
-                Want::UnsubscribeAll(kind) => {
-                    self.channels.iter().filter(|name| name.starts_with(kind)).count().max(1)
-                }
+                Want::Subscribe(ref names) => names.len(),
+                Want::UnsubscribeAll(is_pattern) => self.listener.count(is_pattern).max(1),
                 _ => 1,
             };
             if frame[0] != b'-' && self.frames_seen < wanted {
@@ -66,7 +65,7 @@ impl Client {
         let about = || format!("client {} asked {asked:?} and got {}", self.number, show(reply));
         let is_error = reply[0] == b'-';
         match &asked.want {
-            Want::Ledger { .. } | Want::Watch => {
+            Want::Ledger | Want::Watch => {
                 let tag = asked.tag.expect("ledger wants are tagged");
                 self.ledger_reply(tag, reply, facts);
                 if matches!(asked.want, Want::Watch) && reply == b"+OK\r\n" {
@@ -78,7 +77,7 @@ impl Client {
                 self.watches_on = None;
             }
             Want::Here(expected) => {
-                let modal = !self.channels.is_empty() && is_error;
+                let modal = self.listener.is_subscribed() && is_error;
                 assert!(reply == expected || modal, "{}", about());
                 if reply == b"+RESET\r\n" {
                     self.start_over(facts);
@@ -142,10 +141,27 @@ impl Client {
                     facts.ledger.forbid_exec(first);
                 }
             }
-            Want::UnsubscribeAll(kind) => {
-                assert!(!is_error, "{}", about());
-                self.channels.retain(|name| !name.starts_with(kind));
+            Want::Subscribe(names) if names.iter().any(|name| name.text == DENIED) => {
+                assert_eq!(reply, NO_CHANNEL, "{}", about());
             }
+            Want::Subscribe(names) => {
+                assert!(!self.must_end, "{}, though subscriptions before it had been lost", about());
+                let facts = (&asked.published, &facts.ledger.published);
+                let expected = self.listener.subscribed(self.proto, names, facts);
+                assert_eq!(show(reply), show(&expected), "{asked:?}");
+            }
+            Want::Unsubscribe(name) => {
+                let expected = self.listener.unsubscribed(self.proto, name, &asked.published);
+                assert_eq!(show(reply), show(&expected), "{asked:?}");
+            }
+            Want::UnsubscribeAll(is_pattern) => {
+                assert!(!is_error, "{}", about());
+                self.listener.all_unsubscribed(self.proto, *is_pattern, reply, &asked.published);
+            }
+            Want::Ping(argument) if self.is_modal() => {
+                assert_eq!(reply, array(&[bulk(b"pong"), bulk(argument)]), "{}", about());
+            }
+            Want::Ping(argument) => assert_eq!(reply, bulk(argument), "{}", about()),
             Want::Any => {}
             Want::LastError => assert!(is_error, "{}", about()),
         }
@@ -157,13 +173,20 @@ impl Client {
         self.db = 0;
         self.watches_on = None;
         self.multi_lost = false;
-        self.channels.clear();
+        self.listener.start_over();
         if let Some(first) = self.tx.take().and_then(|tx| tx.queued.first().copied()) {
             facts.ledger.forbid_exec(first);
         }
     }
 
     fn ledger_reply(&mut self, tag: Tag, reply: &[u8], facts: &mut Facts<'_>) {
+        if self.is_modal() && reply.starts_with(b"-ERR Can't execute") {
+            if !facts.ledger.entries.contains_key(&tag) {
+                facts.ledger.forbid(tag);
+            }
+            return;
+        }
+        assert!(!self.is_modal(), "{tag:?} is answered {} to a subscriber in RESP2", show(reply));
         let Some(entry) = facts.ledger.entries.get(&tag) else {
             panic!("{tag:?} never reached the backend, and was answered {}", show(reply));
         };
@@ -180,26 +203,11 @@ impl Client {
         } else if let Some(tx) = &self.tx {
             assert!(tx.lost, "{tag:?} ran at once inside of a transaction: {}", show(reply));
         }
-        self.learn(reply);
     }
 
-    /// What a reply changes about the client.
-    fn learn(&mut self, reply: &[u8]) {
-        let mut at = 0;
-        while let Some(len) = (at < reply.len()).then(|| frame_len(&reply[at..])).flatten() {
-            let frame = &reply[at..at + len];
-            at += len;
-            let words: Vec<&[u8]> = frame.split(|&byte| byte == b'\n').collect();
-            let word = |n: usize| words.get(n).and_then(|word| word.strip_suffix(b"\r")).unwrap_or(b"");
-            let (kind, name) = (word(2), word(4));
-            let prefix: &[u8] = if kind.starts_with(b"p") { b"p:" } else { b"c:" };
-            let name = [prefix, name].concat();
-            match kind {
-                b"subscribe" | b"psubscribe" if !self.channels.contains(&name) => self.channels.push(name),
-                b"unsubscribe" | b"punsubscribe" => self.channels.retain(|held| *held != name),
-                _ => {}
-            }
-        }
+    /// Whether it may only subscribe, unsubscribe and the like.
+    fn is_modal(&self) -> bool {
+        self.proto == 2 && self.listener.is_subscribed()
     }
 
     fn exec_reply(&mut self, asked: &Asked, reply: &[u8], facts: &mut Facts<'_>) {

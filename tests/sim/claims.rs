@@ -123,6 +123,85 @@ fn a_client_long_idle_is_not_taken_for_one_that_does_not_read() {
     assert_eq!(world.heard(0), ":1\r\n");
 }
 
+/// Two clients of one user, who share their subscriptions.
+fn sharing() -> World {
+    let mut world = world(Limits::default(), 2);
+    world.share_subscriptions();
+    world
+}
+
+#[test]
+fn who_starts_over_and_subscribes_in_one_write_is_subscribed() {
+    let mut world = sharing();
+    world.says(0, &["SUBSCRIBE", "c"]);
+    world.heard(0);
+    world.clients[0].inbound.extend(command(&["RESET"]));
+    world.says(0, &["SUBSCRIBE", "c"]);
+    assert_eq!(world.heard(0), "+RESET\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    world.says(1, &["PUBLISH", "c", "m"]);
+    assert_eq!(world.heard(1), ":1\r\n");
+    assert_eq!(world.heard(0), "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n");
+}
+
+#[test]
+fn the_last_who_leaves_takes_nothing_from_whoever_is_about_to_come() {
+    let mut world = sharing();
+    world.says(0, &["SUBSCRIBE", "c"]);
+    world.heard(0);
+    let link = world.newest_link();
+    world.hang(link);
+    world.says(1, &["SUBSCRIBE", "c"]);
+    world.says(0, &["UNSUBSCRIBE", "c"]);
+    assert_eq!((world.heard(0), world.heard(1)), (String::new(), String::new()));
+    world.wires.get_mut(&link).expect("connected").hung = false;
+    world.carry();
+    assert_eq!(world.heard(0), "*3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n");
+    assert_eq!(world.heard(1), "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    world.says(0, &["PUBLISH", "c", "m"]);
+    assert_eq!(world.heard(0), ":1\r\n");
+    assert_eq!(world.heard(1), "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n");
+}
+
+#[test]
+fn a_message_amid_a_long_reply_comes_after_it() {
+    let mut world = sharing();
+    world.says(0, &["HELLO", "3"]);
+    world.says(0, &["SUBSCRIBE", "c"]);
+    let subscriber = world.newest_link();
+    world.says(0, &["SELECT", "1"]);
+    world.says(0, &["PING"]);
+    world.heard(0);
+    let own = world.newest_link();
+    world.hang(own);
+    world.says(0, GET);
+    let long = bulk(&[b'v'; 40_000]);
+    world.backend_says(own, &long[..20_000]);
+    let message = push(3, &[bulk(b"message"), bulk(b"c"), bulk(b"m")]);
+    world.backend_says(subscriber, &message);
+    world.backend_says(own, &long[20_000..]);
+    assert_eq!(world.heard(0).into_bytes(), [long, message].concat());
+}
+
+#[test]
+fn others_have_their_turn_before_more_of_a_flood_is_given_out() {
+    let mut world = sharing();
+    world.says(0, &["SUBSCRIBE", "c"]);
+    world.heard(0);
+    let link = world.newest_link();
+    world.clients[0].out_cap = 1 << 30;
+    let message = push(3, &[bulk(b"message"), bulk(b"c"), bulk(b"m")]);
+    let buffer = world.worker.link_buffer(link).expect("connected");
+    buffer.extend_from_slice(&message.repeat(10_000));
+    world.worker.link_filled(link, world.now);
+    world.pump();
+    assert!(world.worker.link_rests(link), "four thousand messages are enough for a turn");
+    let given = world.worker.client_output(world.clients[0].session).expect("open").len();
+    assert!(given < 5_000 * message.len(), "{given} bytes in one turn");
+    world.wires.get_mut(&link).expect("connected").runnable = true;
+    world.carry();
+    assert_eq!(world.heard(0).len(), 10_000 * message.len());
+}
+
 #[test]
 fn others_do_not_wait_for_whom_a_second_large_reply_delays() {
     let limits = Limits { large_reply_bytes: 17_000, client_output_soft_bytes: 1_000, ..Limits::default() };

@@ -7,14 +7,13 @@ use respgate::session::SessionId;
 use super::dice::Dice;
 use super::frame::{bulk, command};
 use super::ledger::Tag;
+use super::listener::{Lengths, Listener, Name};
 
 /// What a request's reply is held to.
 #[derive(Debug, Clone)]
 pub(crate) enum Want {
-    /// What the backend answered to this tag, in so many frames.
-    Ledger {
-        frames: usize,
-    },
+    /// What the backend answered to this tag.
+    Ledger,
     /// This, from the gateway.
     Here(Vec<u8>),
     /// This, from a backend.
@@ -32,8 +31,14 @@ pub(crate) enum Want {
     Refused,
     Exec,
     Discard,
-    /// As many confirmations as there are channels of this kind, or one.
-    UnsubscribeAll(&'static [u8]),
+    /// A confirmation of each, or a refusal.
+    Subscribe(Vec<Name>),
+    /// A confirmation of this.
+    Unsubscribe(Name),
+    /// As many confirmations as there are channels, or patterns, or one.
+    UnsubscribeAll(bool),
+    /// This argument, in the form that the client's mode asks for.
+    Ping(Vec<u8>),
     /// As `Ledger`, and EXEC has to follow on the same connection.
     Watch,
     /// Whatever the gateway says.
@@ -47,6 +52,8 @@ pub(crate) struct Asked {
     pub(crate) want: Want,
     pub(crate) tag: Option<Tag>,
     pub(crate) at: usize,
+    /// What had been published by then.
+    pub(crate) published: Lengths,
 }
 
 /// What the client knows of its transaction.
@@ -81,10 +88,13 @@ pub(crate) struct Client {
     pub(crate) must_end: bool,
     /// The connection that watches.
     pub(crate) watches_on: Option<usize>,
-    pub(crate) channels: Vec<Vec<u8>>,
-    pub(crate) messages: Vec<Vec<u8>>,
+    pub(crate) listener: Listener,
     // What it plans with.
     subscribed: usize,
+    /// It subscribes, publishes and starts over more than anything else.
+    pub(crate) listens: bool,
+    /// What has been published so far.
+    pub(crate) published: Lengths,
     mute: bool,
     skip: bool,
     pub(crate) is_done: bool,
@@ -125,9 +135,10 @@ impl Client {
             multi_lost: false,
             must_end: false,
             watches_on: None,
-            channels: Vec::new(),
-            messages: Vec::new(),
+            listener: Listener::default(),
+            published: Lengths::new(),
             subscribed: 0,
+            listens: false,
             mute: false,
             skip: false,
             is_done: false,
@@ -159,7 +170,8 @@ impl Client {
 
     fn await_reply(&mut self, want: Want, tag: Option<Tag>, at: usize) {
         if !self.mute && !std::mem::take(&mut self.skip) {
-            self.asked.push_back(Asked { want, tag, at });
+            let published = self.published.clone();
+            self.asked.push_back(Asked { want, tag, at, published });
         }
     }
 
@@ -168,7 +180,7 @@ impl Client {
         let tag = self.tag();
         let text = tag.text();
         let words: Vec<String> = words.iter().map(|word| word.replace("{}", &text)).collect();
-        self.send(&words, Want::Ledger { frames: 1 }, Some(tag), at);
+        self.send(&words, Want::Ledger, Some(tag), at);
     }
 
     /// Plans something to do and puts its bytes behind what it sends.
@@ -181,6 +193,13 @@ impl Client {
         }
         if self.mute || self.skip {
             return self.plan_mute(dice, at);
+        }
+        if self.listens && dice.one_in(2) {
+            return match dice.below(6) {
+                0 | 1 => self.publish(dice, at),
+                2 => self.send_reset(at),
+                _ => self.subscribe(dice, at),
+            };
         }
         match dice.below(40) {
             0..12 => {
@@ -235,7 +254,7 @@ impl Client {
                 let tag = self.tag();
                 let line = format!("set s1{} \"{}\"\r\n", tag.text(), tag.text());
                 self.to_send.extend_from_slice(line.as_bytes());
-                self.await_reply(Want::Ledger { frames: 1 }, Some(tag), at);
+                self.await_reply(Want::Ledger, Some(tag), at);
             }
             36 => self.send(&["DEBUG", "SLEEP"], self.refusal(), None, at),
             37 => self.publish(dice, at),
@@ -332,14 +351,14 @@ impl Client {
         let tag = self.tag();
         let payload = [tag.text().as_bytes(), &vec![b'm'; dice.pick(&[5, 18_000, 40_000])]].concat();
         let words: [&[u8]; 3] = [b"PUBLISH", dice.pick(&[b"c0", b"c1"]), &payload];
-        self.send(&words, Want::Ledger { frames: 1 }, Some(tag), at);
+        self.send(&words, Want::Ledger, Some(tag), at);
     }
 
     fn set_large(&mut self, dice: &mut Dice, at: usize) {
         let tag = self.tag();
         let (name, value) = (format!("s2{}", tag.text()), vec![b'x'; dice.between(500, 60_000)]);
         let words: [&[u8]; 3] = [b"SET", name.as_bytes(), &value];
-        self.send(&words, Want::Ledger { frames: 1 }, Some(tag), at);
+        self.send(&words, Want::Ledger, Some(tag), at);
     }
 
     fn large(&mut self, dice: &mut Dice, at: usize) {
@@ -350,30 +369,36 @@ impl Client {
     }
 
     fn subscribe(&mut self, dice: &mut Dice, at: usize) {
-        let channels = dice.pick(&[&["c0"][..], &["c1"], &["c0", "c1"], &["c2", "c0", "c1"]]);
-        let tag = self.tag();
-        let mut words = vec![dice.pick(&["SUBSCRIBE", "PSUBSCRIBE"]).to_owned()];
-        words.extend(channels.iter().map(|channel| format!("{channel}{}", tag.text())));
-        self.send(&words, Want::Ledger { frames: channels.len() }, Some(tag), at);
+        let lists = [&["c0"][..], &["c1"], &["c0", "c1"], &["c2", "c0", "c1"], &["c0", "c0"], &["c2", "c9"]];
+        let channels = dice.pick(&lists);
+        let is_pattern = dice.one_in(2);
+        let mut words = vec![if is_pattern { "PSUBSCRIBE" } else { "SUBSCRIBE" }];
+        words.extend(channels);
+        let name = |text: &&str| Name { is_pattern, text: text.as_bytes().to_vec() };
+        self.send(&words, Want::Subscribe(channels.iter().map(name).collect()), None, at);
         self.subscribed += channels.len();
     }
 
     fn plan_subscribed(&mut self, dice: &mut Dice, at: usize) {
         match dice.below(9) {
             0 => self.subscribe(dice, at),
-            1 => self.tagged(&["PING", "p{}"], at),
+            1 => {
+                let argument = format!("p{}", self.seq);
+                let want = Want::Ping(argument.as_bytes().to_vec());
+                self.send(&["PING", &argument], want, None, at);
+            }
             2 => self.tagged(&["GET", "s0{}"], at),
             3 => {
-                let tag = self.tag();
-                let words = ["UNSUBSCRIBE".to_owned(), format!("c1{}", tag.text())];
-                self.send(&words, Want::Ledger { frames: 1 }, Some(tag), at);
+                let name = Name { is_pattern: dice.one_in(2), text: b"c1".to_vec() };
+                let word = if name.is_pattern { "PUNSUBSCRIBE" } else { "UNSUBSCRIBE" };
+                self.send(&[word, "c1"], Want::Unsubscribe(name), None, at);
             }
             4 => self.publish(dice, at),
             5 if dice.one_in(3) => self.last_words(dice, at),
-            6 if dice.one_in(6) => self.send_reset(at),
+            6 if dice.one_in(if self.listens { 1 } else { 6 }) => self.send_reset(at),
             _ => {
-                self.send(&["UNSUBSCRIBE"], Want::UnsubscribeAll(b"c:"), None, at);
-                self.send(&["PUNSUBSCRIBE"], Want::UnsubscribeAll(b"p:"), None, at);
+                self.send(&["UNSUBSCRIBE"], Want::UnsubscribeAll(false), None, at);
+                self.send(&["PUNSUBSCRIBE"], Want::UnsubscribeAll(true), None, at);
                 self.subscribed = 0;
             }
         }

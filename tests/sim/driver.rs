@@ -116,6 +116,8 @@ impl World {
     /// One poll of a link's task.
     pub(crate) fn poll_link(&mut self, id: LinkId) {
         self.wires.get_mut(&id).expect("polled while there").runnable = false;
+        self.worker.link_resumed(id, self.now);
+        self.pump();
         for _ in 0..ROUNDS_MAX {
             let Some(wants_read) = self.worker.link_wants_read(id) else {
                 self.trace(|| format!("{id:?} is let go"));
@@ -129,6 +131,10 @@ impl World {
             };
             if self.worker.link_wants_read(id).is_none() {
                 continue;
+            }
+            if self.worker.link_rests(id) {
+                self.wires.get_mut(&id).expect("polled while there").runnable = true;
+                return;
             }
             let read = wants_read && self.read_link(id);
             let wire = &self.wires[&id];

@@ -4,6 +4,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::listener::Published;
+
 /// The client's number and its request's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Tag {
@@ -58,8 +60,7 @@ pub(crate) struct Ledger {
     /// Transactions that must not run, by the first tag queued.
     not_executed: HashSet<Tag>,
     last: HashMap<usize, usize>,
-    /// Messages and the connection of each, by the client that they were sent to.
-    pub(crate) messages: HashMap<usize, Vec<(usize, Vec<u8>)>>,
+    pub(crate) published: Published,
 }
 
 impl Ledger {

@@ -17,6 +17,7 @@ mod dice;
 mod driver;
 mod frame;
 mod ledger;
+mod listener;
 mod people;
 mod redis;
 mod run;

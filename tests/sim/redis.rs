@@ -10,6 +10,10 @@ use super::ledger::{Entry, Executed, Ledger, Tag, key};
 
 const NO_TX: &str = "without MULTI";
 
+/// The channel that nobody may subscribe to, and what is said then.
+pub(crate) const DENIED: &[u8] = b"c9";
+pub(crate) const NO_CHANNEL: &[u8] = b"-NOPERM this user has no permissions to access the 'c9' channel\r\n";
+
 /// One connection from the gateway.
 #[derive(Debug)]
 pub(crate) struct Conn {
@@ -29,6 +33,8 @@ pub(crate) struct Conn {
     blocked: Option<Blocked>,
     /// It has carried state of one session.
     pub(crate) pinned: bool,
+    /// It carries subscriptions of all sessions of its user.
+    pub(crate) subscriber: bool,
     /// Whose requests it has carried.
     pub(crate) clients: BTreeSet<usize>,
     /// Its socket is closed.
@@ -64,6 +70,8 @@ pub(crate) struct Redis {
     /// May not ECHO.
     pub(crate) no_echo: Option<String>,
     pub(crate) refuses_auth: bool,
+    /// Subscriptions come over connections of their own.
+    pub(crate) shares: bool,
 }
 
 impl Conn {
@@ -93,6 +101,7 @@ impl Redis {
             patterns: Vec::new(),
             blocked: None,
             pinned: false,
+            subscriber: false,
             clients: BTreeSet::new(),
             dead: false,
             let_go: false,
@@ -176,7 +185,7 @@ impl Redis {
                 self.reply(at, None, b"+OK\r\n");
             }
             b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"PSUBSCRIBE" | b"PUNSUBSCRIBE" => {
-                self.subscription(at, &name, &args, tag);
+                self.subscription(at, &name, &args);
             }
             _ if self.is_modal(at) && name != b"PING" => {
                 self.reply(at, tag, b"-ERR Can't execute: only (P|S)SUBSCRIBE and so on are allowed\r\n");
@@ -280,6 +289,7 @@ impl Redis {
     /// The rules that hold for every request of a client.
     fn receive(&mut self, at: usize, tag: Tag) {
         let conn = self.conns.get_mut(&at).expect("connected before");
+        assert!(!conn.subscriber, "{tag:?} on a connection for subscriptions");
         let before = conn.clients.first().copied();
         conn.clients.insert(tag.client);
         if conn.clients.len() > 1 {
@@ -385,13 +395,22 @@ impl Redis {
         self.unblock(now);
     }
 
-    fn subscription(&mut self, at: usize, name: &[u8], args: &[Vec<u8>], tag: Option<Tag>) {
-        self.pin(at);
+    fn subscription(&mut self, at: usize, name: &[u8], args: &[Vec<u8>]) {
+        if self.shares {
+            let conn = self.conn(at);
+            assert_eq!((conn.proto, conn.db, conn.clients.len()), (3, 0, 0), "of a link for subscriptions");
+            conn.subscriber = true;
+        } else {
+            self.pin(at);
+        }
+        if args[1..].iter().any(|arg| arg == DENIED) {
+            return self.reply(at, None, NO_CHANNEL);
+        }
         let conn = self.conns.get_mut(&at).expect("connected before");
         let is_pattern = name[0] == b'P';
         let adds = !name.windows(2).any(|pair| pair == b"UN");
         let list = if is_pattern { &mut conn.patterns } else { &mut conn.channels };
-        let mut names: Vec<Option<Vec<u8>>> = args[1..].iter().map(|arg| Some(key(arg).to_vec())).collect();
+        let mut names: Vec<Option<Vec<u8>>> = args[1..].iter().cloned().map(Some).collect();
         if names.is_empty() {
             names = list.iter().cloned().map(Some).collect();
             if names.is_empty() {
@@ -412,12 +431,13 @@ impl Redis {
             let kind = bulk(&name.to_ascii_lowercase());
             reply.extend(push(conn.proto, &[kind, channel, format!(":{total}\r\n").into_bytes()]));
         }
-        self.reply(at, tag, &reply);
+        self.reply(at, None, &reply);
     }
 
     fn publish(&mut self, channel: &[u8], payload: &[u8]) -> usize {
+        self.ledger.published.entry(channel.to_vec()).or_default().push(payload.to_vec());
         let mut count = 0;
-        for (&at, conn) in self.conns.iter_mut().filter(|(_, conn)| !conn.dead) {
+        for conn in self.conns.values_mut().filter(|conn| !conn.dead) {
             let mut frames = Vec::new();
             if conn.channels.iter().any(|held| held == channel) {
                 frames.push(push(conn.proto, &[bulk(b"message"), bulk(channel), bulk(payload)]));
@@ -428,12 +448,8 @@ impl Redis {
                     frames.push(push(conn.proto, &elements));
                 }
             }
-            let client = *conn.clients.first().unwrap_or(&usize::MAX);
-            for frame in frames {
-                count += 1;
-                conn.output.extend_from_slice(&frame);
-                self.ledger.messages.entry(client).or_default().push((at, frame));
-            }
+            count += frames.len();
+            conn.output.extend(frames.concat());
         }
         count
     }

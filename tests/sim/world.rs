@@ -52,6 +52,7 @@ pub(crate) struct World {
     /// Something was done to the backend's output that is to be noticed.
     pub(crate) alarms_allowed: usize,
     pub(crate) draining: bool,
+    pub(crate) listens: bool,
     pub(crate) trace: bool,
 }
 
@@ -83,8 +84,15 @@ impl World {
             lost_at: HashMap::new(),
             alarms_allowed: 0,
             draining: false,
+            listens: false,
             trace,
         }
+    }
+
+    /// Clients subscribe over connections that they share.
+    pub(crate) fn share_subscriptions(&mut self) {
+        self.worker.set_shares_subscriptions(true);
+        self.redis.shares = true;
     }
 
     pub(crate) fn trace(&self, text: impl FnOnce() -> String) {
@@ -102,6 +110,7 @@ impl World {
         let number = self.clients.len();
         self.trace(|| format!("client {number} of user {user} opens as {session:?}"));
         let mut client = Client::new(number, user, session, client_id);
+        client.listens = self.listens;
         client.out_cap = self.dice.pick(&[700, 20_000, 200_000]);
         self.clients.push(client);
         self.sessions.insert(session, number);

@@ -11,6 +11,7 @@ mod huge;
 mod large;
 mod leaving;
 mod order;
+mod sharing;
 mod subscriptions;
 mod transactions;
 mod waiting;
