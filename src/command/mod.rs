@@ -25,8 +25,8 @@ const SLOTS: usize = 2048;
 /// The command table, indexed by name.
 #[derive(Debug)]
 pub struct Commands {
-    /// A row's number plus one, at the hash of its name or the next free slot.
-    index: Box<[u16; SLOTS]>,
+    /// The hash of a row's name and its number, at the slot that the hash tells or the next free.
+    index: Box<[Option<(u32, u16)>; SLOTS]>,
     /// Whether RESPGATE is a command; otherwise it is Redis' to say that it is not.
     answers_respgate: bool,
 }
@@ -50,13 +50,17 @@ impl Commands {
     /// Indexes the table.
     #[must_use]
     pub fn new() -> Self {
-        let mut index = Box::new([0; SLOTS]);
-        for (number, row) in (1..).zip(rows()) {
-            let mut slot = hash(row.name.as_bytes());
-            while index[slot] != 0 {
+        let mut index = Box::new([None; SLOTS]);
+        for (number, row) in (0..).zip(rows()) {
+            let hash = match row.name.split_once('|') {
+                None => hash(row.name.as_bytes(), None),
+                Some((container, sub)) => hash(container.as_bytes(), Some(sub.as_bytes())),
+            };
+            let mut slot = hash as usize % SLOTS;
+            while index[slot].is_some() {
                 slot = (slot + 1) % SLOTS;
             }
-            index[slot] = number;
+            index[slot] = Some((hash, number));
         }
         Self { index, answers_respgate: true }
     }
@@ -100,21 +104,24 @@ impl Commands {
         }
     }
 
+    /// Whether the table has this command as one that shares a link, whoever sends it.
+    #[must_use]
+    pub fn shares(&self, name: &[u8]) -> bool {
+        self.row(name, None).is_some_and(|row| row.class == Class::Share && !row.guarded)
+    }
+
     /// The row of a command, or of the subcommand `sub` of it.
     fn row(&self, name: &[u8], sub: Option<&[u8]>) -> Option<&'static Row> {
-        let mut lower = [0; NAME_MAX];
-        let mut len = append_lower(&mut lower, 0, name)?;
-        if let Some(sub) = sub {
-            *lower.get_mut(len)? = b'|';
-            len = append_lower(&mut lower, len + 1, sub)?;
+        if name.len() + sub.map_or(0, <[u8]>::len) > NAME_MAX {
+            return None;
         }
-        let lower = &lower[..len];
-        let mut slot = hash(lower);
+        let hash = hash(name, sub);
+        let mut slot = hash as usize % SLOTS;
         loop {
-            let number = self.index[slot].checked_sub(1)?;
+            let (of, number) = self.index[slot]?;
             let number = usize::from(number);
             let row = TABLE.get(number).unwrap_or_else(|| &SUBCOMMANDS[number - TABLE.len()]);
-            if row.name.as_bytes() == lower {
+            if of == hash && row.is(name, sub) {
                 return Some(row);
             }
             slot = (slot + 1) % SLOTS;
@@ -122,32 +129,45 @@ impl Commands {
     }
 }
 
-/// Writes a client's word in lower case behind what is there; where it ends, if it fits.
-/// The `|` joins the table's names, and is in no word that Redis knows.
-fn append_lower(into: &mut [u8; NAME_MAX], at: usize, word: &[u8]) -> Option<usize> {
-    let room = into.get_mut(at..at + word.len())?;
-    for (to, from) in room.iter_mut().zip(word) {
-        if *from == b'|' {
-            return None;
-        }
-        *to = from.to_ascii_lowercase();
-    }
-    Some(at + word.len())
-}
-
 /// The whole table: commands, then subcommands.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     TABLE.iter().chain(SUBCOMMANDS)
 }
 
-/// FNV-1a over a lower-case name. The table is fixed and a miss costs a few
-/// comparisons, so nobody gains by choosing names.
-fn hash(name: &[u8]) -> usize {
-    let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    for &byte in name {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+impl Row {
+    /// Whether this is its name, in whatever case.
+    fn is(&self, name: &[u8], sub: Option<&[u8]>) -> bool {
+        let own = self.name.as_bytes();
+        match sub {
+            None => is_lower_case_of(own, name),
+            Some(sub) => own.split_at_checked(name.len()).is_some_and(|(container, rest)| {
+                is_lower_case_of(container, name)
+                    && rest.first() == Some(&b'|')
+                    && is_lower_case_of(&rest[1..], sub)
+            }),
+        }
     }
-    (hash ^ hash >> 32) as usize % SLOTS
+}
+
+/// Shorter by far, for names as short as these, than the standard library's comparison.
+fn is_lower_case_of(lower: &[u8], name: &[u8]) -> bool {
+    lower.len() == name.len()
+        && lower.iter().zip(name).all(|(lower, byte)| *lower == byte.to_ascii_lowercase())
+}
+
+/// Set in the hash of a subcommand: who writes `client|id` as one word has named no command.
+const IS_SUB: u32 = 1 << 31;
+
+/// FNV-1a over a name, in whatever case. The table is fixed and a miss costs a few
+/// comparisons, so nobody gains by choosing names.
+fn hash(name: &[u8], sub: Option<&[u8]>) -> u32 {
+    let add = |hash: u32, &byte: &u8| (hash ^ u32::from(byte | 0x20)).wrapping_mul(0x0100_0193);
+    let hash = name.iter().fold(0x811c_9dc5, add);
+    let mixed = |hash: u32| hash ^ hash >> 15;
+    match sub {
+        None => mixed(hash) & !IS_SUB,
+        Some(sub) => mixed(sub.iter().fold(hash, add)) | IS_SUB,
+    }
 }
 
 /// Whether XREAD or XREADGROUP waits. Options come before STREAMS, and what follows that are

@@ -20,6 +20,7 @@ mod private;
 mod replies;
 mod requests;
 mod transactions;
+mod unknown;
 mod uploads;
 
 use std::collections::HashMap;

@@ -213,6 +213,12 @@ impl Worker {
                 link.settle(1);
                 return Ok(());
             }
+            Expect::CommandInfo(name) => {
+                self.lanes[link.lane].learned.answered(&name, frame, &self.commands);
+                input.advance(len);
+                link.settle(1);
+                return Ok(());
+            }
             Expect::Nothing => {
                 if is_error {
                     return Err(Loss::Refused);
@@ -330,7 +336,7 @@ impl Worker {
                 match (push, link) {
                     (Some(owner), _) => (owner, Stream { bytes: 0, completes: false }),
                     (None, Some(ticket)) => match ticket.expect {
-                        Expect::Reply | Expect::Patient | Expect::Exec(_) => {
+                        Expect::Reply | Expect::Patient | Expect::Exec(_) | Expect::CommandInfo(_) => {
                             (ticket.session, Stream { bytes: 0, completes: true })
                         }
                         _ if held < REPLY_BYTES_MAX => return Ok(()),

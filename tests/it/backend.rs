@@ -36,7 +36,7 @@ impl Version {
 }
 
 /// A program that a Python package carries.
-fn packaged(path: &str) -> PathBuf {
+pub(crate) fn packaged(path: &str) -> PathBuf {
     needed(
         std::fs::read_dir(target("venv/lib"))
             .into_iter()
@@ -80,11 +80,13 @@ pub(crate) struct Redis {
     child: Option<Child>,
     version: Version,
     directory: PathBuf,
+    /// Further arguments; the last word on a setting is theirs.
+    more: &'static [&'static str],
 }
 
 impl Redis {
     /// Starts one in this directory and waits until it answers.
-    pub(crate) fn start(version: Version, directory: &Path) -> Self {
+    pub(crate) fn start(version: Version, directory: &Path, more: &'static [&'static str]) -> Self {
         let rules: Vec<String> = USERS
             .iter()
             .map(|user| match *user {
@@ -94,7 +96,7 @@ impl Redis {
             .collect();
         let acl = format!("user default off sanitize-payload resetchannels -@all\n{}\n", rules.join("\n"));
         write_secret(&directory.join("users.acl"), &acl);
-        let mut redis = Self { child: None, version, directory: directory.to_owned() };
+        let mut redis = Self { child: None, version, directory: directory.to_owned(), more };
         redis.resume();
         redis
     }
@@ -123,6 +125,7 @@ impl Redis {
             .arg(self.directory.join("users.acl"))
             .arg("--logfile")
             .arg(self.directory.join("redis.log"))
+            .args(self.more)
             .current_dir(&self.directory)
             .spawn()
             .expect("setpriv and redis-server are installed (make test installs them)");

@@ -15,7 +15,7 @@ use crate::wire::Client;
 fn live_servers_know_the_commands_of_the_files_and_no_others() {
     for version in Version::ALL {
         let directory = tempfile::tempdir().expect("a directory");
-        let redis = Redis::start(version, directory.path());
+        let redis = Redis::start(version, directory.path(), &[]);
         let name = match version {
             Version::System => "redis-7.0",
             Version::Redis8 => "redis-8.2",

@@ -45,6 +45,8 @@ pub(crate) const LOST: &str = "backend connection lost";
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) version: Version,
+    /// Further arguments of redis-server.
+    pub(crate) redis: &'static [&'static str],
     pub(crate) users: Vec<User>,
     /// Lines of `[limits]`.
     pub(crate) limits: &'static str,
@@ -70,6 +72,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             version: Version::default(),
+            redis: &[],
             users: vec![APP, OPS, ROOT, NARROW],
             limits: "",
             listener: "",
@@ -112,7 +115,7 @@ impl World {
 
     fn build(setup: Setup, start: fn(&Path, Option<u64>) -> Gateway) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let redis = Redis::start(setup.version, directory.path());
+        let redis = Redis::start(setup.version, directory.path(), setup.redis);
         write_files(directory.path(), &setup);
         let gateway = start(&directory.path().join("respgate.toml"), setup.files_max);
         Self { gateway, redis, setup, announced: Mutex::default(), directory }

@@ -9,4 +9,5 @@ mod large;
 mod order;
 mod subscriptions;
 mod transactions;
+mod unknown;
 mod whoami;
