@@ -95,6 +95,12 @@ impl Commands {
         })
     }
 
+    /// Whether the table has this command as one that shares a link, whoever sends it.
+    #[must_use]
+    pub fn shares(&self, name: &[u8]) -> bool {
+        self.row(name, None).is_some_and(|row| row.class == Class::Share && !row.guarded)
+    }
+
     /// Whether the table has this command, or this subcommand after `|`.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {
@@ -102,12 +108,6 @@ impl Commands {
             None => self.row(name.as_bytes(), None).is_some(),
             Some((container, sub)) => self.row(container.as_bytes(), Some(sub.as_bytes())).is_some(),
         }
-    }
-
-    /// Whether the table has this command as one that shares a link, whoever sends it.
-    #[must_use]
-    pub fn shares(&self, name: &[u8]) -> bool {
-        self.row(name, None).is_some_and(|row| row.class == Class::Share && !row.guarded)
     }
 
     /// The row of a command, or of the subcommand `sub` of it.
@@ -119,19 +119,16 @@ impl Commands {
         let mut slot = hash as usize % SLOTS;
         loop {
             let (of, number) = self.index[slot]?;
-            let number = usize::from(number);
-            let row = TABLE.get(number).unwrap_or_else(|| &SUBCOMMANDS[number - TABLE.len()]);
-            if of == hash && row.is(name, sub) {
-                return Some(row);
+            if of == hash {
+                let number = usize::from(number);
+                let row = TABLE.get(number).unwrap_or_else(|| &SUBCOMMANDS[number - TABLE.len()]);
+                if row.is(name, sub) {
+                    return Some(row);
+                }
             }
             slot = (slot + 1) % SLOTS;
         }
     }
-}
-
-/// The whole table: commands, then subcommands.
-pub fn rows() -> impl Iterator<Item = &'static Row> {
-    TABLE.iter().chain(SUBCOMMANDS)
 }
 
 impl Row {
@@ -153,6 +150,11 @@ impl Row {
 fn is_lower_case_of(lower: &[u8], name: &[u8]) -> bool {
     lower.len() == name.len()
         && lower.iter().zip(name).all(|(lower, byte)| *lower == byte.to_ascii_lowercase())
+}
+
+/// The whole table: commands, then subcommands.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.iter().chain(SUBCOMMANDS)
 }
 
 /// Set in the hash of a subcommand: who writes `client|id` as one word has named no command.
@@ -236,6 +238,7 @@ mod tests {
             &["nosuch"][..],
             &["client"],
             &["client", "nosuch"],
+            &["client|id"],
             &["client|setname", "x", "y"],
             &["xgroup", "create|"],
             &[&long],
