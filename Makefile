@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PORT ?= 6380
 
-.PHONY: help demo demo-check test test-deps lint bench compare
+.PHONY: help demo demo-check test test-deps lint bench compare twin echo states ledger locks readers
 
 help:
 	@echo 'make demo        build, start Redis and the gateway, show both, stay until Ctrl-C (PORT=6380)'
@@ -11,6 +11,7 @@ help:
 	@echo 'make test        install what the tests need and run all of them'
 	@echo 'make lint        formatting, clippy, documentation, banned crates'
 	@echo 'make bench       criterion benches of the machines, without sockets'
+	@echo 'make twin        the long runs: see README.md (also echo, states, ledger, locks, readers)'
 	@echo "make compare     the gateway beside Redis' own TLS, HAProxy, stunnel and Envoy"
 
 # The release build takes minutes the first time; figures of a debug build mean nothing.
@@ -45,3 +46,28 @@ bench:
 
 compare:
 	bash benches/compare/run
+
+# The long runs. Each is a test that `make test` runs for seconds; a variable that is set already
+# stays as it is.
+LONG = PATH="$(CURDIR)/target/nodejs/bin:$$PATH" $(CARGO) test --locked --release --test it
+
+twin: test-deps
+	for server in $${RESPGATE_TWIN_SERVER:-redis-7.0 redis-8.2 valkey-9.1}; do \
+		RESPGATE_TWIN_SERVER=$$server RESPGATE_TWIN_SESSIONS=$${RESPGATE_TWIN_SESSIONS:-1000000} \
+		$(LONG) twin_servers -- --nocapture || exit 1; \
+	done
+
+echo: test-deps
+	RESPGATE_ECHO_FAULT_SECONDS=$${RESPGATE_ECHO_FAULT_SECONDS:-60} $(LONG) echo_under_each -- --nocapture
+
+states: test-deps
+	RESPGATE_STATES=$${RESPGATE_STATES:-50000} $(LONG) what_random_sessions_leave -- --nocapture
+
+ledger: test-deps
+	RESPGATE_LEDGER_KILLS=$${RESPGATE_LEDGER_KILLS:-100} $(LONG) increments_are_counted -- --nocapture
+
+locks: test-deps
+	RESPGATE_LOCKS=$${RESPGATE_LOCKS:-200000} $(LONG) optimistic_locks -- --nocapture
+
+readers: test-deps
+	RESPGATE_LARGE_MIB=$${RESPGATE_LARGE_MIB:-100} $(LONG) slow_readers -- --nocapture

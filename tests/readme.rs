@@ -70,6 +70,31 @@ fn every_command_of_the_readme_does_what_it_says() {
     more.iter().for_each(|more| check_with(dir, config, more));
 }
 
+/// A run without a test would pass.
+#[test]
+fn every_long_run_is_a_target_and_its_test_is_there() {
+    let runs: Vec<&str> =
+        README.lines().filter_map(|line| line.strip_prefix("| `make ")?.split('`').next()).collect();
+    assert!(runs.len() >= 5, "{runs:?}");
+    let sources = sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it")));
+    for run in runs {
+        let (_, recipe) = MAKEFILE.split_once(&format!("\n{run}: ")).unwrap_or_else(|| panic!("make {run}"));
+        let recipe = recipe.split("\n\n").next().unwrap();
+        let (_, test) = recipe.split_once("$(LONG) ").unwrap_or_else(|| panic!("{run} runs a test"));
+        let test = format!("fn {}", test.split(' ').next().unwrap());
+        assert!(sources.contains(&test), "make {run} runs {test}, which is not there");
+    }
+}
+
+fn sources(directory: &Path) -> String {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(
+            |path| if path.is_dir() { sources(&path) } else { fs::read_to_string(&path).unwrap_or_default() },
+        )
+        .collect()
+}
+
 /// What the README adds to its configuration can be added to it.
 fn check_with(dir: &Path, config: &str, more: &str) {
     let mut whole: toml::Table = config.parse().unwrap();

@@ -95,6 +95,12 @@ impl Commands {
         })
     }
 
+    /// Whether the table has this command as one that shares a link, whoever sends it.
+    #[must_use]
+    pub fn shares(&self, name: &[u8]) -> bool {
+        self.row(name, None).is_some_and(|row| row.class == Class::Share && !row.guarded)
+    }
+
     /// Whether the table has this command, or this subcommand after `|`.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {

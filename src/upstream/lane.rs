@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::{Backoff, LinkId, Server};
+use super::{Backoff, Learned, LinkId, Server};
 use crate::identity::Credential;
 use crate::resp::Proto;
 use crate::session::SessionId;
@@ -53,6 +53,8 @@ pub struct Lane {
     pub server: Option<Server>,
     /// Whether this Redis user may ECHO, without which nothing proves a link in step.
     pub fences: bool,
+    /// What the backend said of commands that the table does not know.
+    pub learned: Learned,
     /// Failed greetings of this lane.
     pub backoff: Backoff,
     /// Sessions that wait for the first greeting to end, well or badly.
@@ -74,6 +76,7 @@ impl Lane {
             subscriber: None,
             server: None,
             fences: true,
+            learned: Learned::default(),
             backoff: Backoff::default(),
             waiters: Vec::new(),
             sessions: 0,

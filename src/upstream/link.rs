@@ -76,6 +76,8 @@ pub enum Expect {
     Subscription,
     /// Any; the session gets these bytes in its place.
     Instead(Bytes),
+    /// What the server says of this command, which goes to nobody.
+    CommandInfo(Box<str>),
     /// Any but an error, which goes to nobody. An error ends the link.
     Nothing,
     /// Whatever it says goes to nobody.

@@ -4,10 +4,12 @@
 mod backoff;
 mod greet;
 mod lane;
+mod learned;
 mod link;
 
 pub use backoff::Backoff;
 pub use greet::{GreetError, Greeting, Server};
 pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
 pub use lane::{Lane, LaneId, LaneKey};
+pub use learned::Learned;
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};

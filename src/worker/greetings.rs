@@ -49,6 +49,7 @@ impl Worker {
                 let lane = link.lane;
                 self.note_fences(lane, fences);
                 let lane = &mut self.lanes[lane];
+                lane.learned.greeted(lane.server.as_ref() == Some(&server));
                 lane.server = Some(server);
                 lane.backoff.succeeded();
                 self.ready.append(&mut lane.waiters);

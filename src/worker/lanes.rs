@@ -197,7 +197,7 @@ impl Worker {
         Err(Stall::LinkFull)
     }
 
-    fn open_shared(&mut self, lane: LaneId, now: Instant) -> LinkId {
+    pub(super) fn open_shared(&mut self, lane: LaneId, now: Instant) -> LinkId {
         let link = self.open_link(lane, LinkRole::Shared, now);
         self.lanes[lane].shared.push(link);
         link

@@ -26,6 +26,7 @@ mod requests;
 mod streaming;
 mod subscriptions;
 mod transactions;
+mod unknown;
 mod uploads;
 mod waiting;
 

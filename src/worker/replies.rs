@@ -225,6 +225,12 @@ impl Worker {
                 return Ok(());
             }
             Expect::Subscription => return Err(Loss::OutOfStep),
+            Expect::CommandInfo(name) => {
+                self.lanes[link.lane].learned.answered(&name, frame, &self.commands);
+                input.advance(len);
+                link.settle(1);
+                return Ok(());
+            }
             Expect::Nothing => {
                 if is_error {
                     return Err(Loss::Refused);
@@ -365,7 +371,7 @@ impl Worker {
                 match (push, link) {
                     (Some(owner), _) => (owner, Stream { bytes: 0, completes: false }),
                     (None, Some(ticket)) => match ticket.expect {
-                        Expect::Reply | Expect::Patient | Expect::Exec(_) => {
+                        Expect::Reply | Expect::Patient | Expect::Exec(_) | Expect::CommandInfo(_) => {
                             (ticket.session, Stream { bytes: 0, completes: true })
                         }
                         // It has a name of the request, which was held as well.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::ends::TOO_MANY_PINNED;
 use super::input::Input;
 use super::lanes::Unplaced;
-use super::{Closed, Worker};
+use super::{Closed, Worker, unknown};
 use crate::command::{Class, Tx, Verdict, Why};
 use crate::resp::{Found, Request, RequestError, SHARE_MIN, args, write};
 use crate::session::{Fate, ReplyMode, SessionId, Stall, Via};
@@ -126,7 +126,7 @@ impl Worker {
         }
         Some(match session.scan.scan(unread, limits) {
             Ok(Found::Request(request)) => {
-                let verdict = self.commands.classify(unread, &request, &session.permit.user().commands);
+                let verdict = unknown::verdict(&self.commands, &self.lanes, session, unread, &request);
                 let plain = verdict == Verdict::Pass(Class::Share)
                     && request.len <= self.limits.shared_request_bytes_max
                     && session.reply_mode == ReplyMode::On
@@ -248,7 +248,7 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
         match session.scan.scan(strict, limits) {
             Ok(Found::Request(request)) => {
-                let verdict = self.commands.classify(strict, &request, &session.permit.user().commands);
+                let verdict = unknown::verdict(&self.commands, &self.lanes, session, strict, &request);
                 let mut input = strict;
                 self.request(id, &mut input, &request, verdict, now)
             }
@@ -358,6 +358,9 @@ impl Worker {
         class: Class,
         now: Instant,
     ) -> Flow {
+        if class == Class::Pin(Why::Unknown) {
+            self.ask_about(id, &input.bytes()[request.name.clone()], now);
+        }
         let settled = self.sessions.get(id).is_some_and(|session| session.is_settled());
         if matches!(class, Class::Pin(Why::Stream)) && !settled {
             return Flow::Wait(Stall::Barrier);

@@ -8,6 +8,7 @@ use super::input::Input;
 use super::lanes::Unplaced;
 use super::local::database;
 use super::requests::{Flow, arguments};
+use super::unknown::verdict;
 use super::{Closed, Worker};
 use crate::command::{Answer, Class, Tx, Verdict, Why};
 use crate::resp::{Found, Request, RequestScanner, write};
@@ -67,14 +68,13 @@ impl Worker {
             return None;
         }
         let limits = self.request_limits();
-        let profile = &session.permit.user().commands;
         let mut whole = Whole { bytes: 0, count: 0, has_script: false };
         loop {
             let rest = &input[whole.bytes..];
             let Ok(Found::Request(request)) = RequestScanner::default().scan(rest, limits) else {
                 return None;
             };
-            let verdict = self.commands.classify(rest, &request, profile);
+            let verdict = verdict(&self.commands, &self.lanes, session, rest, &request);
             whole.bytes += request.len;
             whole.count += 1;
             if whole.bytes > self.limits.shared_request_bytes_max

@@ -38,7 +38,7 @@ impl Version {
 }
 
 /// A program that a Python package carries.
-fn packaged(path: &str) -> PathBuf {
+pub(crate) fn packaged(path: &str) -> PathBuf {
     needed(
         std::fs::read_dir(target("venv/lib"))
             .into_iter()

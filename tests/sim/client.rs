@@ -222,7 +222,7 @@ impl Client {
             }
             23..26 => {
                 let (list, timeout) = (dice.pick(&["l0{}", "l1{}"]), dice.pick(&["0.01", "0.1", "0.6"]));
-                self.tagged(&["BLPOP", list, timeout], at);
+                self.tagged(&[dice.pick(&["BLPOP", "BLPOP", "Take"]), list, timeout], at);
             }
             26..28 => self.subscribe(dice, at),
             28..30 => {
@@ -282,7 +282,7 @@ impl Client {
         let (text, counter) = (dice.pick(&["s0{}", "s1{}", "s2{}"]), dice.pick(&["n0{}", "n1{}"]));
         let list = dice.pick(&["l0{}", "l1{}"]);
         match dice.below(11) {
-            0 | 1 => self.tagged(&["GET", text], at),
+            0 | 1 => self.tagged(&[dice.pick(&["GET", "GET", "GET", "fetch"]), text], at),
             2 => self.tagged(&["SET", text, "v{}"], at),
             3 => self.tagged(&["INCR", counter], at),
             4 => self.tagged(&["GETSET", text, "v{}"], at),

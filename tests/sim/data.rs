@@ -62,7 +62,8 @@ impl Data {
         match name.as_slice() {
             b"PING" if args.len() == 1 => b"+PONG\r\n".to_vec(),
             b"PING" | b"ECHO" => bulk(&arg(1)),
-            b"GET" => match self.values.get(&at) {
+            // GET and BLPOP by names that the gateway's table does not know.
+            b"GET" | b"FETCH" => match self.values.get(&at) {
                 Some(Value::Text(text)) => bulk(text),
                 Some(Value::List(_)) => b"-WRONGTYPE\r\n".to_vec(),
                 None => null(who.proto),
@@ -110,15 +111,27 @@ impl Data {
                 };
                 array(&elements)
             }
-            b"BLPOP" => match self.pop(&at) {
+            b"BLPOP" | b"TAKE" => match self.pop(&at) {
                 Some(element) => array(&[bulk(&at.1), bulk(&element)]),
                 None => super::frame::null_array(who.proto),
             },
             b"EVAL" => bulk(&arg(3)),
             b"WAIT" | b"SPUBLISH" => b":0\r\n".to_vec(),
             b"ACL" => bulk(who.user.as_bytes()),
+            b"COMMAND" => command_info(&arg(2)),
             b"DEBUG" => b"+OK\r\n".to_vec(),
             name => format!("-ERR unknown command '{}'\r\n", name.escape_ascii()).into_bytes(),
         }
     }
+}
+
+/// COMMAND INFO, as far as the gateway reads it.
+fn command_info(name: &[u8]) -> Vec<u8> {
+    let flags: &[u8] = match name {
+        b"fetch" => b"*2\r\n+readonly\r\n+fast\r\n",
+        b"take" => b"*2\r\n+write\r\n+blocking\r\n",
+        _ => return b"*1\r\n*-1\r\n".to_vec(),
+    };
+    let key_and_rest = b":1\r\n:1\r\n:1\r\n*0\r\n*0\r\n*0\r\n*0\r\n";
+    [b"*1\r\n*10\r\n", &bulk(name)[..], b":-2\r\n", flags, key_and_rest].concat()
 }

@@ -222,7 +222,7 @@ impl Redis {
                 self.conn(at).watched.clear();
                 self.reply(at, tag, b"+OK\r\n");
             }
-            b"BLPOP" => {
+            b"BLPOP" | b"TAKE" => {
                 self.pin(at);
                 let reply = self.data.run(&who, &args);
                 if reply != null_array(who.proto) {
@@ -254,6 +254,13 @@ impl Redis {
             b"PING" if self.is_modal(at) => {
                 let reply = array(&[bulk(b"pong"), bulk(args.get(1).map_or(b"", Vec::as_slice))]);
                 self.reply(at, tag, &reply);
+            }
+            b"COMMAND" if self.no_echo.as_ref() == Some(&who.user) => {
+                self.reply(
+                    at,
+                    tag,
+                    b"-NOPERM this user has no permissions to run the 'command|info' command\r\n",
+                );
             }
             b"ECHO" if self.no_echo.as_ref() == Some(&who.user) => {
                 self.reply(at, tag, b"-NOPERM this user has no permissions to run the 'echo' command\r\n");

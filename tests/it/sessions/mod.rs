@@ -14,5 +14,6 @@ mod order;
 mod sharing;
 mod subscriptions;
 mod transactions;
+mod unknown;
 mod waiting;
 mod whoami;
