@@ -6,6 +6,7 @@ pub(crate) mod answer;
 pub(crate) mod hello;
 pub(crate) mod kill;
 mod pinned;
+pub(crate) mod queued;
 mod slots;
 mod unproven;
 mod whoami;
@@ -16,6 +17,7 @@ use bytes::{Bytes, BytesMut};
 
 pub use kill::{Filter, Kill};
 pub use pinned::{Pinned, Subscriptions, Transaction};
+pub use queued::Queue;
 pub use slots::Slots;
 pub use unproven::{Ask, Turn, Unproven, WRONG};
 pub use whoami::Transport;

@@ -19,6 +19,7 @@ mod lanes;
 mod local;
 mod peers;
 mod private;
+mod queued;
 mod replies;
 mod requests;
 mod streaming;

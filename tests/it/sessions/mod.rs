@@ -10,6 +10,7 @@ mod guarded;
 mod large;
 mod leaving;
 mod order;
+mod queued;
 mod subscriptions;
 mod transactions;
 mod waiting;
