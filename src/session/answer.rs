@@ -12,6 +12,9 @@ use crate::resp::{Proto, write};
 /// Redis' answer to a password that does not fit.
 pub(crate) const WRONGPASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
+/// Redis' answer to a subcommand that it does not have.
+pub(crate) const MAINT_NOTIFICATIONS: &str = "ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.";
+
 const OK: &[u8] = b"+OK\r\n";
 
 /// Answers a command about the connection itself; `None` when nothing is said, as
@@ -44,9 +47,7 @@ pub(crate) fn answer(session: &mut Session, answer: Answer, args: &[&[u8]], now:
         Answer::ClientTrackingInfo => tracking_info(session.proto),
         Answer::ClientGetRedir => write::integer(-1),
         Answer::ClientReply => return reply_mode(session, args[2]),
-        Answer::ClientMaintNotifications => {
-            write::error("ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.")
-        }
+        Answer::ClientMaintNotifications => write::error(MAINT_NOTIFICATIONS),
         Answer::Respgate => whoami::answer(session, args),
         Answer::NotClustered => write::error("ERR This instance has cluster support disabled"),
         Answer::Hello | Answer::Select | Answer::Reset | Answer::Quit => {
@@ -73,7 +74,7 @@ pub(crate) fn is_same_user(session: &Session, name: &[u8]) -> bool {
 }
 
 /// Redis' text for a command with the wrong number of arguments.
-fn check_arity(answer: Answer, argc: usize) -> Result<(), String> {
+pub(crate) fn check_arity(answer: Answer, argc: usize) -> Result<(), String> {
     let (name, arity) = match answer {
         Answer::ClientSetName => ("client|setname", 3),
         Answer::ClientGetName => ("client|getname", 2),

@@ -6,6 +6,7 @@ pub(crate) mod answer;
 pub(crate) mod hello;
 pub(crate) mod kill;
 mod pinned;
+pub(crate) mod queued;
 mod slots;
 pub mod subscribed;
 mod unproven;
@@ -17,6 +18,7 @@ use bytes::{Bytes, BytesMut};
 
 pub use kill::{Filter, Kill};
 pub use pinned::{Pinned, Subscriptions, Transaction};
+pub use queued::Queue;
 pub use slots::Slots;
 pub use subscribed::Subscribed;
 pub use unproven::{Ask, Turn, Unproven, WRONG};

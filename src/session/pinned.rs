@@ -1,5 +1,6 @@
 //! The state that lives in a session's own link.
 
+use super::Queue;
 use crate::command::Topic;
 use crate::upstream::LinkId;
 
@@ -27,12 +28,14 @@ pub struct Pinned {
 }
 
 /// A transaction on a pinned link.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transaction {
     /// The gateway refused a command in it: EXEC has to fail.
     pub aborted: bool,
     /// The database that the session is in after EXEC.
     pub select: Option<u32>,
+    /// What the gateway answers of it.
+    pub queue: Queue,
 }
 
 /// How many subscriptions of each kind the backend has confirmed.

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::LaneId;
 use super::greet::Greeting;
 use crate::resp::{Outbox, ReplyScanner};
-use crate::session::{Kill, SessionId};
+use crate::session::{Kill, SessionId, Transaction};
 
 /// A link's place in its worker, never used for another link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,8 +68,8 @@ pub enum Expect {
     },
     /// So many confirmations, or one error.
     Confirmations(u64),
-    /// EXEC's; where it succeeds the session is in this database from then on.
-    Exec(Option<u32>),
+    /// EXEC's, of this transaction.
+    Exec(Box<Transaction>),
     /// SELECT's; where it succeeds the session is in this database from then on.
     Select(u32),
     /// What the first of the requests on a subscriber link is answered by.

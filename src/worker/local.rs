@@ -150,7 +150,7 @@ impl Worker {
 
     /// Who a client is does not change: AUTH for another user is refused, one for its
     /// own is not looked at where the certificate has decided. Somebody should know.
-    fn tell_of_auth(&mut self, id: SessionId, name: &[u8]) {
+    pub(super) fn tell_of_auth(&mut self, id: SessionId, name: &[u8]) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let differs = !answer::is_same_user(session, name);
         let permit = &session.permit;

@@ -21,6 +21,7 @@ mod local;
 mod messages;
 mod peers;
 mod private;
+mod queued;
 mod replies;
 mod requests;
 mod streaming;

@@ -252,10 +252,10 @@ impl Worker {
                     self.stray(id, session, db);
                 }
             }
-            Expect::Exec(db) => {
+            Expect::Exec(mut exec) => {
                 let executed = frame[0] == b'*' && !frame.starts_with(b"*-1");
-                self.give(session, input, len, true, now);
-                if let (true, Some(db)) = (executed, db) {
+                self.give_executed(session, &mut exec.queue, input, (len, true), now);
+                if let (true, Some(db)) = (executed, exec.select) {
                     self.stray(id, session, db);
                 }
             }
@@ -391,7 +391,11 @@ impl Worker {
         if let Some(session) = self.sessions.get_mut(to) {
             session.mid_frame = true;
         }
-        self.give(to, input, part, stream.completes, now);
+        if stream.completes {
+            self.give_part(id, to, input, (part, false), now);
+        } else {
+            self.give(to, input, part, false, now);
+        }
         if bytes + awaited > self.limits.large_reply_bytes as u64 {
             self.make_private(id, to);
         }
@@ -416,14 +420,14 @@ impl Worker {
         now: Instant,
     ) -> Result<(), Loss> {
         let to = self.stream_reader(id, stream);
-        self.give(to, input, len, stream.completes, now);
         if stream.completes {
+            self.give_part(id, to, input, (len, true), now);
             if let Some(session) = self.sessions.get_mut(to) {
                 session.frame_ended();
             }
             let Some(link) = self.links.get_mut(id) else { return Ok(()) };
             let selects = match link.pending.front().map(|ticket| &ticket.expect) {
-                Some(Expect::Exec(db)) => *db,
+                Some(Expect::Exec(exec)) => exec.select,
                 _ => None,
             };
             link.settle(1);
@@ -432,7 +436,10 @@ impl Worker {
                 self.stray(id, to, db);
             }
             self.settle_session(to, 1);
-        } else if let Some(session) = self.sessions.get_mut(to) {
+            return Ok(());
+        }
+        self.give(to, input, len, false, now);
+        if let Some(session) = self.sessions.get_mut(to) {
             session.push_ended();
             if session.stall == Some(Stall::Barrier) {
                 self.ready.push(to);

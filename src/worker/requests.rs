@@ -400,7 +400,8 @@ impl Worker {
                 pinned.transaction = Some(crate::session::Transaction::default());
             }
             Class::Transaction(Tx::Watch) if named > 0 => pinned.watching = true,
-            Class::Transaction(Tx::Unwatch | Tx::Exec | Tx::Discard) => pinned.watching = false,
+            // EXEC and DISCARD are errors here, and keys stay watched.
+            Class::Transaction(Tx::Unwatch) if named == 0 => pinned.watching = false,
             Class::Pin(Why::Connection) => {
                 pinned.connection = true;
                 return self.request_connection(id, link, input, request, now);

@@ -12,7 +12,7 @@ use super::unknown::verdict;
 use super::{Closed, Worker};
 use crate::command::{Answer, Class, Tx, Verdict, Why};
 use crate::resp::{Found, Request, RequestScanner, write};
-use crate::session::{ReplyMode, SessionId, Stall, Transaction};
+use crate::session::{LaneRefusal, ReplyMode, SessionId, Stall, Transaction};
 use crate::upstream::Expect;
 
 /// A transaction that is complete in the input.
@@ -124,8 +124,9 @@ impl Worker {
                 [_, db] => database(db).ok(),
                 _ => None,
             },
-            Class::Answer(_)
-            | Class::Subscribe(_)
+            Class::Answer(Answer::ClientTrackingInfo | Answer::ClientGetRedir) if self.tells_tracking(id) => None,
+            Class::Answer(answer) => return self.queue_answer(id, input, request, answer, now),
+            Class::Subscribe(_)
             | Class::Unsubscribe(_)
             | Class::Pin(Why::Stream)
             // Inside it asks about the writes before, which may have gone over another link.
@@ -137,6 +138,8 @@ impl Worker {
             }
             _ => None,
         };
+        // Where there is no such database, Redis says so at EXEC.
+        let selected = selected.filter(|&db| !self.is_no_database(id, db));
         if let Some(db) = selected {
             // EXEC succeeds whether or not this SELECT did: it has to be known beforehand.
             let Some(proto) = self.sessions.get(id).map(|session| session.proto) else { return Flow::Done };
@@ -168,6 +171,7 @@ impl Worker {
                     transaction.select = selected;
                 }
             }
+            // With an argument too, it is the end: Redis discards the transaction then.
             Class::Transaction(Tx::Exec) => {
                 let transaction = pinned.transaction.take().unwrap_or_default();
                 pinned.watching = false;
@@ -186,7 +190,7 @@ impl Worker {
                     input.skip(request.len);
                     return Flow::Done;
                 }
-                expect = Expect::Exec(transaction.select);
+                expect = Expect::Exec(Box::new(transaction));
             }
             Class::Transaction(Tx::Discard) if request.argc == 1 => {
                 pinned.transaction = None;
@@ -200,14 +204,45 @@ impl Worker {
     }
 
     /// EXEC fails then, as it does where Redis refuses a command.
-    fn refuse_in_transaction<I: Input>(&mut self, id: SessionId, input: &mut I, request: &Request) -> Flow {
-        self.answer_error(id, "ERR respgate: command not supported inside MULTI");
+    pub(super) fn refuse_in_transaction<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+    ) -> Flow {
+        self.spoil_transaction(id, input, request, "ERR respgate: command not supported inside MULTI")
+    }
+
+    pub(super) fn spoil_transaction<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        text: &str,
+    ) -> Flow {
+        self.answer_error(id, text);
         self.abort_transaction(id);
         input.skip(request.len);
         Flow::Done
     }
 
-    fn abort_transaction(&mut self, id: SessionId) {
+    /// Whether the backend has just refused this database.
+    fn is_no_database(&mut self, id: SessionId, db: u32) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else { return false };
+        let asked = (session.proto, db);
+        let refusal = session.lane_refusal.take_if(|(proto, db, refusal)| {
+            (*proto, *db) == asked && matches!(refusal, LaneRefusal::Backend(_))
+        });
+        refusal.is_some()
+    }
+
+    /// Whether what is tracked is the link's to tell as it is: no id in it needs a change.
+    fn tells_tracking(&self, id: SessionId) -> bool {
+        let pinned = self.sessions.get(id).and_then(|session| session.pinned.as_ref());
+        pinned.is_some_and(|pinned| pinned.connection && pinned.redirect.is_none())
+    }
+
+    pub(super) fn abort_transaction(&mut self, id: SessionId) {
         if let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut())
             && let Some(transaction) = &mut pinned.transaction
         {

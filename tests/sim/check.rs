@@ -3,6 +3,7 @@
 use super::client::{Asked, Client, Tx, Want};
 use super::frame::{array, bulk, frame_len, show};
 use super::ledger::{Ledger, Tag};
+use super::people::MUTE_USER;
 use super::redis::{DENIED, NO_CHANNEL};
 
 const NOT_SENT: &[u8] = b"-ERR respgate: backend unavailable, command not sent\r\n";
@@ -114,27 +115,35 @@ impl Client {
             }
             Want::LaterSelect(db) => match &mut self.tx {
                 Some(tx) => {
-                    assert!(*db < 16 || is_error, "{}", about());
-                    assert!(*db == 99 || reply == b"+QUEUED\r\n", "{}", about());
-                    tx.select = Some(*db);
-                    tx.refused |= is_error;
+                    assert_eq!(reply, b"+QUEUED\r\n", "{}", about());
+                    if *db < 16 {
+                        tx.select = Some(*db);
+                    }
                 }
                 None => {
                     assert!(is_error || *db < 16, "{}", about());
                     self.db = if is_error { self.db } else { *db };
                 }
             },
-            Want::Refused => {
-                let name_is_null = matches!(reply, b"$-1\r\n" | b"_\r\n") || reply[0] == b'$';
-                assert!(is_error || (self.tx.is_none() && name_is_null), "{}", about());
-                if let Some(tx) = &mut self.tx {
-                    tx.refused = true;
+            Want::Refused => assert!(is_error, "{}", about()),
+            Want::LaterId => match &mut self.tx {
+                Some(tx) => {
+                    let may_echo = self.user != MUTE_USER;
+                    assert!(if may_echo { reply == b"+QUEUED\r\n" } else { is_error }, "{}", about());
+                    tx.refused |= is_error;
                 }
-            }
+                // The MULTI before it may have been lost.
+                None => {
+                    let id = format!(":{}\r\n", self.client_id);
+                    assert!(is_error || reply == id.as_bytes(), "{}", about());
+                }
+            },
             Want::Exec => self.exec_reply(asked, reply, facts),
             Want::Discard => {
                 let tx = self.tx.take();
-                self.watches_on = None;
+                if tx.is_some() {
+                    self.watches_on = None;
+                }
                 self.multi_lost = false;
                 assert!(is_error == tx.is_none(), "{}", about());
                 if let Some(first) = tx.and_then(|tx| tx.queued.first().copied()) {
@@ -213,12 +222,12 @@ impl Client {
     fn exec_reply(&mut self, asked: &Asked, reply: &[u8], facts: &mut Facts<'_>) {
         let is_error = reply[0] == b'-';
         let about = format!("client {} asked {asked:?} and got {}", self.number, show(reply));
-        let watched = self.watches_on.take();
         self.multi_lost = false;
         let Some(tx) = self.tx.take() else {
             assert!(is_error, "{about}, without a transaction");
             return;
         };
+        let watched = self.watches_on.take();
         assert!(!tx.lost, "{about}, though a command of it had been lost");
         let first = tx.queued.first().copied();
         if tx.refused {
@@ -232,7 +241,10 @@ impl Client {
         if let Some(first) = first {
             let executed = facts.ledger.executed.get(&first);
             let executed = executed.unwrap_or_else(|| panic!("{about}, and {first:?} did not run"));
-            assert_eq!(reply, executed.reply, "{about}");
+            let id = format!(":{}\r\n", self.client_id);
+            let expected = executed.parts.join(id.as_bytes());
+            assert_eq!(show(reply), show(&expected), "{about}");
+            assert_eq!(reply, expected, "{about}");
             assert_eq!(facts.ledger.entries[&first].conn, executed.conn, "{about}, on another connection");
             let here = watched.is_none_or(|watched| watched == executed.conn);
             assert!(here, "{about}, not where it had watched");

@@ -27,6 +27,8 @@ pub(crate) enum Want {
     Multi,
     /// SELECT inside of a transaction.
     LaterSelect(u32),
+    /// CLIENT ID inside of a transaction.
+    LaterId,
     /// A command that the gateway refuses, inside of a transaction or not.
     Refused,
     Exec,
@@ -322,7 +324,7 @@ impl Client {
                     let db = dice.pick(&[0, 1, 3, 99]);
                     self.send(&["SELECT".to_owned(), db.to_string()], Want::LaterSelect(db), None, at);
                 }
-                1 if dice.one_in(3) => self.send(&["CLIENT", "GETNAME"], Want::Refused, None, at),
+                1 => self.send(&["CLIENT", "ID"], Want::LaterId, None, at),
                 2 => self.tagged(&["EVAL", "return ARGV[1]", "0", "v{}"], at),
                 3 => self.tagged(&["BLPOP", "l0{}", "1"], at),
                 4 => self.tagged(&["PUBLISH", "c0", "m{}"], at),

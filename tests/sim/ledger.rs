@@ -47,7 +47,8 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Executed {
     pub(crate) conn: usize,
-    pub(crate) reply: Vec<u8>,
+    /// The reply, without what the gateway is to answer in it.
+    pub(crate) parts: Vec<Vec<u8>>,
 }
 
 #[derive(Debug, Default)]

@@ -358,8 +358,7 @@ impl Redis {
 
     fn end_transaction(&mut self, at: usize, exec: bool, now: Instant) {
         let conn = self.conn(at);
-        let watched =
-            if exec || conn.multi.is_some() { std::mem::take(&mut conn.watched) } else { Vec::new() };
+        let watched = if conn.multi.is_some() { std::mem::take(&mut conn.watched) } else { Vec::new() };
         let Some(queued) = self.conn(at).multi.take() else {
             let name = if exec { "EXEC" } else { "DISCARD" };
             return self.reply(at, None, format!("-ERR {name} {NO_TX}\r\n").as_bytes());
@@ -392,7 +391,17 @@ impl Redis {
             array(&replies)
         };
         if let Some(first) = first {
-            self.ledger.execute(first, Executed { conn: at, reply: reply.clone() });
+            // An ECHO that is nobody's stands for what the gateway answers.
+            let stands = |args: &&Vec<Vec<u8>>| args[0] == b"ECHO" && tag_of(args).is_none();
+            let (mut parts, mut rest) = (Vec::new(), &reply[..]);
+            for placeholder in queued.iter().filter(stands).map(|args| bulk(&args[1])) {
+                if let Some(found) = rest.windows(placeholder.len()).position(|part| part == placeholder) {
+                    parts.push(rest[..found].to_vec());
+                    rest = &rest[found + placeholder.len()..];
+                }
+            }
+            parts.push(rest.to_vec());
+            self.ledger.execute(first, Executed { conn: at, parts });
         }
         self.reply(at, None, &reply);
         let injects = queued.iter().any(|args| args.get(1).is_some_and(|script| script == b"inject"));

@@ -11,6 +11,7 @@ mod huge;
 mod large;
 mod leaving;
 mod order;
+mod queued;
 mod sharing;
 mod subscriptions;
 mod transactions;

@@ -231,22 +231,6 @@ fn a_select_inside_a_transaction_is_real() {
     });
 }
 
-/// Redis queues them; the gateway, whose they are, cannot.
-#[test]
-fn what_the_gateway_answers_is_refused_inside_a_transaction_and_exec_then_fails() {
-    let world = World::start();
-    let mut client = world.client("app");
-    let turns = [
-        ("MULTI", "+OK"),
-        ("CLIENT SETNAME inside", "-ERR respgate: command not supported inside MULTI"),
-        ("ECHO token", "+QUEUED"),
-        ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
-        ("CLIENT GETNAME", "nil"),
-    ];
-    client.talk(&turns);
-    client.pipeline(&turns);
-}
-
 #[test]
 fn blocking_commands_do_not_block_inside_a_transaction() {
     at_both_doors(|door| {
