@@ -136,8 +136,7 @@ fn settle(world: &World, ledger: &Ledger, kills: u64, start: Instant) {
 fn increment(mut client: Client, ledger: &Ledger, dice: &mut Dice) {
     let mut seen = [0; KEYS];
     while !ledger.is_closed.load(Relaxed) {
-        let keys: Vec<usize> =
-            (0..dice.magnitude(64)).map(|_| dice.below(KEYS as u64) as usize).collect();
+        let keys: Vec<usize> = (0..dice.magnitude(64)).map(|_| dice.below(KEYS as u64) as usize).collect();
         let mut bytes = Vec::new();
         // A link of its own, now and then, made for the occasion.
         let is_pinned = dice.is_one_in(20);

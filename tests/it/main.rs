@@ -11,6 +11,7 @@ mod bad;
 mod clients;
 mod dice;
 mod echo;
+mod fences;
 mod gateway;
 mod ledger;
 mod locks;

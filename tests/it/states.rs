@@ -100,9 +100,8 @@ fn what_random_sessions_leave_behind_reaches_nobody() {
     let resets = AtomicU64::new(0);
     let start = Instant::now();
     std::thread::scope(|scope| {
-        let hosts: Vec<_> = (0..THREADS)
-            .map(|_| scope.spawn(|| host(&world, &next, sessions, seed, &resets)))
-            .collect();
+        let hosts: Vec<_> =
+            (0..THREADS).map(|_| scope.spawn(|| host(&world, &next, sessions, seed, &resets))).collect();
         // Somebody has always news, and changes what may be tracked.
         let mut number = 0;
         root.talk(&[("SELECT 0", "+OK")]);
@@ -229,14 +228,24 @@ fn probe(world: &World, user: &str, number: u64) -> Client {
     }
     let about = client.read().to_string();
     for part in [
-        " name= ", " db=0 ", " sub=0 ", " psub=0 ", " multi=-1 ", " flags=N ", " redir=-1 ", " resp=2 ", " lib-name= ",
+        " name= ",
+        " db=0 ",
+        " sub=0 ",
+        " psub=0 ",
+        " multi=-1 ",
+        " flags=N ",
+        " redir=-1 ",
+        " resp=2 ",
+        " lib-name= ",
         " lib-ver=",
     ] {
         // Fields that this version of Redis has.
         let name = part.split('=').next().expect("a name");
         assert!(!about.contains(name) || about.contains(part), "{part:?} after session {number}: {about}");
     }
-    assert!(about.contains(" name= ") && about.contains(" db=0 ") && about.contains(&format!(" user={user}")));
+    assert!(
+        about.contains(" name= ") && about.contains(" db=0 ") && about.contains(&format!(" user={user}"))
+    );
     assert!(!about.contains("leak-"), "after session {number}: {about}");
     assert_eq!(client.read(), Value::Bulk(token.into_bytes()), "after session {number}");
     client
@@ -259,7 +268,8 @@ fn assert_links_are_clean(root: &mut Client) {
             .lines()
             .filter(|line| has(line, " name=respgate "))
             .filter(|line| {
-                let is_clean = [" sub=0 ", " psub=0 ", " multi=-1 ", " redir=-1 "].iter().all(|part| has(line, part));
+                let is_clean =
+                    [" sub=0 ", " psub=0 ", " multi=-1 ", " redir=-1 "].iter().all(|part| has(line, part));
                 !is_clean || has(line, "leak-") || !(has(line, " flags=N ") || has(line, " flags=U "))
             })
             .collect();
