@@ -116,6 +116,8 @@ pub(super) const FAULTS: [Fault; 14] = [
     Fault {
         number: 13,
         name: "memory",
+        // Large values are too much for so little also when everybody reads.
+        losses: Losses::Always,
         diet: Diet::Heavy,
         habit: Some(Habit::ReadsLate),
         habit_one_in: 4,
