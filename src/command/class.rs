@@ -5,7 +5,10 @@
 pub enum Class {
     /// One reply, nothing left behind in the connection: any link of the lane.
     Share,
-    /// As `Share`, but a script can put bytes into the reply stream: a fence follows.
+    /// As `Share`, but what it is given can put bytes into the reply stream: a fence follows.
+    /// Scripts and functions on servers with CVE-2025-67733; and on every one FUNCTION LOAD, whose
+    /// error repeats what the code says (so FUNCTION RESTORE and SCRIPT LOAD, too), on Redis 8.2
+    /// and Valkey 9.1 FUNCTION LIST, whose error repeats an argument.
     Script,
     /// Must not queue behind what it is to stop: a link of its own.
     Control,

@@ -108,7 +108,7 @@ pub(super) const SUBCOMMANDS: &[Row] = &[
     row("function|flush", Share),
     row("function|help", Share),
     row("function|kill", Control),
-    row("function|list", Share),
+    row("function|list", Script),
     row("function|load", Script),
     row("function|restore", Script),
     row("function|stats", Control),

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{Report, Step, Worker};
 use crate::resp::ReplyError;
-use crate::session::{Fate, LaneRefusal, SessionId, Upload};
+use crate::session::{Fate, LaneRefusal, Session, SessionId, Upload};
 use crate::upstream::{Backoff, GreetError, Link, LinkId, LinkRole};
 
 /// The answer to a request no byte of which has been written.
@@ -330,8 +330,19 @@ impl Worker {
         self.run_ready(now);
     }
 
+    /// Ends a session whose client will send no more, when its input has been looked at, or
+    /// stalls behind a wait of its own: for that there is nobody any more.
+    pub(super) fn end_if_over(&mut self, id: SessionId) {
+        let is_over = |session: &Session| {
+            session.ends_after_input && (session.stall.is_none() || session.waits_on_its_own())
+        };
+        if self.sessions.get(id).is_some_and(is_over) {
+            self.end_after_input(id);
+        }
+    }
+
     /// All that the client has sent has been looked at, and no more will come.
-    pub(super) fn end_after_input(&mut self, id: SessionId) {
+    fn end_after_input(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.waits_on_its_own() {
             session.fate = Fate::Dead;

@@ -267,14 +267,14 @@ impl Worker {
     /// Whether the client is to be read from.
     #[must_use]
     pub fn client_wants_read(&self, id: SessionId) -> bool {
-        self.sessions.get(id).is_some_and(|session| {
-            session.fate == Fate::Open
-                && !session.ends_after_input
-                && match session.stall {
-                    None => true,
-                    Some(Stall::Output) => false,
-                    Some(_) => session.input.len() < READ_AHEAD,
-                }
+        self.sessions.get(id).is_some_and(|session| match (session.fate, session.stall) {
+            (Fate::Dead, _) => false,
+            // Nothing of it is looked at, but its leaving must end a wait of its own.
+            (Fate::Ending, _) => session.waits_on_its_own(),
+            (Fate::Open, _) if session.ends_after_input => false,
+            (Fate::Open, None) => true,
+            (Fate::Open, Some(Stall::Output)) => false,
+            (Fate::Open, Some(_)) => session.input.len() < READ_AHEAD,
         })
     }
 
@@ -284,7 +284,7 @@ impl Worker {
         let session = self.sessions.get_mut(id)?;
         let held = session.input.len();
         let awaited = session.scan.awaited(held);
-        if awaited < SHARE_MIN || session.stall.is_some() {
+        if awaited < SHARE_MIN || session.stall.is_some() || session.fate != Fate::Open {
             return None;
         }
         // In step with what has arrived: an announcement alone allocates little.

@@ -37,6 +37,9 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.heard_at = now;
         self.tally.bytes_from_clients += bytes.len() as u64;
+        if session.fate != Fate::Open {
+            return;
+        }
         if !session.input.is_empty() || session.stall.is_some() {
             session.input.extend_from_slice(bytes);
             self.run_held(id, now);
@@ -77,9 +80,7 @@ impl Worker {
                 input
             };
         }
-        if self.sessions.get(id).is_some_and(|session| session.ends_after_input && session.stall.is_none()) {
-            self.end_after_input(id);
-        }
+        self.end_if_over(id);
     }
 
     /// Takes as many requests from the input as can be placed.

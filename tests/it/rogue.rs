@@ -15,6 +15,10 @@ pub(crate) enum Rogue {
     Anything,
     /// A further reply after each script's, as a server with CVE-2025-67733 can be made to send.
     AfterScripts,
+    /// A reply too many, once, where it is armed for.
+    Surplus,
+    /// A reply too few, once, where it is armed for.
+    Missing,
 }
 
 /// One way to break the protocol.
@@ -56,6 +60,8 @@ pub(crate) struct Taint {
     allowed: HashMap<Vec<u8>, u32>,
     done: HashMap<String, u32>,
     explained: u64,
+    /// Replies that pass before what happens once.
+    left: Option<u64>,
 }
 
 impl Taint {
@@ -77,6 +83,23 @@ impl Taint {
             }
             _ => false,
         }
+    }
+
+    /// What happens once, happens behind so many replies from now on.
+    pub(crate) fn arm(&mut self, position: u64) {
+        self.left = Some(position);
+    }
+
+    /// Whether it is still to happen.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.left.is_some()
+    }
+
+    /// Counts a reply. Whether it is the one.
+    fn fire(&mut self) -> bool {
+        let is_now = self.left == Some(0);
+        self.left = self.left.and_then(|left| left.checked_sub(1));
+        is_now
     }
 
     /// How often what was done.
@@ -184,6 +207,7 @@ impl Track {
             self.fences += 1;
         }
         let is_shared = self.fences > 1;
+        let is_greeted = self.fences > 0 && !(self.fences == 1 && asked == Some(Asked::Fence));
         if self.is_done {
             return self.pass_on(value, raw, asked, lands, taint, out);
         }
@@ -198,6 +222,12 @@ impl Track {
             Some(Rogue::Anything) if is_shared && dice.is_one_in(RARELY) => {
                 let number = dice.below(DEEDS.len() as u64 + 1) as usize;
                 let deed = DEEDS.get(number).copied().unwrap_or(MOVED);
+                self.strike(deed, value, raw, asked, dice, taint, out);
+            }
+            Some(Rogue::Surplus | Rogue::Missing)
+                if is_greeted && taint.lock().expect("not poisoned").fire() =>
+            {
+                let deed = if rogue == Some(Rogue::Surplus) { Deed::Surplus } else { Deed::Missing };
                 self.strike(deed, value, raw, asked, dice, taint, out);
             }
             _ => out.extend_from_slice(raw),

@@ -196,59 +196,49 @@ fn session(world: &World, user: &str, number: u64, dice: &mut Dice) -> bool {
 /// A fresh client finds what a fresh client finds.
 fn probe(world: &World, user: &str, number: u64) -> Client {
     let mut client = world.client(user);
-    let token = format!("probe-{number}");
-    let echo = format!("ECHO {token}");
-    let commands = [
-        "GET database",
-        "ACL WHOAMI",
-        "CLIENT GETNAME",
-        "CLIENT TRACKINGINFO",
-        "CLIENT GETREDIR",
-        "HGETALL none",
-        "PING",
-        "EXEC",
-        "CLIENT INFO",
-        &echo,
-    ];
-    client.write(&commands.iter().flat_map(|command| typed(command)).collect::<Vec<u8>>());
-    let mine = format!("${user}");
-    let wanted = [
-        "$0",
-        &mine,
-        "nil",
-        "[$flags, [$off], $redirect, :-1, $prefixes, []]",
-        ":-1",
-        // A map, if this were RESP3.
-        "[]",
-        "+PONG",
-        "-ERR EXEC without MULTI",
-    ];
-    for (command, wanted) in commands.iter().zip(wanted) {
-        assert_eq!(client.read().to_string(), wanted, "in answer to {command}, after session {number}");
+    if let Err(found) = inspect(&mut client, user) {
+        panic!("after session {number}: {found}");
     }
-    let about = client.read().to_string();
-    for part in [
-        " name= ",
-        " db=0 ",
-        " sub=0 ",
-        " psub=0 ",
-        " multi=-1 ",
-        " flags=N ",
-        " redir=-1 ",
-        " resp=2 ",
-        " lib-name= ",
-        " lib-ver=",
-    ] {
-        // Fields that this version of Redis has.
-        let name = part.split('=').next().expect("a name");
-        assert!(!about.contains(name) || about.contains(part), "{part:?} after session {number}: {about}");
-    }
-    assert!(
-        about.contains(" name= ") && about.contains(" db=0 ") && about.contains(&format!(" user={user}"))
-    );
-    assert!(!about.contains("leak-"), "after session {number}: {about}");
-    assert_eq!(client.read(), Value::Bulk(token.into_bytes()), "after session {number}");
     client
+}
+
+/// What is as it is only in a connection that has been used, by anybody.
+fn inspect(client: &mut Client, user: &str) -> Result<(), String> {
+    let mine = format!("${user}");
+    let turns = [
+        ("GET database", "$0"),
+        ("ACL WHOAMI", &mine),
+        ("CLIENT GETNAME", "nil"),
+        ("CLIENT TRACKINGINFO", "[$flags, [$off], $redirect, :-1, $prefixes, []]"),
+        ("CLIENT GETREDIR", ":-1"),
+        // A map, if this were RESP3.
+        ("HGETALL none", "[]"),
+        ("PING", "+PONG"),
+        ("EXEC", "-ERR EXEC without MULTI"),
+    ];
+    let last = ["CLIENT INFO", "ECHO last"];
+    let commands = turns.iter().map(|(command, _)| *command).chain(last);
+    client.write(&commands.flat_map(typed).collect::<Vec<u8>>());
+    let mut read = |what: &str| client.try_read().map_err(|error| format!("{what}: {error}"));
+    for (command, wanted) in turns {
+        let got = read(command)?.to_string();
+        if got != wanted {
+            return Err(format!("in answer to {command}: {got}"));
+        }
+    }
+    let about = read("CLIENT INFO")?.to_string();
+    let clean = " name= db=0 sub=0 psub=0 multi=-1 flags=N redir=-1 resp=2 lib-name= lib-ver=";
+    for part in clean.split(' ').filter(|part| !part.is_empty()).chain([format!("user={user}").as_str()]) {
+        let name = part.split_inclusive('=').next().unwrap_or(part);
+        let field = about.split(' ').find(|field| field.trim_start_matches('$').starts_with(name));
+        if field.map(str::trim_end) != Some(part) {
+            return Err(format!("{field:?}, not {part}, in {about}"));
+        }
+    }
+    match read("ECHO last")?.to_string().as_str() {
+        "$last" => Ok(()),
+        other => Err(format!("in answer to ECHO last: {other}")),
+    }
 }
 
 /// Since then nothing has come, and the next answer is its own.
@@ -280,4 +270,37 @@ fn assert_links_are_clean(root: &mut Client) {
         assert!(Instant::now() < deadline, "state is left in {dirty:#?}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn a_probe_finds_what_a_session_has_left_in_its_own_connection() {
+    let world = World::start();
+    world.redis.client("root").talk(&[("SET database 0", "+OK")]);
+    probe(&world, "app", 0);
+    for left in [
+        "SELECT 3",
+        "MULTI",
+        "HELLO 3",
+        "CLIENT SETNAME leak-1",
+        "CLIENT SETINFO LIB-NAME leak-1",
+        "CLIENT SETINFO LIB-VER 1",
+        "CLIENT NO-EVICT ON",
+        "CLIENT NO-TOUCH ON",
+        "CLIENT REPLY SKIP",
+        "SUBSCRIBE news",
+        "BLPOP none 0.5",
+    ] {
+        let mut client = world.client("app");
+        client.write(&typed(left));
+        if !left.contains("SKIP") && !left.contains("BLPOP") {
+            client.read();
+        }
+        assert!(inspect(&mut client, "app").is_err(), "{left} was not found");
+    }
+    let mut tracking = world.client("app");
+    tracking.send("HELLO 3");
+    tracking.read();
+    tracking.talk(&[("CLIENT TRACKING ON BCAST", "+OK"), ("CLIENT SETNAME x", "+OK")]);
+    assert!(inspect(&mut tracking, "app").is_err(), "tracking was not found");
+    assert!(inspect(&mut world.client("app"), "ops").is_err(), "another user was not found");
 }

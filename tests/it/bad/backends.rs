@@ -335,14 +335,14 @@ fn a_transaction_that_cannot_begin_takes_its_commands_along() {
 
 #[test]
 fn a_script_cannot_slip_another_session_a_reply() {
-    // CVE-2025-67733: on an unfixed server a script's error may contain line ends.
+    // CVE-2025-67733: on an unfixed server, as Redis 8.2.3 is, a script's error may contain line ends.
     for version in crate::backend::Version::ALL {
         let world = World::with(Setup { version, ..Setup::default() });
         world.announce(LOST);
         let mut neighbour = world.client("app");
         for round in 0..20 {
             let mut attacker = world.client("app");
-            let script = r"return redis.error_reply('ERR x\r\n$6\r\ninject')";
+            let script = r"error({err='ERR x\r\n$6\r\ninject\r\n+'})";
             attacker.write(&resp::request(&["EVAL", script, "0"]));
             let token = format!("mine{round}");
             let got = neighbour.ask(&format!("ECHO {token}"));

@@ -239,14 +239,14 @@ impl Connection {
 /// For those who do not go on.
 impl Connection {
     /// Writes these bytes, and nothing after them if `is_last`, while reading and judging
-    /// replies. How many came; whether more than these came is not looked at.
+    /// replies. How many came, and why no more did.
     pub(super) async fn converse(
         &mut self,
         bytes: &[u8],
         is_last: bool,
         wants: &[Want],
         judge: &Judge<'_>,
-    ) -> usize {
+    ) -> (usize, Option<io::Error>) {
         let (reader, writer) = (&mut self.reader, &mut self.writer);
         let write = async {
             if writer.write_all(bytes).await.is_ok() {
@@ -255,10 +255,12 @@ impl Connection {
         };
         let read = async {
             for (number, want) in wants.iter().enumerate() {
-                let Ok(got) = reader.read().await else { return number };
-                judge.reply(want, &got);
+                match reader.read().await {
+                    Ok(got) => judge.reply(want, &got),
+                    Err(error) => return (number, Some(error)),
+                }
             }
-            wants.len()
+            (wants.len(), None)
         };
         tokio::join!(write, read).1
     }

@@ -78,19 +78,22 @@ async fn finish(maker: &mut Maker, mut main: Connection, judge: &Judge<'_>) {
     let is_whole = maker.dice.is_one_in(2);
     let cut = maker.dice.below(batch.bytes.len() as u64) as usize;
     let bytes = if is_whole { &batch.bytes[..] } else { &batch.bytes[..cut] };
-    let mut answered = 0;
+    let (mut answered, mut error) = (0, None);
     let end = timeout(DEADLINE, async {
-        answered = main.converse(bytes, true, &batch.wants, judge).await;
-        answered < batch.wants.len() || main.ends().await
+        (answered, error) = main.converse(bytes, true, &batch.wants, judge).await;
+        error.is_some() || main.ends().await
     })
     .await;
     let unanswered = batch.wants.len() - answered;
-    let must_answer = is_plain && is_whole && !judge.are_losses_allowed();
+    // A request of more than a mebibyte waits on a link of its own, and such a wait ends with its client.
+    let is_shared = is_plain && batch.bytes.len() < 1 << 20;
+    let must_answer = is_shared && is_whole && !judge.are_losses_allowed();
     match end {
         Err(_) => judge.silence(unanswered),
         Ok(false) => judge.totals.find(Outcome::Wrong, || "a reply behind the last".to_owned()),
         Ok(true) if must_answer && unanswered > 0 => judge.totals.find(Outcome::Wrong, || {
-            format!("client {}: {unanswered} of {} unanswered after FIN", judge.id, batch.wants.len())
+            let (id, all, bytes) = (judge.id, batch.wants.len(), batch.bytes.len());
+            format!("client {id}: {unanswered} of {all} ({bytes} bytes) unanswered after FIN: {error:?}")
         }),
         Ok(true) => judge.totals.count(Outcome::Closed, unanswered as u64),
     }

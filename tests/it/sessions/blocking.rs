@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::resp::typed;
+use crate::wire::{Client, PATIENCE};
 use crate::world::at_both_doors;
 
 #[test]
@@ -77,6 +78,43 @@ fn an_element_is_not_lost_to_a_client_that_left() {
         drop(gone);
         std::thread::sleep(Duration::from_millis(200));
         door.client("app").talk(&[("RPUSH queue item", ":1"), ("LPOP queue", "$item")]);
+    });
+}
+
+/// Waits until so many clients are blocked in Redis.
+fn wait_blocked(root: &mut Client, count: usize, what: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !root.ask("INFO clients").contains(&format!("blocked_clients:{count}\r")) {
+        assert!(Instant::now() < deadline, "{what}: never were {count} blocked");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn who_leaves_with_more_behind_a_wait_waits_no_longer() {
+    at_both_doors(|door| {
+        let mut root = door.client("root");
+        for behind in
+            ["QUIT\r\n", "GET k\r\nQUIT\r\n", "*1\r\n:garbage\r\n", "SELECT 1\r\nGET k\r\n", "MULTI\r\n"]
+        {
+            for is_at_once in [false, true] {
+                let what = format!("{behind:?}, at once: {is_at_once}");
+                let mut gone = door.client("app");
+                gone.write(format!("BLPOP queue 0\r\n{behind}").as_bytes());
+                if is_at_once {
+                    // Its end is there before its link is made.
+                    gone.finish_writing();
+                    gone.read_for(Duration::from_millis(100));
+                } else {
+                    wait_blocked(&mut root, 1, &what);
+                }
+                drop(gone);
+                wait_blocked(&mut root, 0, &what);
+                if !is_at_once {
+                    root.talk(&[("RPUSH queue item", ":1"), ("LPOP queue", "$item")]);
+                }
+            }
+        }
     });
 }
 

@@ -28,6 +28,17 @@ impl Fault {
     }
 }
 
+/// Where nothing may be lost, a busy machine is not to lose anything either.
+macro_rules! patient {
+    ($($more:literal)?) => {
+        concat!(
+            "handshake_timeout_ms = 60000\nconnect_timeout_ms = 30000\nfail_fast_ms = 30000\n",
+            "probe_timeout_ms = 30000\n",
+            $($more)?
+        )
+    };
+}
+
 /// What most have in common: nothing may be lost, and the clients make the fault.
 const CALM: Fault = Fault {
     number: 0,
@@ -39,14 +50,18 @@ const CALM: Fault = Fault {
     diet: Diet::Plain,
     version: Version::System,
     is_rogue: false,
-    limits: "",
+    limits: patient!(),
     announced: &[],
     inflict: inflict::nothing,
 };
 
 /// The backend goes and comes back; links are made again without much waiting.
-const LOSSY: Fault =
-    Fault { losses: Losses::Meanwhile, limits: "reconnect_max_ms = 200", announced: &[LOST], ..CALM };
+const LOSSY: Fault = Fault {
+    losses: Losses::Meanwhile,
+    limits: "handshake_timeout_ms = 60000\nreconnect_max_ms = 200",
+    announced: &[LOST],
+    ..CALM
+};
 
 pub(super) const FAULTS: [Fault; 14] = [
     Fault { number: 1, name: "client-reset", habit: Some(Habit::Resets), ..CALM },
@@ -56,7 +71,7 @@ pub(super) const FAULTS: [Fault; 14] = [
         name: "client-reads-late",
         habit: Some(Habit::ReadsLate),
         habit_one_in: 20,
-        limits: "client_output_stall_timeout_ms = 1000",
+        limits: patient!("client_output_stall_timeout_ms = 1000"),
         ..CALM
     },
     Fault { number: 4, name: "client-one-byte", habit: Some(Habit::Drips), ..CALM },
@@ -66,24 +81,18 @@ pub(super) const FAULTS: [Fault; 14] = [
         name: "backend-stop",
         // On a busy machine a sound backend, too, may take as long as this.
         losses: Losses::Always,
-        limits: "op_timeout_ms = 700\nprobe_timeout_ms = 700\nreconnect_max_ms = 200",
+        limits: "handshake_timeout_ms = 60000\nop_timeout_ms = 700\nprobe_timeout_ms = 700\nreconnect_max_ms = 200",
         inflict: inflict::stop,
         ..LOSSY
     },
-    Fault {
-        number: 7,
-        name: "backend-slow",
-        limits: "connect_timeout_ms = 30000\nfail_fast_ms = 30000\nprobe_timeout_ms = 30000",
-        inflict: inflict::slow,
-        ..CALM
-    },
+    Fault { number: 7, name: "backend-slow", inflict: inflict::slow, ..CALM },
     Fault { number: 8, name: "backend-reset", inflict: inflict::cut, ..LOSSY },
     Fault {
         number: 9,
         name: "backend-rogue",
         losses: Losses::Always,
         is_rogue: true,
-        limits: "fence_commands = 64\nfence_ms = 100\nop_timeout_ms = 2000\nreconnect_max_ms = 200",
+        limits: "handshake_timeout_ms = 60000\nfence_commands = 64\nfence_ms = 100\nop_timeout_ms = 2000\nreconnect_max_ms = 200",
         inflict: inflict::rogue,
         ..LOSSY
     },
@@ -107,10 +116,12 @@ pub(super) const FAULTS: [Fault; 14] = [
     Fault {
         number: 13,
         name: "memory",
+        // Large values are too much for so little also when everybody reads.
+        losses: Losses::Always,
         diet: Diet::Heavy,
         habit: Some(Habit::ReadsLate),
         habit_one_in: 4,
-        limits: "buffers_bytes_max = 4000000\nclient_output_soft_bytes = 200000",
+        limits: "handshake_timeout_ms = 60000\nbuffers_bytes_max = 4000000\nclient_output_soft_bytes = 200000",
         inflict: inflict::squeeze,
         ..LOSSY
     },
@@ -118,7 +129,7 @@ pub(super) const FAULTS: [Fault; 14] = [
         number: 14,
         name: "gateway-kill",
         may_be_refused: true,
-        limits: "drain_timeout_ms = 300",
+        limits: "handshake_timeout_ms = 60000\ndrain_timeout_ms = 300",
         announced: &[LOST, "drain timeout", "stopped before all clients had ended"],
         inflict: inflict::restart,
         ..LOSSY
