@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 
+use super::dialect::Dialect;
 use super::{Loss, Report, Step, Worker};
 use crate::upstream::{Greeting, LinkId, Next, Phase, REPLY_BYTES_MAX};
 
@@ -46,6 +47,7 @@ impl Worker {
             Next::Done { server, fences } => {
                 link.become_ready(now);
                 let lane = link.lane;
+                self.dialect = Some(Dialect::of(&server));
                 self.note_fences(lane, fences);
                 let lane = &mut self.lanes[lane];
                 lane.server = Some(server);

@@ -72,7 +72,7 @@ impl Worker {
     }
 
     fn replies(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
-        if self.is_streaming(id) {
+        if self.is_streaming(id) || self.begins_stream(id, input) {
             return self.pass_stream(id, input, now);
         }
         let mut run = Run::default();
@@ -135,7 +135,14 @@ impl Worker {
 
     /// Moves bytes from a link's input to a session, or drops them where it is gone or
     /// does not want them. `reply`: they belong to the reply that comes next.
-    fn give(&mut self, to: SessionId, input: &mut BytesMut, bytes: usize, reply: bool, now: Instant) {
+    pub(super) fn give(
+        &mut self,
+        to: SessionId,
+        input: &mut BytesMut,
+        bytes: usize,
+        reply: bool,
+        now: Instant,
+    ) {
         let Some(session) = self.sessions.get_mut(to).filter(|session| session.fate != Fate::Dead) else {
             return input.advance(bytes);
         };
@@ -241,6 +248,13 @@ impl Worker {
                     self.stray(id, session, db);
                 }
             }
+            Expect::Stream => {
+                // Anything but an error began the stream.
+                if let Some(pinned) = self.sessions.get_mut(session).and_then(|it| it.pinned.as_mut()) {
+                    pinned.awaits_stream = false;
+                }
+                self.give(session, input, len, true, now);
+            }
             // An error stands for all the confirmations of its request.
             Expect::Reply | Expect::Patient | Expect::Confirmations(_) => {
                 self.give(session, input, len, true, now)
@@ -301,7 +315,8 @@ impl Worker {
             // The server ends subscriptions by itself when a slot moves away.
             _ => return self.give(owner, input, len, false, now),
         };
-        self.give(owner, input, len, true, now);
+        // Redis shows them even where CLIENT REPLY hides replies.
+        self.give(owner, input, len, false, now);
         if last {
             if let Some(link) = self.links.get_mut(id) {
                 link.settle(1);
@@ -396,27 +411,6 @@ impl Worker {
                 self.ready.push(to);
             }
             self.wake_client(to);
-        }
-        Ok(())
-    }
-
-    fn is_streaming(&self, id: LinkId) -> bool {
-        match self.links.get(id).map(|link| link.role) {
-            Some(LinkRole::Pinned(owner)) => self
-                .sessions
-                .get(owner)
-                .and_then(|session| session.pinned.as_ref())
-                .is_some_and(|pinned| pinned.stream),
-            _ => false,
-        }
-    }
-
-    /// MONITOR and SYNC: whatever comes is the client's.
-    fn pass_stream(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
-        if let Some(LinkRole::Pinned(owner)) = self.links.get(id).map(|link| link.role) {
-            let all = input.len();
-            self.give(owner, input, all, false, now);
-            self.pause_if_behind(id, owner);
         }
         Ok(())
     }

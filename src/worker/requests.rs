@@ -145,11 +145,11 @@ impl Worker {
             }
             Ok(Found::Inline { len, strict }) => {
                 self.send_batch(id, batch, input, now);
-                let flow = self.inline(id, &strict, now);
-                if flow == Flow::Done {
-                    input.skip(len);
-                }
-                flow
+                self.inline(id, input, len, &strict, now)
+            }
+            Err(RequestError::InlineQuotes) if self.reads_joined(unread) => {
+                self.send_batch(id, batch, input, now);
+                self.inline_joined(id, input, now)
             }
             Ok(Found::More) => {
                 self.send_batch(id, batch, input, now);
@@ -242,17 +242,29 @@ impl Worker {
         self.wake_link(on);
     }
 
-    fn inline(&mut self, id: SessionId, strict: &[u8], now: Instant) -> Flow {
+    /// An inline request of so many bytes, whose strict form goes in its place.
+    pub(super) fn inline<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        len: usize,
+        strict: &[u8],
+        now: Instant,
+    ) -> Flow {
         let limits = self.request_limits();
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
-        match session.scan.scan(strict, limits) {
+        let flow = match session.scan.scan(strict, limits) {
             Ok(Found::Request(request)) => {
                 let verdict = self.commands.classify(strict, &request, &session.permit.user().commands);
-                let mut input = strict;
-                self.request(id, &mut input, &request, verdict, now)
+                let mut instead = strict;
+                self.request(id, &mut instead, &request, verdict, now)
             }
             other => unreachable!("the strict form of an inline request is a request: {other:?}"),
+        };
+        if flow == Flow::Done {
+            input.skip(len);
         }
+        flow
     }
 
     /// Handles one whole request at the front of the input.
@@ -269,6 +281,9 @@ impl Worker {
             // A push is being passed on in pieces: no reply may come between.
             return Flow::Wait(Stall::Barrier);
         }
+        if session.pinned.as_ref().is_some_and(|pinned| pinned.awaits_stream) {
+            return Flow::Wait(Stall::Barrier);
+        }
         if session.pinned.as_ref().is_some_and(|pinned| pinned.stream) {
             return self.request_while_streaming(id, input, request, verdict, now);
         }
@@ -277,11 +292,8 @@ impl Worker {
         }
         let on_pinned = session.is_bound() || matches!(session.via, Via::Pinned(_));
         let class = match verdict {
-            Verdict::Refuse(name) => {
-                self.refuse_command(id, name);
-                input.skip(request.len);
-                return Flow::Done;
-            }
+            Verdict::Refuse(_) if on_pinned && !session.is_settled() => return Flow::Wait(Stall::Barrier),
+            Verdict::Refuse(name) => return self.refuse(id, input, request, name, now),
             Verdict::Pass(class) => class,
         };
         match class {
@@ -290,7 +302,9 @@ impl Worker {
                 self.close_client(id, Closed::CrossProtocol);
                 Flow::Done
             }
-            Class::Control => self.place(id, input, request.len, |worker| worker.control_link(id, now), now),
+            Class::Control if !self.is_modal(id) => {
+                self.place(id, input, request.len, |worker| worker.control_link(id, now), now)
+            }
             Class::Transaction(Tx::Multi) if request.argc == 1 && !on_pinned => {
                 self.open_transaction(id, input, request, now)
             }
@@ -365,10 +379,15 @@ impl Worker {
         if matches!(class, Class::Pin(Why::Stream)) && !settled {
             return Flow::Wait(Stall::Barrier);
         }
-        if matches!(class, Class::Unsubscribe(_)) && request.argc == 1 && !settled {
-            // Its replies are as many as there are subscriptions by then.
+        if matches!(class, Class::Unsubscribe(_) | Class::Transaction(Tx::Multi))
+            && request.argc == 1
+            && !settled
+        {
+            // Its replies are as many as there are subscriptions by then; what follows is in a
+            // transaction only where there are none.
             return Flow::Wait(Stall::Barrier);
         }
+        let modal = self.is_modal(id);
         let link = match self.pinned_link(id, now) {
             Ok(link) => link,
             Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
@@ -392,18 +411,15 @@ impl Worker {
                 let all = pinned.subscriptions.of(topic).max(1);
                 expect = Expect::Confirmations(if named > 0 { named } else { all });
             }
-            Class::Transaction(Tx::Multi) if request.argc == 1 => {
+            Class::Transaction(Tx::Multi) if request.argc == 1 && !modal => {
                 pinned.transaction = Some(crate::session::Transaction::default());
             }
             Class::Transaction(Tx::Watch) if named > 0 => pinned.watching = true,
             Class::Transaction(Tx::Unwatch | Tx::Exec | Tx::Discard) => pinned.watching = false,
             Class::Pin(Why::Connection) => pinned.connection = true,
             Class::Pin(Why::Stream) => {
-                pinned.stream = true;
-                let Some(link) = self.links.get_mut(link) else { return Flow::Done };
-                input.forward(request.len, link);
-                self.wake_pinned(id);
-                return Flow::Done;
+                pinned.awaits_stream = true;
+                expect = Expect::Stream;
             }
             Class::Wait => {
                 expect = Expect::Patient;
@@ -423,49 +439,6 @@ impl Worker {
             link.claim(id, 1, Expect::Nothing, now);
             link.append(&write::command(&[b"PING"]));
         }
-    }
-
-    /// MONITOR and SYNC: the link's output goes to the client as it is, so nothing
-    /// of the gateway's own may come between.
-    fn request_while_streaming<I: Input>(
-        &mut self,
-        id: SessionId,
-        input: &mut I,
-        request: &Request,
-        verdict: Verdict,
-        now: Instant,
-    ) -> Flow {
-        match verdict {
-            Verdict::Pass(Class::Answer(answer)) => self.answer_here(id, input, request, answer, now),
-            Verdict::Pass(Class::Abuse) | Verdict::Refuse(_) => {
-                self.close_client(id, Closed::CrossProtocol);
-                Flow::Done
-            }
-            Verdict::Pass(_) => {
-                let link = self.sessions.get(id).and_then(|session| session.pinned.as_ref());
-                let link = link.map(|pinned| pinned.link);
-                if let Some(link) = link.and_then(|link| self.links.get_mut(link)) {
-                    input.forward(request.len, link);
-                }
-                self.wake_pinned(id);
-                Flow::Done
-            }
-        }
-    }
-
-    pub(super) fn wake_pinned(&mut self, id: SessionId) {
-        if let Some(pinned) = self.sessions.get(id).and_then(|session| session.pinned.as_ref()) {
-            self.wake_link(pinned.link);
-        }
-    }
-
-    /// Redis' own words for a command that the user may not send.
-    pub(super) fn refuse_command(&mut self, id: SessionId, name: &str) {
-        self.tally.refused_commands += 1;
-        let Some(session) = self.sessions.get(id) else { return };
-        let user = &session.permit.credential().redis_user;
-        let text = format!("NOPERM User {user} has no permissions to run the '{name}' command");
-        self.answer_error(id, &text);
     }
 
     pub(super) fn answer_error(&mut self, id: SessionId, text: &str) {
