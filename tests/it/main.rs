@@ -25,4 +25,5 @@ mod sessions;
 mod storm;
 mod tools;
 mod trust;
+mod twin;
 mod zoo;
