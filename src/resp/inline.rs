@@ -1,15 +1,25 @@
 //! Inline requests: a line of words, as typed into a terminal.
 //!
 //! Follows Redis' `sdssplitargs` (sds.c): words between blanks, double quotes with
-//! escapes, single quotes with `\'` only, and a closing quote must end its word.
+//! escapes, single quotes with `\'` only, and a closing quote must end its word. Valkey 9 lets
+//! a word go on behind a closing quote.
 
 /// Redis' `PROTO_INLINE_MAX_SIZE`.
 pub(super) const BYTES_MAX: usize = 64 * 1024;
 
+/// The line at the front of the input where words go on behind closing quotes: how long it is,
+/// and the strict form of it. `None` when it is not all there, or quotes are unbalanced.
+#[must_use]
+pub fn joined_inline(input: &[u8]) -> Option<(usize, Vec<u8>)> {
+    let end = memchr::memchr(b'\n', input)?;
+    let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
+    let words = split(line, true)?;
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    Some((end + 1, super::write::command(&words)))
+}
+
 /// Splits a line without its end. `None` when quotes are unbalanced.
-pub(super) fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    // C reads the line as a string: it ends at the first NUL.
-    let line = line.split(|&byte| byte == 0).next().unwrap_or(line);
+pub(super) fn split(line: &[u8], joins: bool) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
     let mut rest = line;
     loop {
@@ -19,33 +29,38 @@ pub(super) fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
             return Some(words);
         }
         let mut word = Vec::new();
-        rest = take_word(rest, &mut word)?;
+        rest = take_word(rest, joins, &mut word)?;
         words.push(word);
     }
 }
 
-/// C's `isspace`.
+/// C's `isspace`, which is more than what ends a word.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
 
 /// Reads one word, returning what follows it.
-fn take_word<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+fn take_word<'a>(mut rest: &'a [u8], joins: bool, word: &mut Vec<u8>) -> Option<&'a [u8]> {
     loop {
-        match rest {
-            [] => return Some(rest),
-            [byte, ..] if is_space(*byte) => return Some(rest),
-            [b'"', tail @ ..] => return take_double_quoted(tail, word),
-            [b'\'', tail @ ..] => return take_single_quoted(tail, word),
+        let (quoted, tail) = match rest {
+            [] | [b' ' | b'\t' | b'\n' | b'\r', ..] => return Some(rest),
+            [b'"', tail @ ..] => (true, take_double_quoted(tail, joins, word)?),
+            [b'\'', tail @ ..] => (true, take_single_quoted(tail, joins, word)?),
             [byte, tail @ ..] => {
                 word.push(*byte);
-                rest = tail;
+                (false, tail)
             }
+        };
+        if quoted && !joins {
+            // A closing quote is followed by a blank or by nothing.
+            return tail.first().is_none_or(|&byte| is_space(byte)).then_some(tail);
         }
+        rest = tail;
     }
 }
 
-fn take_double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+/// Where words are joined, the line's last quote closes whatever is before it.
+fn take_double_quoted<'a>(mut rest: &'a [u8], joins: bool, word: &mut Vec<u8>) -> Option<&'a [u8]> {
     loop {
         match rest {
             [] => return None,
@@ -53,7 +68,7 @@ fn take_double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a 
                 word.push(hex(*high) << 4 | hex(*low));
                 rest = tail;
             }
-            [b'\\', escaped, tail @ ..] => {
+            [b'\\', escaped, tail @ ..] if !joins || !tail.is_empty() => {
                 word.push(match escaped {
                     b'n' => b'\n',
                     b'r' => b'\r',
@@ -64,7 +79,7 @@ fn take_double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a 
                 });
                 rest = tail;
             }
-            [b'"', tail @ ..] => return ends_word(tail),
+            [b'"', tail @ ..] => return Some(tail),
             [byte, tail @ ..] => {
                 word.push(*byte);
                 rest = tail;
@@ -73,26 +88,21 @@ fn take_double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a 
     }
 }
 
-fn take_single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+fn take_single_quoted<'a>(mut rest: &'a [u8], joins: bool, word: &mut Vec<u8>) -> Option<&'a [u8]> {
     loop {
         match rest {
             [] => return None,
-            [b'\\', b'\'', tail @ ..] => {
+            [b'\\', b'\'', tail @ ..] if !joins || !tail.is_empty() => {
                 word.push(b'\'');
                 rest = tail;
             }
-            [b'\'', tail @ ..] => return ends_word(tail),
+            [b'\'', tail @ ..] => return Some(tail),
             [byte, tail @ ..] => {
                 word.push(*byte);
                 rest = tail;
             }
         }
     }
-}
-
-/// A closing quote is followed by a blank or by nothing.
-fn ends_word(rest: &[u8]) -> Option<&[u8]> {
-    rest.first().is_none_or(|&byte| is_space(byte)).then_some(rest)
 }
 
 fn hex(digit: u8) -> u8 {
@@ -108,7 +118,7 @@ mod tests {
     use super::*;
 
     fn words(line: &str) -> Option<Vec<String>> {
-        let words = split(line.as_bytes())?;
+        let words = split(line.as_bytes(), false)?;
         Some(words.into_iter().map(|word| String::from_utf8(word).expect("text")).collect())
     }
 
@@ -124,10 +134,30 @@ mod tests {
             (r#""a"b"#, None),
             (r#""a"#, None),
             ("'a", None),
-            ("get k\0x", Some(vec!["get", "k"])),
+            ("a\u{b}b", Some(vec!["a\u{b}b"])),
+            ("\u{b}a", Some(vec!["a"])),
         ] {
             let expected = expected.map(|words| words.into_iter().map(str::to_owned).collect());
             assert_eq!(words(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn valkeys_words_go_on_behind_a_closing_quote() {
+        for (line, strict) in [
+            ("e 'it''s'\r\nrest", Some("*2\r\n$1\r\ne\r\n$3\r\nits\r\n")),
+            ("e \"a\"b'c'\n", Some("*2\r\n$1\r\ne\r\n$3\r\nabc\r\n")),
+            ("e \"\"\"\"\n", Some("*2\r\n$1\r\ne\r\n$0\r\n\r\n")),
+            ("e \"a\\\"\n", Some("*2\r\n$1\r\ne\r\n$2\r\na\\\r\n")),
+            ("e 'a\\'\n", Some("*2\r\n$1\r\ne\r\n$2\r\na\\\r\n")),
+            ("e 'a\\'b'\n", Some("*2\r\n$1\r\ne\r\n$3\r\na'b\r\n")),
+            ("e 'a\\'b\n", None),
+            ("e 'a\n", None),
+            ("e 'a'", None),
+        ] {
+            let found = joined_inline(line.as_bytes());
+            let len = line.find('\n').unwrap_or(0) + 1;
+            assert_eq!(found, strict.map(|strict| (len, strict.into())), "{line:?}");
         }
     }
 }

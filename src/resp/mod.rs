@@ -10,6 +10,7 @@ mod request;
 pub mod write;
 
 pub use args::{Args, args};
+pub use inline::joined_inline;
 pub use outbox::{Outbox, SHARE_MIN};
 pub use reply::{ReplyError, ReplyScanner};
 pub use request::{Found, Request, RequestError, RequestLimits, RequestScanner};
@@ -33,6 +34,13 @@ impl Proto {
             Self::Resp3 => 3,
         }
     }
+}
+
+/// An argument that is a number, as Redis' `string2ll` reads it: one spelling each.
+#[must_use]
+pub fn long(text: &[u8]) -> Option<i64> {
+    let number = std::str::from_utf8(text).ok()?.parse::<i64>().ok()?;
+    (number.to_string().as_bytes() == text).then_some(number)
 }
 
 /// A length line's digits and sign, as Redis' `string2ll` reads them: no plus, no

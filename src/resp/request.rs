@@ -220,11 +220,13 @@ impl RequestScanner {
 
     fn inline(&mut self, input: &[u8]) -> Result<Found, RequestError> {
         let searched = std::mem::take(&mut self.pos);
-        let Some(end) = memchr::memchr(b'\n', &input[searched..]).map(|at| searched + at) else {
+        // Redis reads a C string: behind a NUL it finds no end.
+        let stop = memchr::memchr2(b'\n', 0, &input[searched..]).map(|at| searched + at);
+        let Some(end) = stop.filter(|&at| input[at] == b'\n') else {
             if input.len() > inline::BYTES_MAX {
                 return Err(RequestError::InlineTooBig);
             }
-            self.pos = input.len();
+            self.pos = stop.unwrap_or(input.len());
             return Ok(Found::More);
         };
         if end > inline::BYTES_MAX {
@@ -232,7 +234,7 @@ impl RequestScanner {
         }
         let line = &input[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let words = inline::split(line).ok_or(RequestError::InlineQuotes)?;
+        let words = inline::split(line, false).ok_or(RequestError::InlineQuotes)?;
         let len = end + 1;
         if words.is_empty() {
             return Ok(Found::Nothing { len });

@@ -20,9 +20,6 @@ const OK: &[u8] = b"+OK\r\n";
 /// Answers a command about the connection itself; `None` when nothing is said, as
 /// CLIENT REPLY OFF has it.
 pub(crate) fn answer(session: &mut Session, answer: Answer, args: &[&[u8]], now: Instant) -> Option<Vec<u8>> {
-    if let Err(text) = check_arity(answer, args.len()) {
-        return Some(write::error(&text));
-    }
     Some(match answer {
         Answer::Auth => match auth(session, args) {
             Ok(()) => OK.to_vec(),
@@ -73,8 +70,10 @@ pub(crate) fn is_same_user(session: &Session, name: &[u8]) -> bool {
     name == permit.credential().redis_user.as_bytes() || name == permit.user().name.as_bytes()
 }
 
-/// Redis' text for a command with the wrong number of arguments.
-pub(crate) fn check_arity(answer: Answer, argc: usize) -> Result<(), String> {
+/// Whether the number of arguments is right; the error is Redis' text. What is held against
+/// this first may be given to [`answer`].
+pub(crate) fn check_arity(answer: Answer, args: &[&[u8]]) -> Result<(), String> {
+    let argc = args.len();
     let (name, arity) = match answer {
         Answer::ClientSetName => ("client|setname", 3),
         Answer::ClientGetName => ("client|getname", 2),
@@ -87,6 +86,11 @@ pub(crate) fn check_arity(answer: Answer, argc: usize) -> Result<(), String> {
         Answer::ClientGetRedir => ("client|getredir", 2),
         Answer::ClientReply => ("client|reply", 3),
         Answer::Auth if argc < 2 => ("auth", 2),
+        Answer::Select => ("select", 2),
+        Answer::Reset => ("reset", 1),
+        Answer::NotClustered if argc > 1 => {
+            return Err(wrong_arity(&String::from_utf8_lossy(args[0]).to_lowercase()));
+        }
         _ => return Ok(()),
     };
     if argc == arity { Ok(()) } else { Err(wrong_arity(name)) }
@@ -110,16 +114,16 @@ pub(crate) fn check_name(name: &[u8]) -> Result<(), String> {
 }
 
 fn set_info(session: &mut Session, attribute: &[u8], value: &[u8]) -> Vec<u8> {
-    let (name, field) = if attribute.eq_ignore_ascii_case(b"LIB-NAME") {
-        ("lib-name", &mut session.about.lib_name)
+    let field = if attribute.eq_ignore_ascii_case(b"LIB-NAME") {
+        &mut session.about.lib_name
     } else if attribute.eq_ignore_ascii_case(b"LIB-VER") {
-        ("lib-ver", &mut session.about.lib_ver)
+        &mut session.about.lib_ver
     } else {
-        let attribute = String::from_utf8_lossy(attribute);
-        return write::error(&format!("ERR Unrecognized option '{attribute}'"));
+        return write::error_of(&write::quoting("ERR Unrecognized option '", attribute, "'"));
     };
     if !is_printable(value) {
-        return write::error(&format!("ERR {name} cannot contain spaces, newlines or special characters."));
+        let text = " cannot contain spaces, newlines or special characters.";
+        return write::error_of(&write::quoting("ERR ", attribute, text));
     }
     *field = value.to_vec();
     OK.to_vec()

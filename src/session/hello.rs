@@ -3,7 +3,7 @@
 //! Follows Redis' `helloCommand` (networking.c): the version is checked first, then
 //! the options in order, then AUTH, then SETNAME.
 
-use crate::resp::{Proto, write};
+use crate::resp::{Proto, long, write};
 use crate::upstream::Server;
 
 /// A HELLO that has been read.
@@ -18,25 +18,22 @@ pub(crate) struct Hello<'a> {
 }
 
 /// Reads the arguments after the command's name; the error is the reply's text.
-pub(crate) fn parse<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Result<Hello<'a>, String> {
+pub(crate) fn parse<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Result<Hello<'a>, Vec<u8>> {
     let mut hello = Hello { proto: None, auth: None, name: None };
     let Some(version) = args.next() else { return Ok(hello) };
-    hello.proto = Some(match std::str::from_utf8(version).ok().map(str::parse::<i64>) {
-        Some(Ok(2)) => Proto::Resp2,
-        Some(Ok(3)) => Proto::Resp3,
-        Some(Ok(_)) => return Err("NOPROTO unsupported protocol version".to_owned()),
-        _ => return Err("ERR Protocol version is not an integer or out of range".to_owned()),
+    hello.proto = Some(match long(version) {
+        Some(2) => Proto::Resp2,
+        Some(3) => Proto::Resp3,
+        Some(_) => return Err(b"NOPROTO unsupported protocol version".to_vec()),
+        _ => return Err(b"ERR Protocol version is not an integer or out of range".to_vec()),
     });
     while let Some(option) = args.next() {
-        let syntax = || {
-            let option = String::from_utf8_lossy(option);
-            format!("ERR Syntax error in HELLO option '{option}'")
-        };
+        let syntax = || write::quoting("ERR Syntax error in HELLO option '", option, "'");
         if option.eq_ignore_ascii_case(b"AUTH") {
             hello.auth = Some((args.next().ok_or_else(syntax)?, args.next().ok_or_else(syntax)?));
         } else if option.eq_ignore_ascii_case(b"SETNAME") {
             let name = args.next().ok_or_else(syntax)?;
-            super::answer::check_name(name)?;
+            super::answer::check_name(name).map_err(String::into_bytes)?;
             hello.name = Some(name);
         } else {
             return Err(syntax());
@@ -77,7 +74,7 @@ pub(crate) fn reply(server: &Server, proto: Proto, client_id: u64) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn hello<'a>(args: &[&'a str]) -> Result<Hello<'a>, String> {
+    fn hello<'a>(args: &[&'a str]) -> Result<Hello<'a>, Vec<u8>> {
         parse(args.iter().map(|arg| arg.as_bytes()))
     }
 
@@ -98,7 +95,7 @@ mod tests {
                 "ERR Client names cannot contain spaces, newlines or special characters.",
             ),
         ] {
-            assert_eq!(hello(args), Err(text.to_owned()));
+            assert_eq!(hello(args), Err(text.as_bytes().to_vec()));
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Pinned {
     pub subscriptions: Subscriptions,
     /// A command left state that only the connection's end removes.
     pub connection: bool,
+    /// MONITOR or SYNC has been asked for: what follows waits for whether it is allowed.
+    pub awaits_stream: bool,
     /// The link's output is no longer replies (MONITOR, SYNC).
     pub stream: bool,
     /// It is MONITOR's.
@@ -87,6 +89,7 @@ impl Pinned {
             watching: false,
             subscriptions: Subscriptions::default(),
             connection: false,
+            awaits_stream: false,
             stream: false,
             monitors: false,
             is_marked: false,

@@ -135,8 +135,8 @@ pub const WRONG: &str = WRONGPASS;
 fn request_turn(args: &[&[u8]], out: &mut Vec<u8>) -> (Option<Turn>, Option<Vec<u8>>) {
     let Some((name, rest)) = args.split_first() else { return (None, None) };
     let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
-    let mut error = |text: &str| {
-        out.extend(write::error(text));
+    let mut error = |text: &[u8]| {
+        out.extend(write::error_of(text));
         (None, None)
     };
     let ask = |name: Option<&[u8]>, password: &[u8]| {
@@ -147,13 +147,13 @@ fn request_turn(args: &[&[u8]], out: &mut Vec<u8>) -> (Option<Turn>, Option<Vec<
     match rest {
         // A browser or a form that was sent here: nothing behind it is a command.
         _ if is(b"POST") || is(b"Host:") => (Some(Turn::Close), None),
-        [] if is(b"AUTH") => error(&wrong_arity("auth")),
+        [] if is(b"AUTH") => error(wrong_arity("auth").as_bytes()),
         [password] if is(b"AUTH") => (ask(None, password), plain()),
         [name, password] if is(b"AUTH") => (ask(Some(name), password), plain()),
-        _ if is(b"AUTH") => error("ERR syntax error"),
+        _ if is(b"AUTH") => error(b"ERR syntax error"),
         _ if is(b"HELLO") => match hello::parse(rest.iter().copied()) {
             Err(text) => error(&text),
-            Ok(hello::Hello { auth: None, .. }) => error(HELLO_NOAUTH),
+            Ok(hello::Hello { auth: None, .. }) => error(HELLO_NOAUTH.as_bytes()),
             Ok(hello::Hello { proto, auth: Some((name, password)), name: own }) => {
                 let proto = proto.map(|proto| [b'0' + proto.number()]);
                 let mut words: Vec<&[u8]> = vec![b"HELLO"];
@@ -170,8 +170,8 @@ fn request_turn(args: &[&[u8]], out: &mut Vec<u8>) -> (Option<Turn>, Option<Vec<
             out.extend_from_slice(b"+RESET\r\n");
             (None, None)
         }
-        _ if is(b"RESET") => error(&wrong_arity("reset")),
-        _ => error(NOAUTH),
+        _ if is(b"RESET") => error(wrong_arity("reset").as_bytes()),
+        _ => error(NOAUTH.as_bytes()),
     }
 }
 

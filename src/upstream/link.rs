@@ -66,6 +66,8 @@ pub enum Expect {
         /// Whether Redis' own BUSY or LOADING is too little.
         strict: bool,
     },
+    /// An error, or else output that is no longer replies.
+    Stream,
     /// So many confirmations, or one error.
     Confirmations(u64),
     /// EXEC's, of this transaction.

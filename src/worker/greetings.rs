@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 
+use super::dialect::Dialect;
 use super::{Loss, Report, Step, Worker};
 use crate::upstream::{Greeting, LinkId, Next, Phase, REPLY_BYTES_MAX};
 
@@ -47,6 +48,7 @@ impl Worker {
                 link.become_ready(now);
                 link.backend_id = Some(id);
                 let lane = link.lane;
+                self.dialect = Some(Dialect::of(&server));
                 self.note_fences(lane, fences);
                 let lane = &mut self.lanes[lane];
                 lane.learned.greeted(lane.server.as_ref() == Some(&server));

@@ -3,12 +3,13 @@
 
 use std::time::Instant;
 
+use super::dialect::Dialect;
 use super::ends::NOT_SENT;
 use super::input::Input;
 use super::requests::{Flow, arguments};
 use super::{Report, Step, Worker};
 use crate::command::Answer;
-use crate::resp::{Proto, Request, write};
+use crate::resp::{Proto, Request, long, write};
 use crate::session::answer::{self, WRONGPASS};
 use crate::session::{About, LaneRefusal, ReplyMode, SessionId, Stall, Via, hello};
 use crate::upstream::{Expect, LaneId};
@@ -50,9 +51,22 @@ impl Worker {
         if !session.is_settled() && (session.is_bound() || matches!(session.via, Via::Pinned(_))) {
             return Flow::Wait(Stall::Barrier);
         }
-        let modal = session.proto == Proto::Resp2 && session.subscriptions().total() > 0;
+        if Dialect::decides(answer)
+            && let Err(flow) = self.await_dialect(id, now)
+        {
+            if flow == Flow::Done {
+                input.skip(request.len);
+            }
+            return flow;
+        }
         let args = arguments(input, request);
-        if modal && !matches!(answer, Answer::Reset | Answer::Quit) {
+        let wrong = self.dialect().lacks(answer, &args).or_else(|| answer::check_arity(answer, &args).err());
+        if let Some(text) = wrong {
+            self.answer_error(id, &text);
+            input.skip(request.len);
+            return Flow::Done;
+        }
+        if self.is_modal(id) && !matches!(answer, Answer::Reset | Answer::Quit) {
             let text = not_while_subscribed(&args);
             self.answer_error(id, &text);
             input.skip(request.len);
@@ -61,10 +75,14 @@ impl Worker {
         let flow = match answer {
             Answer::Hello => self.hello(id, &args, now),
             Answer::Select => self.select(id, &args, now),
-            Answer::Reset => self.reset(id, args.len()),
+            Answer::Reset => self.reset(id),
             Answer::Quit => {
                 self.answer_bytes(id, b"+OK\r\n".to_vec());
                 self.end_client(id);
+                Flow::Done
+            }
+            answer if self.dialect().takes(answer, args[0]) => {
+                self.answer_bytes(id, b"+OK\r\n".to_vec());
                 Flow::Done
             }
             answer => {
@@ -76,6 +94,12 @@ impl Worker {
             input.skip(request.len);
         }
         flow
+    }
+
+    /// Whether the client may only change its subscriptions: it has some, in RESP2.
+    pub(super) fn is_modal(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(id);
+        session.is_some_and(|session| session.proto == Proto::Resp2 && session.subscriptions().total() > 0)
     }
 
     fn answer_from_session(&mut self, id: SessionId, answer: Answer, args: &[&[u8]], now: Instant) {
@@ -102,7 +126,7 @@ impl Worker {
         let hello = match hello::parse(args.iter().copied().skip(1)) {
             Ok(hello) => hello,
             Err(text) => {
-                self.answer_error(id, &text);
+                self.answer_bytes(id, write::error_of(&text));
                 return Flow::Done;
             }
         };
@@ -169,11 +193,7 @@ impl Worker {
     }
 
     fn select(&mut self, id: SessionId, args: &[&[u8]], now: Instant) -> Flow {
-        let db = match args {
-            [_, db] => database(db),
-            _ => Err(answer::wrong_arity("select")),
-        };
-        let db = match db {
+        let db = match database(args[1]) {
             Ok(db) => db,
             Err(text) => {
                 self.answer_error(id, &text);
@@ -235,16 +255,13 @@ impl Worker {
 
     /// Back to what the session was just after the handshake, and still its
     /// certificate's user.
-    fn reset(&mut self, id: SessionId, argc: usize) -> Flow {
-        if argc != 1 {
-            self.answer_error(id, &answer::wrong_arity("reset"));
-            return Flow::Done;
-        }
+    fn reset(&mut self, id: SessionId) -> Flow {
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
         if !session.is_settled() {
             return Flow::Wait(Stall::Barrier);
         }
-        session.reply_mode = ReplyMode::On;
+        // OFF ends here, and a SKIP takes this reply.
+        let skipped = std::mem::take(&mut session.reply_mode) == ReplyMode::Skip;
         let about = std::mem::take(&mut session.about);
         // Redis keeps what the library said of itself (networking.c, `resetCommand`).
         session.about = About { lib_name: about.lib_name, lib_ver: about.lib_ver, ..About::default() };
@@ -253,7 +270,9 @@ impl Worker {
         if let Some(lane) = self.sibling_lane(id, Proto::Resp2, 0) {
             self.move_session(id, lane);
         }
-        self.answer_bytes(id, b"+RESET\r\n".to_vec());
+        if !skipped {
+            self.answer_bytes(id, b"+RESET\r\n".to_vec());
+        }
         Flow::Done
     }
 }
@@ -274,9 +293,9 @@ pub(super) fn not_while_subscribed(args: &[&[u8]]) -> String {
 
 /// Reads a database number as Redis' `selectCommand` does.
 pub(super) fn database(text: &[u8]) -> Result<u32, String> {
-    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<i32>().ok());
-    match number {
-        None => Err("ERR value is not an integer or out of range".to_owned()),
-        Some(number) => u32::try_from(number).map_err(|_| DB_RANGE.to_owned()),
-    }
+    let number = long(text).ok_or("ERR value is not an integer or out of range")?;
+    let number = i32::try_from(number).map_err(|_| {
+        format!("ERR value is out of range, value must between {} and {}", i32::MIN, i32::MAX)
+    })?;
+    u32::try_from(number).map_err(|_| DB_RANGE.to_owned())
 }

@@ -13,6 +13,7 @@ mod arena;
 mod audience;
 mod clock;
 mod control;
+mod dialect;
 mod ends;
 mod greetings;
 mod input;
@@ -143,6 +144,8 @@ pub struct Worker {
     lane_ids: HashMap<LaneKey, LaneId>,
     /// Fence tokens must not be guessed by a client that can inject replies.
     random: ChaCha12Rng,
+    /// How the server behind speaks, as its last greeting told.
+    dialect: Option<dialect::Dialect>,
     /// Failed connections of the backend node.
     node: Backoff,
     /// While the node fails, the one link that tries it.
@@ -189,6 +192,7 @@ impl Worker {
             lanes: Slab::new(),
             lane_ids: HashMap::new(),
             random: ChaCha12Rng::from_seed(seed.random),
+            dialect: None,
             node: Backoff::default(),
             attempt: None,
             probe_lane: None,

@@ -30,7 +30,9 @@ impl Worker {
         let Some(session) = self.sessions.get(id) else { return Flow::Done };
         let wrong = match answer {
             Answer::ClientMaintNotifications => Some(answer::MAINT_NOTIFICATIONS.to_owned()),
-            answer => answer::check_arity(answer, args.len()).err(),
+            answer => {
+                self.dialect().lacks(answer, &args).or_else(|| answer::check_arity(answer, &args).err())
+            }
         };
         if let Some(text) = wrong {
             // Redis as well looks at this when it queues a command.
@@ -144,7 +146,7 @@ impl Worker {
     fn hello_again(&mut self, id: SessionId, args: &[&[u8]]) -> Option<Vec<u8>> {
         let hello = match hello::parse(args.iter().copied().skip(1)) {
             Ok(hello) => hello,
-            Err(text) => return Some(write::error(&text)),
+            Err(text) => return Some(write::error_of(&text)),
         };
         if let Some((user, _)) = hello.auth {
             self.tell_of_auth(id, user);

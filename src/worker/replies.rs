@@ -70,6 +70,7 @@ impl Worker {
     }
 
     fn replies(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
+        self.begin_if_accepted(id, input);
         if let Some(owner) = self.streams_to(id) {
             return self.pass_stream(id, owner, input, now);
         }
@@ -279,6 +280,13 @@ impl Worker {
             }
             Expect::Tracking(to) => self.tracks(session, to, input, len, now),
             Expect::Redirect => self.tell_redirect(session, input, len, true, now),
+            Expect::Stream => {
+                // Anything but an error began the stream.
+                if let Some(pinned) = self.sessions.get_mut(session).and_then(|it| it.pinned.as_mut()) {
+                    pinned.awaits_stream = false;
+                }
+                self.give(session, input, len, true, now);
+            }
             // An error stands for all the confirmations of its request.
             Expect::Reply | Expect::Patient | Expect::Confirmations(_) | Expect::Kill(_) => {
                 self.give(session, input, len, true, now)

@@ -147,11 +147,11 @@ impl Worker {
             }
             Ok(Found::Inline { len, strict }) => {
                 self.send_batch(id, batch, input, now);
-                let flow = self.inline(id, &strict, now);
-                if flow == Flow::Done {
-                    input.skip(len);
-                }
-                flow
+                self.inline(id, input, len, &strict, now)
+            }
+            Err(RequestError::InlineQuotes) if self.reads_joined(unread) => {
+                self.send_batch(id, batch, input, now);
+                self.inline_joined(id, input, now)
             }
             Ok(Found::More) => {
                 self.send_batch(id, batch, input, now);
@@ -244,17 +244,29 @@ impl Worker {
         self.wake_link(on);
     }
 
-    fn inline(&mut self, id: SessionId, strict: &[u8], now: Instant) -> Flow {
+    /// An inline request of so many bytes, whose strict form goes in its place.
+    pub(super) fn inline<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        len: usize,
+        strict: &[u8],
+        now: Instant,
+    ) -> Flow {
         let limits = self.request_limits();
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
-        match session.scan.scan(strict, limits) {
+        let flow = match session.scan.scan(strict, limits) {
             Ok(Found::Request(request)) => {
                 let verdict = unknown::verdict(&self.commands, &self.lanes, session, strict, &request);
-                let mut input = strict;
-                self.request(id, &mut input, &request, verdict, now)
+                let mut instead = strict;
+                self.request(id, &mut instead, &request, verdict, now)
             }
             other => unreachable!("the strict form of an inline request is a request: {other:?}"),
+        };
+        if flow == Flow::Done {
+            input.skip(len);
         }
+        flow
     }
 
     /// Handles one whole request at the front of the input.
@@ -271,6 +283,9 @@ impl Worker {
             // A push is being passed on in pieces: no reply may come between.
             return Flow::Wait(Stall::Barrier);
         }
+        if session.pinned.as_ref().is_some_and(|pinned| pinned.awaits_stream) {
+            return Flow::Wait(Stall::Barrier);
+        }
         if session.pinned.as_ref().is_some_and(|pinned| pinned.stream) {
             return self.request_while_streaming(id, input, request, verdict, now);
         }
@@ -279,11 +294,8 @@ impl Worker {
         }
         let on_pinned = session.is_bound() || matches!(session.via, Via::Pinned(_));
         let class = match verdict {
-            Verdict::Refuse(name) => {
-                self.refuse_command(id, name);
-                input.skip(request.len);
-                return Flow::Done;
-            }
+            Verdict::Refuse(_) if on_pinned && !session.is_settled() => return Flow::Wait(Stall::Barrier),
+            Verdict::Refuse(name) => return self.refuse(id, input, request, name, now),
             Verdict::Pass(class) => class,
         };
         if let Some(flow) = self.request_of_subscriber(id, input, request, class, now) {
@@ -296,7 +308,7 @@ impl Worker {
                 self.close_client(id, Closed::CrossProtocol);
                 Flow::Done
             }
-            Class::Control => self.request_control(id, input, request, now),
+            Class::Control if !self.is_modal(id) => self.request_control(id, input, request, now),
             Class::Transaction(Tx::Multi) if request.argc == 1 && !on_pinned => {
                 self.open_transaction(id, input, request, now)
             }
@@ -366,8 +378,12 @@ impl Worker {
         if matches!(class, Class::Pin(Why::Stream)) && !settled {
             return Flow::Wait(Stall::Barrier);
         }
-        if matches!(class, Class::Unsubscribe(_)) && request.argc == 1 && !settled {
-            // Its replies are as many as there are subscriptions by then.
+        if matches!(class, Class::Unsubscribe(_) | Class::Transaction(Tx::Multi))
+            && request.argc == 1
+            && !settled
+        {
+            // Its replies are as many as there are subscriptions by then; what follows is in a
+            // transaction only where there are none.
             return Flow::Wait(Stall::Barrier);
         }
         let class = match self.class_in_subscribed_mode(id, class) {
@@ -407,7 +423,11 @@ impl Worker {
                 pinned.connection = true;
                 return self.request_connection(id, link, input, request, now);
             }
-            Class::Pin(Why::Stream) => return self.begin_stream(id, link, input, request),
+            Class::Pin(Why::Stream) => {
+                pinned.awaits_stream = true;
+                pinned.monitors = input.bytes()[request.name.clone()].eq_ignore_ascii_case(b"MONITOR");
+                expect = Expect::Stream;
+            }
             Class::Wait => {
                 expect = Expect::Wait;
                 self.mark(id, link, now);
@@ -423,15 +443,6 @@ impl Worker {
         if let Some(pinned) = self.sessions.get(id).and_then(|session| session.pinned.as_ref()) {
             self.wake_link(pinned.link);
         }
-    }
-
-    /// Redis' own words for a command that the user may not send.
-    pub(super) fn refuse_command(&mut self, id: SessionId, name: &str) {
-        self.tally.refused_commands += 1;
-        let Some(session) = self.sessions.get(id) else { return };
-        let user = &session.permit.credential().redis_user;
-        let text = format!("NOPERM User {user} has no permissions to run the '{name}' command");
-        self.answer_error(id, &text);
     }
 
     pub(super) fn answer_error(&mut self, id: SessionId, text: &str) {

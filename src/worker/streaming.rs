@@ -11,24 +11,22 @@ use super::{Closed, Loss, Worker};
 use crate::command::{Class, Verdict};
 use crate::resp::Request;
 use crate::session::{SessionId, Stall};
-use crate::upstream::{LinkId, LinkRole, REPLY_BYTES_MAX};
+use crate::upstream::{Expect, LinkId, LinkRole, REPLY_BYTES_MAX};
 
 impl Worker {
-    /// Takes a MONITOR or SYNC to the session's own link.
-    pub(super) fn begin_stream<I: Input>(
-        &mut self,
-        id: SessionId,
-        link: LinkId,
-        input: &mut I,
-        request: &Request,
-    ) -> Flow {
-        let monitors = input.bytes()[request.name.clone()].eq_ignore_ascii_case(b"MONITOR");
-        let pinned = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut());
-        let (Some(pinned), Some(link)) = (pinned, self.links.get_mut(link)) else { return Flow::Done };
-        (pinned.stream, pinned.monitors) = (true, monitors);
-        input.forward(request.len, link);
-        self.wake_pinned(id);
-        Flow::Done
+    /// Whether MONITOR or SYNC has been accepted just now: its answer is part of the stream.
+    pub(super) fn begin_if_accepted(&mut self, id: LinkId, input: &[u8]) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        let LinkRole::Pinned(owner) = link.role else { return };
+        let awaited = link.pending.front().is_some_and(|ticket| ticket.expect == Expect::Stream);
+        if !awaited || link.stream.is_some() || matches!(input.first(), None | Some(b'-')) {
+            return;
+        }
+        link.settle(1);
+        if let Some(pinned) = self.sessions.get_mut(owner).and_then(|session| session.pinned.as_mut()) {
+            (pinned.awaits_stream, pinned.stream) = (false, true);
+        }
+        self.settle_session(owner, 1);
     }
 
     /// One request of a client whose link streams.

@@ -61,7 +61,7 @@ impl Worker {
             let args = arguments(input, request);
             if topic == Topic::Channel && args.contains(&INVALIDATE) {
                 asked?;
-                return Some(self.refuse(
+                return Some(self.refuse_subscriber(
                     id,
                     input,
                     request,
@@ -81,12 +81,12 @@ impl Worker {
             }
             _ if is_modal => {
                 let text = not_while_subscribed(&arguments(input, request));
-                Some(self.refuse(id, input, request, &text))
+                Some(self.refuse_subscriber(id, input, request, &text))
             }
             // Its output is not frames: no message could come between.
             Class::Pin(Why::Stream) => {
                 let text = "ERR respgate: command not supported while subscribed";
-                Some(self.refuse(id, input, request, text))
+                Some(self.refuse_subscriber(id, input, request, text))
             }
             _ => None,
         }
@@ -109,7 +109,13 @@ impl Worker {
         Ok(if pinned.subscriptions.total() > 0 { Class::Share } else { class })
     }
 
-    fn refuse<I: Input>(&mut self, id: SessionId, input: &mut I, request: &Request, text: &str) -> Flow {
+    fn refuse_subscriber<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        text: &str,
+    ) -> Flow {
         self.answer_error(id, text);
         input.skip(request.len);
         Flow::Done
@@ -124,14 +130,14 @@ impl Worker {
         now: Instant,
     ) -> Flow {
         if request.argc == 1 {
-            return self.refuse(id, input, request, &answer::wrong_arity(word(topic, true)));
+            return self.refuse_subscriber(id, input, request, &answer::wrong_arity(word(topic, true)));
         }
         let args = arguments(input, request);
         let asked_bytes = weight(args[1..].iter().copied());
         let held = self.sessions.get(id).and_then(|session| session.subscribed.as_ref());
         if held.map_or(0, |it| it.bytes()) + asked_bytes > self.limits.subscriptions_bytes_max {
             let text = "ERR respgate: too many subscriptions, command not sent";
-            return self.refuse(id, input, request, text);
+            return self.refuse_subscriber(id, input, request, text);
         }
         let link = match self.subscriber_link(id, now) {
             Ok(link) => link,
@@ -212,7 +218,7 @@ impl Worker {
     /// those that came before it.
     fn ping<I: Input>(&mut self, id: SessionId, input: &mut I, request: &Request, now: Instant) -> Flow {
         if request.argc > 2 {
-            return self.refuse(id, input, request, &answer::wrong_arity("ping"));
+            return self.refuse_subscriber(id, input, request, &answer::wrong_arity("ping"));
         }
         let link = match self.subscriber_link(id, now) {
             Ok(link) => link,

@@ -105,10 +105,11 @@ impl Worker {
     ) -> Flow {
         let class = match verdict {
             Verdict::Refuse(name) => {
-                self.refuse_command(id, name);
-                self.abort_transaction(id);
-                input.skip(request.len);
-                return Flow::Done;
+                let flow = self.refuse(id, input, request, name, now);
+                if flow == Flow::Done {
+                    self.abort_transaction(id);
+                }
+                return flow;
             }
             Verdict::Pass(Class::Abuse) => {
                 self.close_client(id, Closed::CrossProtocol);
@@ -175,7 +176,8 @@ impl Worker {
             Class::Transaction(Tx::Exec) => {
                 let transaction = pinned.transaction.take().unwrap_or_default();
                 pinned.watching = false;
-                if transaction.aborted {
+                // With an argument too many, Redis says so and discards what was queued.
+                if transaction.aborted && request.argc == 1 {
                     let discard = write::command(&[b"DISCARD"]);
                     let abort = write::error("EXECABORT Transaction discarded because of previous errors.");
                     let mut instead = discard.as_slice();

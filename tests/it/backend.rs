@@ -28,6 +28,15 @@ pub(crate) enum Version {
 impl Version {
     pub(crate) const ALL: [Self; 3] = [Self::System, Self::Redis8, Self::Valkey9];
 
+    /// As it is named to choose it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::System => "redis-7.0",
+            Self::Redis8 => "redis-8.2",
+            Self::Valkey9 => "valkey-9.1",
+        }
+    }
+
     pub(crate) fn program(self) -> PathBuf {
         match self {
             Self::System => PathBuf::from("redis-server"),

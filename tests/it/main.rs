@@ -36,4 +36,5 @@ mod sessions;
 mod storm;
 mod tools;
 mod trust;
+mod twin;
 mod zoo;

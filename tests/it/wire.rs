@@ -151,6 +151,23 @@ impl Client {
         std::mem::replace(&mut self.unread, rest)
     }
 
+    /// Reads what there is, or (`wait`) what comes next, as it comes; zero at the end. To be used
+    /// alone: the other ways of reading keep what they have read too much. Over TLS it waits.
+    pub(crate) fn receive(&mut self, into: &mut Vec<u8>, wait: bool) -> io::Result<usize> {
+        let mut piece = [0; 16 * 1024];
+        let count = match &mut self.stream {
+            Stream::Tls(stream) => stream.read(&mut piece),
+            Stream::Unix(stream) => {
+                stream.set_nonblocking(!wait)?;
+                let count = stream.read(&mut piece);
+                stream.set_nonblocking(false)?;
+                count
+            }
+        }?;
+        into.extend_from_slice(&piece[..count]);
+        Ok(count)
+    }
+
     /// Sends one command and reads one reply.
     pub(crate) fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Value {
         self.write(&resp::request(args));

@@ -247,6 +247,13 @@ impl Door<'_> {
         }
     }
 
+    /// Which server is behind it.
+    pub(crate) fn version(&self) -> Version {
+        match self {
+            Self::Gateway(world) | Self::Redis(world) => world.setup.version,
+        }
+    }
+
     /// Whether the gateway stands between.
     pub(crate) fn is_gateway(&self) -> bool {
         matches!(self, Self::Gateway(_))
@@ -254,9 +261,9 @@ impl Door<'_> {
 }
 
 /// Plays the same scene with Redis itself and through the gateway, for each
-/// version of Redis. What holds for both is what a client cannot tell apart.
+/// version of the server. What holds for both is what a client cannot tell apart.
 pub(crate) fn at_both_doors(scene: impl Fn(&Door<'_>)) {
-    for version in [Version::System, Version::Redis8] {
+    for version in Version::ALL {
         let world = World::with(Setup { version, ..Setup::default() });
         for door in [Door::Redis(&world), Door::Gateway(&world)] {
             let name = if door.is_gateway() { "gateway" } else { "redis itself" };

@@ -3,11 +3,15 @@
 
 use std::time::{Duration, Instant};
 
+use crate::backend::Version;
 use crate::world::{ROOT, Setup, User, World, at_both_doors};
 
 #[test]
 fn guarded_commands_are_refused_in_redis_words() {
-    let world = World::start();
+    // Redis 7.0 names no user.
+    let words = "-NOPERM this user has no permissions to run the 'debug' command";
+    World::start().client("app").talk(&[("DEBUG SLEEP 0", words)]);
+    let world = World::with(Setup { version: Version::Redis8, ..Setup::default() });
     let mut client = world.client("app");
     for (command, name) in [
         ("DEBUG SLEEP 0", "debug"),
@@ -41,7 +45,7 @@ fn guarded_commands_are_refused_in_redis_words() {
 
 #[test]
 fn a_refused_command_keeps_its_place_and_spoils_a_transaction() {
-    let world = World::start();
+    let world = World::with(Setup { version: Version::Redis8, ..Setup::default() });
     let mut client = world.client("app");
     let words = "-NOPERM User app has no permissions to run the 'debug' command";
     let turns = [
@@ -61,7 +65,8 @@ fn a_refused_command_keeps_its_place_and_spoils_a_transaction() {
 #[test]
 fn a_profile_lets_named_commands_through() {
     let listed = User { commands: "[\"debug\", \"config|set\"]", ..crate::world::APP };
-    let world = World::with(Setup { users: vec![listed, ROOT], ..Setup::default() });
+    let world =
+        World::with(Setup { version: Version::Redis8, users: vec![listed, ROOT], ..Setup::default() });
     let mut app = world.client("app");
     app.talk(&[
         ("DEBUG SLEEP 0", "+OK"),

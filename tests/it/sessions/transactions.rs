@@ -1,5 +1,6 @@
 //! MULTI, EXEC, DISCARD and WATCH, whether they arrive whole or in pieces.
 
+use crate::backend::Version;
 use crate::resp::typed;
 use crate::wire::Client;
 use crate::world::{Setup, World, at_both_doors};
@@ -75,11 +76,18 @@ fn errors_inside_a_transaction_are_those_of_redis() {
         );
         both_ways(&mut client, &[("GET k", "nil"), ("EXEC", "-ERR EXEC without MULTI")]);
         both_ways(&mut client, &[("DISCARD", "-ERR DISCARD without MULTI")]);
+        let (nested, watched) = match door.version() {
+            Version::Valkey9 => (
+                "-ERR Command 'multi' not allowed inside a transaction",
+                "-ERR Command 'watch' not allowed inside a transaction",
+            ),
+            _ => ("-ERR MULTI calls can not be nested", "-ERR WATCH inside MULTI is not allowed"),
+        };
         both_ways(
             &mut client,
             &[
                 ("MULTI", "+OK"),
-                ("MULTI", "-ERR MULTI calls can not be nested"),
+                ("MULTI", nested),
                 ("SET k v", "+QUEUED"),
                 ("DISCARD", "+OK"),
                 ("GET k", "nil"),
@@ -87,12 +95,7 @@ fn errors_inside_a_transaction_are_those_of_redis() {
         );
         both_ways(
             &mut client,
-            &[
-                ("MULTI", "+OK"),
-                ("WATCH k", "-ERR WATCH inside MULTI is not allowed"),
-                ("PING", "+QUEUED"),
-                ("DISCARD", "+OK"),
-            ],
+            &[("MULTI", "+OK"), ("WATCH k", watched), ("PING", "+QUEUED"), ("DISCARD", "+OK")],
         );
         client.talk(&[("RPUSH list a", ":1")]);
         let replies = format!("[{wrong_type}, +PONG]");

@@ -1,0 +1,116 @@
+//! The published exceptions: what a session may see through the gateway that it would not see
+//! on a direct connection, and why. The comparison excuses these and nothing else;
+//! docs/compatibility.md tells them to readers under the same ids.
+
+use super::request::Step;
+use crate::backend::Version;
+
+/// One line of the list.
+pub(crate) struct Exception {
+    pub(crate) id: &'static str,
+    pub(crate) differs: &'static str,
+    pub(crate) why: &'static str,
+}
+
+/// All of them, in the order of ids.
+pub(crate) const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        id: "auth-failure",
+        differs: "An AUTH that fails is always answered; Redis 8.2 says nothing to one that comes close behind another command.",
+        why: "Each request gets a reply: without one, a client takes the next for it.",
+    },
+    Exception {
+        id: "auth-one-argument",
+        differs: "AUTH with a password alone is answered OK, whatever the password.",
+        why: "The certificate has decided who the client is; a password left over in a client's settings does no harm.",
+    },
+    Exception {
+        id: "bulk-line-end",
+        differs: "A bulk that is not followed by CR LF is a protocol error; Redis skips these two bytes unread.",
+        why: "The gateway and Redis must never disagree about where a request ends.",
+    },
+    Exception {
+        id: "client-ids",
+        differs: "CLIENT ID and HELLO tell the gateway's id of the client, not one of Redis.",
+        why: "The client has no connection of its own at Redis, or changes it while it goes on.",
+    },
+    Exception {
+        id: "client-info",
+        differs: "CLIENT INFO tells the fields that the gateway knows, of the client's connection to it.",
+        why: "What Redis would tell is a connection that other clients use as well.",
+    },
+    Exception {
+        id: "client-list",
+        differs: "CLIENT LIST shows the gateway's connections to Redis, with Redis' ids.",
+        why: "Redis answers it, and knows no others.",
+    },
+    Exception {
+        id: "guarded",
+        differs: "Commands that reach other tenants or the host are refused (NOPERM), whatever their arguments, unless the user's `commands` allow them.",
+        why: "The ACL of the Redis user may be wider than what its clients should reach.",
+    },
+    Exception {
+        id: "inside-multi",
+        differs: "In a transaction that does not arrive whole, commands that the gateway answers itself are refused, and EXEC then fails.",
+        why: "Redis would queue them, and their answer is not Redis' to give.",
+    },
+    Exception {
+        id: "invalidation-order",
+        differs: "Among the replies to a pipeline, invalidations (BCAST) may come earlier than from Redis, and where the tracking ends in the same pipeline, come at all.",
+        why: "Redis keeps them until it has read all that there is; what the gateway answers itself waits for all that Redis has to say first.",
+    },
+    Exception {
+        id: "monitor-lines",
+        differs: "MONITOR shows the gateway's own commands too, and the gateway's addresses.",
+        why: "It shows what Redis is asked, and the gateway asks for all of its clients.",
+    },
+    Exception {
+        id: "reset-user",
+        differs: "After RESET the client is still the user of its certificate; on a direct connection it is the default user.",
+        why: "Who a client is comes from its certificate, which has not changed.",
+    },
+];
+
+/// How far an exception reaches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Excuse {
+    /// This reply.
+    Reply(&'static str),
+    /// This reply, and all that follows from it in the session.
+    Session(&'static str),
+}
+
+/// The exception that allows the gateway this reply where the twin gave that one.
+pub(crate) fn excuse(version: Version, step: &Step, gateway: &[u8], twin: &[u8]) -> Option<Excuse> {
+    let has = |name: &str, count: usize| {
+        step.requests.iter().any(|request| request.is(name) && request.args.len() == count)
+    };
+    if gateway == b"+OK\r\n" && twin[0] == b'-' && has("AUTH", 2) {
+        return Some(Excuse::Reply("auth-one-argument"));
+    }
+    if version == Version::Redis8 && gateway.starts_with(b"-WRONGPASS ") {
+        return Some(Excuse::Session("auth-failure"));
+    }
+    // A command that is not there, or has wrong arguments: Redis may find fault with that first.
+    if gateway.starts_with(b"-NOPERM ") && twin[0] == b'-' && !twin.starts_with(b"-NOPERM ") {
+        return Some(Excuse::Reply("guarded"));
+    }
+    if gateway == b"-ERR respgate: command not supported inside MULTI\r\n" {
+        return Some(Excuse::Session("inside-multi"));
+    }
+    if gateway == b"-ERR DB index is out of range\r\n" && twin == b"+QUEUED\r\n" {
+        return Some(Excuse::Session("inside-multi"));
+    }
+    None
+}
+
+#[test]
+fn exceptions_are_in_order_and_say_why() {
+    for pair in EXCEPTIONS.windows(2) {
+        assert!(pair[0].id < pair[1].id, "{} {}", pair[0].id, pair[1].id);
+    }
+    for Exception { id, differs, why } in EXCEPTIONS {
+        assert!(id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{id}");
+        assert!(differs.ends_with('.') && why.ends_with('.'), "{id}: sentences");
+    }
+}
