@@ -96,3 +96,25 @@ pub(crate) fn show(bytes: &[u8]) -> String {
     let more = if cut.len() < bytes.len() { format!(" .. {} bytes", bytes.len()) } else { String::new() };
     format!("{}{more}", cut.escape_ascii())
 }
+
+/// The answer to HELLO, in the protocol version that it asks for.
+pub(crate) fn hello(proto: u32) -> Vec<u8> {
+    let fields = [
+        bulk(b"server"),
+        bulk(b"redis"),
+        bulk(b"version"),
+        bulk(b"7.4.0"),
+        bulk(b"proto"),
+        format!(":{proto}\r\n").into_bytes(),
+        bulk(b"id"),
+        b":7\r\n".to_vec(),
+        bulk(b"mode"),
+        bulk(b"standalone"),
+        bulk(b"role"),
+        bulk(b"master"),
+        bulk(b"modules"),
+        b"*0\r\n".to_vec(),
+    ];
+    let head: &[u8] = if proto == 3 { b"%7\r\n" } else { b"*14\r\n" };
+    [head, &fields.concat()].concat()
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::data::{As, Data};
-use super::frame::{self, array, bulk, null_array, push, show};
+use super::frame::{self, array, bulk, hello, null_array, push, show};
 use super::ledger::{Entry, Executed, Ledger, Tag, key};
 
 const NO_TX: &str = "without MULTI";
@@ -490,25 +490,4 @@ impl Redis {
 
 fn tag_of(args: &[Vec<u8>]) -> Option<Tag> {
     args.iter().find_map(|arg| Tag::find(arg))
-}
-
-fn hello(proto: u32) -> Vec<u8> {
-    let fields = [
-        bulk(b"server"),
-        bulk(b"redis"),
-        bulk(b"version"),
-        bulk(b"7.4.0"),
-        bulk(b"proto"),
-        format!(":{proto}\r\n").into_bytes(),
-        bulk(b"id"),
-        b":7\r\n".to_vec(),
-        bulk(b"mode"),
-        bulk(b"standalone"),
-        bulk(b"role"),
-        bulk(b"master"),
-        bulk(b"modules"),
-        b"*0\r\n".to_vec(),
-    ];
-    let head: &[u8] = if proto == 3 { b"%7\r\n" } else { b"*14\r\n" };
-    [head, &fields.concat()].concat()
 }
