@@ -3,15 +3,19 @@
 
 mod blocking;
 mod busy;
+mod contention;
 mod control;
 mod framing;
 mod greeting;
 mod guarded;
 mod large;
 mod leaving;
+mod monitor;
 mod order;
 mod queued;
 mod subscriptions;
+mod tracking;
 mod transactions;
+mod types;
 mod waiting;
 mod whoami;
