@@ -293,10 +293,18 @@ impl Session {
         }
     }
 
+    /// Keeps the reply that was awaited until the push under way has ended.
+    pub fn hold(&mut self, reply: Bytes) {
+        self.slots.hold(reply);
+    }
+
     /// The push that was passed on in pieces has ended: what waited for that goes on.
     pub fn push_ended(&mut self) {
         self.frame_ended();
         self.slots.release(&mut self.out);
+        if self.slots.is_empty() {
+            self.via = Via::Nothing;
+        }
     }
 
     /// What it listens to, as far as the backend has confirmed it.

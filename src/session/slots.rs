@@ -94,6 +94,21 @@ impl Slots {
         }
     }
 
+    /// The reply that comes next has come, and waits for the push that is under way.
+    pub(super) fn hold(&mut self, reply: Bytes) {
+        let Some(Slot::Awaited { count, mute }) = self.queue.front_mut() else { return };
+        let is_mute = *mute;
+        *count -= 1;
+        self.outstanding -= 1;
+        if *count == 0 {
+            self.queue.pop_front();
+        }
+        if !is_mute {
+            self.held_bytes += reply.len() + SLOT_BYTES;
+            self.queue.push_front(Slot::Local(reply));
+        }
+    }
+
     /// Lets out the local replies that wait for nothing.
     pub(super) fn release(&mut self, out: &mut Outbox) {
         while let Some(Slot::Local(reply)) = self.queue.front() {
@@ -130,5 +145,19 @@ mod tests {
         slots.release(&mut out);
         assert_eq!(out.front(), b"abc");
         assert!(slots.is_empty() && slots.held_bytes() == 0);
+    }
+
+    #[test]
+    fn a_reply_may_wait_for_a_push_to_end() {
+        let (mut slots, mut out) = (Slots::default(), Outbox::default());
+        slots.push_awaited(1, false);
+        slots.push_local(Bytes::from_static(b"b"));
+        slots.hold(Bytes::from_static(b"a"));
+        assert_eq!((slots.outstanding(), slots.held_bytes()), (0, 2 + 2 * SLOT_BYTES));
+        slots.release(&mut out);
+        assert_eq!(out.front(), b"ab");
+        slots.push_awaited(1, true);
+        slots.hold(Bytes::from_static(b"unheard"));
+        assert!(slots.is_empty() && slots.held_bytes() == 0 && slots.outstanding() == 0);
     }
 }

@@ -147,10 +147,29 @@ impl Worker {
         }
     }
 
-    /// Redis lets the user kill: who is meant is ended.
-    pub(super) fn kill(&mut self, id: SessionId, on: LinkId, kill: Box<Kill>, now: Instant) {
-        let filter = kill.filter.clone();
-        self.kill_everywhere(id, filter, What::Kill(kill, on), now);
+    /// A reply on a control link.
+    pub(super) fn control_reply(
+        &mut self,
+        on: LinkId,
+        id: SessionId,
+        expect: Expect,
+        input: &mut BytesMut,
+        len: usize,
+        now: Instant,
+    ) {
+        match expect {
+            Expect::Kill(kill) if !matches!(input[0], b'-' | b'!') => {
+                // Redis lets the user kill: who is meant is ended.
+                input.advance(len);
+                let filter = kill.filter.clone();
+                self.kill_everywhere(id, filter, What::Kill(kill, on), now);
+            }
+            Expect::Instead(reply) => {
+                input.advance(len);
+                self.complete(id, reply.to_vec(), now);
+            }
+            _ => self.give_aside(id, input, len, now),
+        }
     }
 
     /// These have been ended, besides the client that asked. It is told when Redis knows of it
@@ -281,8 +300,21 @@ impl Worker {
     fn complete(&mut self, id: SessionId, reply: Vec<u8>, now: Instant) {
         let mut reply = BytesMut::from(&reply[..]);
         let len = reply.len();
-        self.give(id, &mut reply, len, true, now);
-        self.settle_session(id, 1);
+        self.give_aside(id, &mut reply, len, now);
+    }
+
+    /// Gives the session a reply that does not come from the link of its pushes, one of which
+    /// may be under way.
+    fn give_aside(&mut self, id: SessionId, input: &mut BytesMut, len: usize, now: Instant) {
+        match self.sessions.get_mut(id) {
+            Some(session) if session.mid_frame && session.is_bound() => {
+                session.hold(input.split_to(len).freeze());
+            }
+            _ => {
+                self.give(id, input, len, true, now);
+                self.settle_session(id, 1);
+            }
+        }
     }
 }
 

@@ -100,6 +100,7 @@ impl Worker {
             let Some(len) = link.scan.scan(unread).map_err(Loss::Unreadable)? else { return Ok(()) };
             let fresh = link.stream.is_none();
             let shared = !matches!(link.role, LinkRole::Pinned(_));
+            let runs = shared && link.role != LinkRole::Control;
             if fresh && shared && first == b'>' {
                 return Err(Loss::PushOnShared);
             }
@@ -111,7 +112,7 @@ impl Worker {
             self.pass_run(id, input, run, now);
             let front = self.links.get(id).and_then(|link| link.pending.front());
             match front {
-                Some(ticket) if fresh && shared && ticket.expect == Expect::Reply => {
+                Some(ticket) if fresh && runs && ticket.expect == Expect::Reply => {
                     let session = self.sessions.get(ticket.session);
                     let alike =
                         session.map_or(ticket.count, |session| session.slots.alike().min(ticket.count));
@@ -216,7 +217,13 @@ impl Worker {
         let session = ticket.session;
         let frame = &input[..len];
         let is_error = matches!(frame[0], b'-' | b'!');
-        match std::mem::replace(&mut ticket.expect, Expect::Reply) {
+        let expect = std::mem::replace(&mut ticket.expect, Expect::Reply);
+        if link.role == LinkRole::Control && expect.is_for_session() {
+            link.settle(1);
+            self.control_reply(id, session, expect, input, len, now);
+            return Ok(());
+        }
+        match expect {
             Expect::Fence { reply, strict } => {
                 if *frame != *reply && (strict || !is_not_now(frame)) {
                     return Err(Loss::OutOfStep);
@@ -272,12 +279,6 @@ impl Worker {
                 return Ok(());
             }
             Expect::Wait => self.waited(session, input, len, now),
-            Expect::Kill(kill) if !is_error => {
-                input.advance(len);
-                link.settle(1);
-                self.kill(session, id, kill, now);
-                return Ok(());
-            }
             Expect::Tracking(to) => self.tracks(session, to, input, len, now),
             Expect::Redirect => self.tell_redirect(session, input, len, true, now),
             Expect::Stream => {

@@ -15,6 +15,7 @@ pub(crate) enum Value {
     Array(Vec<Self>),
     Set(Vec<Self>),
     Push(Vec<Self>),
+    /// An attribute as well, which comes before what it is about.
     Map(Vec<(Self, Self)>),
     /// `,` `#` `(` and `=`: kept as written, type character included.
     Other(String),
@@ -112,7 +113,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Value, usize), Stop> {
         b'_' => Ok((Value::Nil, rest)),
         b',' | b'#' | b'(' => Ok((Value::Other(line), rest)),
         b'$' | b'=' | b'!' => read_bulk(kind, number()?, bytes, rest),
-        b'*' | b'~' | b'>' | b'%' => read_items(kind, number()?, bytes, rest),
+        b'*' | b'~' | b'>' | b'%' | b'|' => read_items(kind, number()?, bytes, rest),
         _ => Err(Stop::Garbage(line)),
     }
 }
@@ -135,7 +136,7 @@ fn read_bulk(kind: u8, length: i64, bytes: &[u8], start: usize) -> Result<(Value
 
 fn read_items(kind: u8, count: i64, bytes: &[u8], start: usize) -> Result<(Value, usize), Stop> {
     let Ok(count) = usize::try_from(count) else { return Ok((Value::Nil, start)) };
-    let wanted = if kind == b'%' { count * 2 } else { count };
+    let wanted = if matches!(kind, b'%' | b'|') { count * 2 } else { count };
     let mut items = Vec::new();
     let mut at = start;
     while items.len() < wanted {

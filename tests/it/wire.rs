@@ -180,6 +180,12 @@ impl Client {
         self.read().to_string()
     }
 
+    /// Sends one command given as words, and returns the reply.
+    pub(crate) fn read_after(&mut self, command: &str) -> Value {
+        self.send(command);
+        self.read()
+    }
+
     /// A conversation: each command must get exactly this reply.
     pub(crate) fn talk(&mut self, turns: &[(&str, &str)]) {
         for (command, expected) in turns {

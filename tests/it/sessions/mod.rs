@@ -3,6 +3,7 @@
 
 mod blocking;
 mod busy;
+mod contention;
 mod control;
 mod framing;
 mod greeting;
@@ -10,11 +11,14 @@ mod guarded;
 mod huge;
 mod large;
 mod leaving;
+mod monitor;
 mod order;
 mod queued;
 mod sharing;
 mod subscriptions;
+mod tracking;
 mod transactions;
+mod types;
 mod unknown;
 mod waiting;
 mod whoami;

@@ -77,9 +77,12 @@ fn respgate_keeps_its_place_in_a_pipeline_and_reaches_no_backend() {
     client.talk(&[
         ("RESPGATE NOSUCH", "-ERR unknown subcommand 'NOSUCH'. Try RESPGATE HELP."),
         ("MULTI", "+OK"),
-        ("RESPGATE WHOAMI", "-ERR respgate: command not supported inside MULTI"),
-        ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+        ("RESPGATE WHOAMI", "+QUEUED"),
+        ("ECHO next", "+QUEUED"),
     ]);
+    let executed = client.read_after("EXEC").items();
+    assert_eq!(executed[0].field("user").map(|value| value.to_string()).as_deref(), Some("$app"));
+    assert_eq!(executed[1].to_string(), "$next");
     // Redis counts every command that it refuses.
     assert_eq!(errors(&mut redis), before);
 }

@@ -1,0 +1,74 @@
+//! MONITOR, for a user whose profile allows it, and how it ends.
+
+use crate::wire::Client;
+use crate::world::at_both_doors;
+
+/// Reads lines until one has this in it; all of them are MONITOR's.
+fn sees(monitor: &mut Client, part: &str) {
+    loop {
+        let line = monitor.read().to_string();
+        assert!(line.starts_with("+1") && line.contains(" ["), "{line}");
+        if line.contains(part) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_monitor_sees_the_commands_of_others_and_ends_as_in_redis() {
+    at_both_doors(|door| {
+        let mut other = door.client("app");
+        let large = "v".repeat(100_000);
+        for end in ["RESET", "QUIT"] {
+            let mut monitor = door.client("root");
+            monitor.talk(&[("SELECT 1", "+OK"), ("MONITOR", "+OK")]);
+            for round in 0..20 {
+                other.talk(&[(&format!("SET k {round}"), "+OK")]);
+                sees(&mut monitor, &format!("\"SET\" \"k\" \"{round}\""));
+            }
+            other.call(&["SET", "large", &large]);
+            sees(&mut monitor, "\"large\"");
+            // In the middle of what it has not read, which Redis does not keep for whom RESET makes a stranger.
+            for round in 0..if door.is_gateway() { 20 } else { 0 } {
+                other.call(&["SET", "large", &large]);
+                other.talk(&[(&format!("SET k {round}"), "+OK")]);
+            }
+            monitor.send(end);
+            let last = loop {
+                match monitor.read().to_string() {
+                    line if line.starts_with("+1") => {}
+                    last => break last,
+                }
+            };
+            if end == "QUIT" {
+                assert_eq!(last, "+OK");
+                monitor.expect_end();
+            } else {
+                assert_eq!(last, "+RESET");
+                other.talk(&[("SET k unseen", "+OK")]);
+                monitor.talk(&[
+                    ("AUTH root canary-root", "+OK"),
+                    ("GET k", "$unseen"),
+                    ("CLIENT GETNAME", "nil"),
+                ]);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_monitor_ends_with_its_client() {
+    at_both_doors(|door| {
+        let mut direct = door.client("root");
+        for _ in 0..3 {
+            let mut monitor = door.client("root");
+            monitor.talk(&[("MONITOR", "+OK")]);
+            monitor.finish_writing();
+            monitor.read_to_end();
+        }
+        let deadline = std::time::Instant::now() + crate::wire::PATIENCE;
+        while direct.ask("CLIENT LIST").contains("cmd=monitor") {
+            assert!(std::time::Instant::now() < deadline, "a monitor is left");
+        }
+    });
+}
