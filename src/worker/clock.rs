@@ -120,6 +120,10 @@ impl Worker {
         if session.fate == Fate::Dead {
             return;
         }
+        if self.client_may_have_left(id) {
+            self.wake_client(id);
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return };
         if session.out.is_empty() {
             session.read_at = now;
         }

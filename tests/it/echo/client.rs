@@ -5,7 +5,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -17,7 +17,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use super::DEADLINE;
 use super::habits;
 use super::kinds::{Batch, Maker, Want, judge};
-use super::terms::Terms;
+use super::terms::{Losses, Terms};
 use super::totals::{Outcome, Phase, Totals};
 use crate::resp::{self, Stop, Value, request};
 
@@ -52,14 +52,21 @@ struct Client {
 impl Client {
     /// One pipeline, or one scene of two connections. A connection that ended is replaced.
     async fn turn(&mut self) {
-        let was_faulty = self.totals.phase() == Phase::Faults;
+        let (was_faulty, faults_before) = (self.totals.phase() == Phase::Faults, self.totals.faults());
         if std::mem::replace(&mut self.has_met_faults, was_faulty) && !was_faulty {
             self.forget();
         }
         let Some(mut main) = self.connection(true, was_faulty).await else { return };
         let Some(mut feeder) = self.connection(false, was_faulty).await else { return };
         let terms = &*self.plan.terms;
-        let judge = Judge { id: self.plan.id, totals: &self.totals, terms, was_faulty, may_end: false };
+        let judge = Judge {
+            id: self.plan.id,
+            totals: &self.totals,
+            terms,
+            was_faulty,
+            faults_before,
+            may_end: false,
+        };
         let habit = terms.habit.filter(|_| was_faulty && self.maker.dice.is_one_in(terms.habit_one_in));
         let is_well = match (habit, self.maker.dice.below(100)) {
             (Some(habit), _) => {
@@ -115,13 +122,15 @@ pub(super) struct Judge<'a> {
     pub(super) totals: &'a Totals,
     pub(super) terms: &'a Terms,
     pub(super) was_faulty: bool,
+    /// How often there had been faults when it began.
+    pub(super) faults_before: u64,
     /// Whether this client has given a reason to close its connection.
     pub(super) may_end: bool,
 }
 
 impl Judge<'_> {
     pub(super) fn are_losses_allowed(&self) -> bool {
-        self.terms.allows_losses(self.was_faulty || self.totals.phase() == Phase::Faults)
+        self.terms.allows_losses(self.was_faulty || self.totals.faults() > self.faults_before)
     }
 
     fn reply(&self, want: &Want, got: &Value) {
@@ -289,7 +298,7 @@ async fn fed_pop(
     let mut waiting = Batch::default();
     maker.echo(&mut waiting);
     // A push that a fault has eaten is not waited for much longer.
-    let patience: &[u8] = if judge.are_losses_allowed() { b"2" } else { b"30" };
+    let patience: &[u8] = if judge.terms.losses == Losses::Never { b"30" } else { b"5" };
     waiting.ask(&[b"BLPOP", queue.as_bytes(), patience], Want::Is(popped));
     maker.echo(&mut waiting);
     let mut push = Batch::default();
@@ -321,18 +330,23 @@ async fn subscription(
     if !feeder.exchange(publish, 1, judge).await {
         return [false, false];
     }
-    let patience = if judge.are_losses_allowed() { Duration::from_secs(3) } else { DEADLINE };
-    let message = timeout(patience, main.reader.read()).await;
-    match message {
-        Ok(Ok(got)) => judge.reply(&Want::Is(maker.message(channel, token)), &got),
-        Ok(Err(error)) => {
-            judge.end(1, &error);
-            return [false, true];
+    let (began, patience) = (Instant::now(), Duration::from_secs(3));
+    let message = loop {
+        match timeout(patience, main.reader.read()).await {
+            Ok(message) => break message,
+            // The message may have been lost with the backend, but not without one.
+            Err(_) if judge.are_losses_allowed() => return [false, true],
+            Err(_) if began.elapsed() > DEADLINE => {
+                judge.silence(1);
+                return [false, true];
+            }
+            Err(_) => {}
         }
-        // The message may have been lost with the backend, but not without one.
-        Err(_) if judge.are_losses_allowed() => return [false, true],
-        Err(_) => {
-            judge.silence(1);
+    };
+    match message {
+        Ok(got) => judge.reply(&Want::Is(maker.message(channel, token)), &got),
+        Err(error) => {
+            judge.end(1, &error);
             return [false, true];
         }
     }

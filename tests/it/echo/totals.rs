@@ -70,6 +70,7 @@ impl Outcome {
 #[derive(Default)]
 pub(super) struct Totals {
     phase: AtomicU8,
+    faults: AtomicU64,
     counts: [AtomicU64; OUTCOMES.len()],
     whoami: AtomicU64,
     habits: AtomicU64,
@@ -78,6 +79,7 @@ pub(super) struct Totals {
 
 impl Totals {
     pub(super) fn enter(&self, phase: Phase) {
+        self.faults.fetch_add(u64::from(phase == Phase::Faults), Relaxed);
         self.phase.store(phase as u8, Relaxed);
     }
 
@@ -87,6 +89,11 @@ impl Totals {
             1 => Phase::Faults,
             _ => Phase::End,
         }
+    }
+
+    /// How often there have been faults.
+    pub(super) fn faults(&self) -> u64 {
+        self.faults.load(Relaxed)
     }
 
     pub(super) fn count(&self, outcome: Outcome, number: u64) {

@@ -119,6 +119,30 @@ fn who_leaves_with_more_behind_a_wait_waits_no_longer() {
 }
 
 #[test]
+fn who_leaves_with_more_behind_a_wait_than_is_read_waits_no_longer() {
+    at_both_doors(|door| {
+        let mut root = door.client("root");
+        let wait = "BLPOP queue 0\r\n";
+        for written in
+            [wait.repeat(4_000), format!("{wait}SELECT 1\r\n{}", "SET k 0123456789\r\n".repeat(3_000))]
+        {
+            for is_reset in [false, true] {
+                let mut gone = door.client("app");
+                gone.write(written.as_bytes());
+                wait_blocked(&mut root, 1, "much behind");
+                if is_reset {
+                    gone.reset()
+                } else {
+                    drop(gone)
+                }
+                wait_blocked(&mut root, 0, "much behind");
+                root.talk(&[("RPUSH queue item", ":1"), ("LPOP queue", "$item")]);
+            }
+        }
+    });
+}
+
+#[test]
 fn a_stream_reader_gets_what_is_added_while_it_waits() {
     at_both_doors(|door| {
         let (mut reader, mut other) = (door.client("app"), door.client("app"));
