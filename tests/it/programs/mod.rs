@@ -1,6 +1,7 @@
 //! Real programs through the gateway, each checked for what it does: what they
 //! are built on is in tests/clients, where `install` puts it in place.
 
+mod cli;
 mod native;
 mod python;
 mod queues;
