@@ -70,10 +70,7 @@ fn redis_cli_pipe_inserts_ten_thousand_of_every_kind() {
     assert!(text.contains("errors: 0, replies: 10000"), "{text}");
     assert_eq!(cli(&world, "app", &["DBSIZE"]), "10000\n");
     assert_eq!(cli(&world, "app", &["--csv", "GET", "pipe:0:3333"]), "\"value\\r\\n9999\"\n");
-    assert_eq!(
-        cli(&world, "app", &["--scan", "--pattern", "pipe:1:*"]).lines().count(),
-        3333
-    );
+    assert_eq!(cli(&world, "app", &["--scan", "--pattern", "pipe:1:*"]).lines().count(), 3333);
     let found = cli(&world, "app", &["--bigkeys"]);
     for kind in ["3334 strings with", "3333 lists with 9999 items", "3333 hashs with 3333 fields"] {
         assert!(found.contains(kind), "no {kind:?} in {found}");
