@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use redis::{AsyncCommands, ClientTlsConfig, Commands, TlsCertificates};
 
 use crate::backend::{leashed, needed, target};
+use crate::programs;
 use crate::world::World;
 
 /// Runs a program to its end and returns what it wrote. It must end by itself, well.
@@ -90,12 +91,8 @@ fn redis_py_works_with_asyncio_and_survives_cancelled_tasks() {
 
 fn node(program: &str, module: &str, more: &[&str]) {
     let world = World::start();
-    let mut command = leashed("node");
-    // From the directory of the modules: node looks for them beside the program otherwise.
-    command.arg("-e").arg(format!("process.argv.splice(1, 0, 'node'); require({:?})", source(program)));
-    command.env("NODE_PATH", needed(target("node/node_modules"))).arg("--").arg(module);
-    command.arg(world.gateway.address.port().to_string()).arg(world.path("")).args(["app", "app"]).args(more);
-    assert_eq!(run(&mut command), "ok\n");
+    let mut command = programs::node(program, &[module], &world, "app");
+    assert_eq!(run(command.arg("app").args(more)), "ok\n");
 }
 
 #[test]
@@ -120,7 +117,8 @@ fn ioredis_6_works_as_its_documentation_says() {
     node("ioredis.js", "ioredis6", &[]);
 }
 
-fn redis_rs(world: &World, query: &str) -> redis::Client {
+/// A client of redis-rs with the certificate of `app`.
+pub(crate) fn redis_rs(world: &World, query: &str) -> redis::Client {
     let read = |name: &str| std::fs::read(world.path(name)).expect("written at start");
     let certificates = TlsCertificates {
         client_tls: Some(ClientTlsConfig { client_cert: read("app.crt"), client_key: read("app.key") }),

@@ -10,7 +10,7 @@ use crate::pki::{Leaf, pki};
 use crate::world::World;
 
 /// redis-cli or redis-benchmark with a user's certificate, as one types it.
-fn tool(world: &World, program: &str, user: &str) -> Command {
+pub(crate) fn tool(world: &World, program: &str, user: &str) -> Command {
     let mut command = leashed(program);
     command.args(["-h", "localhost", "-p", &world.gateway.address.port().to_string(), "--tls"]);
     command.arg("--cert").arg(world.path(&format!("{user}.crt")));
@@ -21,12 +21,12 @@ fn tool(world: &World, program: &str, user: &str) -> Command {
 }
 
 /// One command through redis-cli.
-fn cli(world: &World, user: &str, args: &[&str]) -> String {
+pub(crate) fn cli(world: &World, user: &str, args: &[&str]) -> String {
     run(tool(world, "redis-cli", user).args(args))
 }
 
 /// redis-cli with lines on its standard input.
-fn typed_into(command: &mut Command, lines: &str) -> String {
+pub(crate) fn typed_into(command: &mut Command, lines: &str) -> String {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("installed");
     let mut input = child.stdin.take().expect("piped");
     let lines = lines.to_owned();

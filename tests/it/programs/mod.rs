@@ -1,9 +1,12 @@
 //! Real programs through the gateway, each checked for what it does: what they
 //! are built on is in tests/clients, where `install` puts it in place.
 
+mod cli;
 mod native;
+mod nodejs;
 mod python;
 mod queues;
+mod rust;
 
 use std::process::Command;
 
@@ -26,7 +29,7 @@ fn python(packages: &str, program: &str, world: &World, user: &str) -> Command {
 }
 
 /// A Node program of tests/clients, with arguments of its own before the usual ones.
-fn node(program: &str, first: &[&str], world: &World, user: &str) -> Command {
+pub(crate) fn node(program: &str, first: &[&str], world: &World, user: &str) -> Command {
     let mut command = leashed("node");
     // From the directory of the modules: node looks for them beside the program otherwise.
     command.arg("-e").arg(format!("process.argv.splice(1, 0, 'node'); require({:?})", source(program)));
@@ -36,7 +39,7 @@ fn node(program: &str, first: &[&str], world: &World, user: &str) -> Command {
 }
 
 /// What every program is told: the port, the directory with the certificates, and whose to show.
-fn addressed(command: &mut Command, world: &World, user: &str) {
+pub(crate) fn addressed(command: &mut Command, world: &World, user: &str) {
     command.arg(world.gateway.address.port().to_string()).arg(world.path("")).arg(user);
 }
 
