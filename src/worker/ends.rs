@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{Report, Step, Worker};
 use crate::resp::ReplyError;
 use crate::session::{Fate, LaneRefusal, Session, SessionId, Upload};
-use crate::upstream::{Backoff, GreetError, Link, LinkId, LinkRole};
+use crate::upstream::{Backoff, Expect, GreetError, Link, LinkId, LinkRole};
 
 /// The answer to a request no byte of which has been written.
 pub(super) const NOT_SENT: &str = "ERR respgate: backend unavailable, command not sent";
