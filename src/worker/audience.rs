@@ -71,6 +71,8 @@ pub(super) struct Audience {
     pub(super) vacant: Vec<(Topic, Bytes)>,
     /// Messages given to clients since the link last rested.
     pub(super) delivered: usize,
+    /// Bytes copied to clients since then.
+    pub(super) copied: usize,
     /// The link is neither read nor looked at until its clients have had their turn.
     pub(super) rests: bool,
 }

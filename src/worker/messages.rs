@@ -14,8 +14,12 @@ use crate::session::{Fate, Session, SessionId};
 use crate::upstream::{Expect, LinkId};
 
 /// Messages given to clients in one turn of a link, give or take those of one message:
-/// other clients of the thread wait that long.
-const TURN: usize = 4_096;
+/// other clients of the thread wait that long, some milliseconds. Fewer would cost each
+/// subscriber more writes for the same burst.
+const TURN: usize = 32_768;
+
+/// Bytes copied to clients in one turn.
+const TURN_BYTES: usize = 8 * 1024 * 1024;
 
 /// What Redis pushes to a subscriber.
 enum Push<'a> {
@@ -41,6 +45,7 @@ impl Worker {
             && std::mem::take(&mut audience.rests)
         {
             audience.delivered = 0;
+            audience.copied = 0;
             self.link_filled(id, now);
         }
     }
@@ -69,7 +74,7 @@ impl Worker {
         now: Instant,
     ) -> Result<(), Loss> {
         while let Some(&first) = input.first() {
-            if audience.delivered >= TURN {
+            if audience.delivered >= TURN || audience.copied >= TURN_BYTES {
                 audience.rests = true;
                 return Ok(());
             }
@@ -138,6 +143,7 @@ impl Worker {
         }
         if len < SHARE_MIN {
             input.advance(len);
+            audience.copied += len * readers;
         }
         self.tally.messages += readers as u64;
         audience.delivered += readers;

@@ -9,6 +9,9 @@ use super::frame::{bulk, command};
 use super::ledger::Tag;
 use super::listener::{Lengths, Listener, Name};
 
+/// What is published to; in most runs to the first two of them.
+const CHANNELS: [&str; 6] = ["c0", "c1", "c2", "c3", "c4", "c5"];
+
 /// What a request's reply is held to.
 #[derive(Debug, Clone)]
 pub(crate) enum Want {
@@ -352,7 +355,7 @@ impl Client {
     fn publish(&mut self, dice: &mut Dice, at: usize) {
         let tag = self.tag();
         let payload = [tag.text().as_bytes(), &vec![b'm'; dice.pick(&[5, 18_000, 40_000])]].concat();
-        let words: [&[u8]; 3] = [b"PUBLISH", dice.pick(&[b"c0", b"c1"]), &payload];
+        let words: [&[u8]; 3] = [b"PUBLISH", dice.pick(if self.listens { &CHANNELS } else { &CHANNELS[..2] }).as_bytes(), &payload];
         self.send(&words, Want::Ledger, Some(tag), at);
     }
 
@@ -372,7 +375,7 @@ impl Client {
 
     fn subscribe(&mut self, dice: &mut Dice, at: usize) {
         let lists = [&["c0"][..], &["c1"], &["c0", "c1"], &["c2", "c0", "c1"], &["c0", "c0"], &["c2", "c9"]];
-        let channels = dice.pick(&lists);
+        let channels = if self.listens { &[dice.pick(&CHANNELS)] } else { dice.pick(&lists) };
         let is_pattern = dice.one_in(2);
         let mut words = vec![if is_pattern { "PSUBSCRIBE" } else { "SUBSCRIBE" }];
         words.extend(channels);
@@ -391,9 +394,10 @@ impl Client {
             }
             2 => self.tagged(&["GET", "s0{}"], at),
             3 => {
-                let name = Name { is_pattern: dice.one_in(2), text: b"c1".to_vec() };
+                let text = if self.listens { dice.pick(&CHANNELS) } else { "c1" };
+                let name = Name { is_pattern: dice.one_in(2), text: text.as_bytes().to_vec() };
                 let word = if name.is_pattern { "PUNSUBSCRIBE" } else { "UNSUBSCRIBE" };
-                self.send(&[word, "c1"], Want::Unsubscribe(name), None, at);
+                self.send(&[word, text], Want::Unsubscribe(name), None, at);
             }
             4 => self.publish(dice, at),
             5 if dice.one_in(3) => self.last_words(dice, at),
