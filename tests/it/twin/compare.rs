@@ -37,6 +37,7 @@ const LOOSE: &[(&str, Compare, &str)] = &[
     ("config|get", Compare::Unordered, "the order of a hash table, seeded at start"),
     ("debug", Compare::Type, "addresses and times"),
     ("dbsize", Compare::Kinds, "keys that have expired and are still counted"),
+    ("dump", Compare::Kinds, "of a set: the order of a hash table, seeded at start"),
     ("expiretime", Compare::Kinds, "time"),
     ("function|list", Compare::Unordered, "the order of a hash table, seeded at start"),
     ("function|stats", Compare::Unordered, "the order of a hash table, seeded at start"),

@@ -138,7 +138,7 @@ impl<'a> Stage<'a> {
                 *self.excused.entry(id).or_default() += 1;
             }
             if let Err(stop) = played {
-                return self.stop(stop, number);
+                return self.stop(stop, number, pairs);
             }
         }
         // All of them are as new again, or gone; and nothing has been left over.
@@ -151,7 +151,7 @@ impl<'a> Stage<'a> {
             let end = Step::new(at, vec![Request::typed("RESET"), Request::typed(&format!("ECHO {token}"))]);
             tell(&format!("the end: {end}"));
             if let Err(stop) = self.step(&mut pairs, &end, session.user, &mut tell) {
-                return self.stop(stop, session.steps.len());
+                return self.stop(stop, session.steps.len(), pairs);
             }
             // Half a request swallows what ends the session.
             let heard = pairs[at].last.ends_with(format!("\r\n{token}\r\n").as_bytes());
@@ -161,7 +161,12 @@ impl<'a> Stage<'a> {
         None
     }
 
-    fn stop(&mut self, stop: Stop, step: usize) -> Option<Difference> {
+    fn stop(&mut self, stop: Stop, step: usize, pairs: Vec<Pair>) -> Option<Difference> {
+        // What is still under way must not reach the server during the next session.
+        for mut pair in pairs {
+            pair.gateway.client.finish_writing();
+            while !pair.gateway.ended && pair.gateway.read(true).is_ok() {}
+        }
         match stop {
             Stop::Differs(text) => Some(Difference { step, text }),
             Stop::Excused(id) => {
