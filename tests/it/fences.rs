@@ -31,7 +31,7 @@ const TURNS: [(&str, &str); 12] = [
     ("ECHO #", "+QUEUED"),
     ("DEL #", "+QUEUED"),
     ("EXEC", "[$#, :1]"),
-    ("OBJECT #", "-ERR unknown subcommand '#'. Try OBJECT HELP."),
+    ("SETRANGE # # #", "-ERR value is not an integer or out of range"),
     (
         "EVALSHA_RO 0000000000000000000000000000000000000000 0",
         "-NOSCRIPT No matching script. Please use EVAL.",

@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use crate::backend::Version;
 use crate::dice::Dice;
 use crate::echo::{from_env, say};
 use crate::resp::{Value, request, typed};
 use crate::wire::{Client, PATIENCE};
-use crate::world::World;
+use crate::world::{Setup, World};
 
 /// Sessions at a time.
 const THREADS: u64 = 16;
@@ -87,11 +88,16 @@ const COMMANDS: [&str; 62] = [
     "SCRIPT DEBUG NO",
 ];
 
+/// With a Redis that knows all of the state.
+fn world() -> World {
+    World::with(Setup { version: Version::Redis8, ..Setup::default() })
+}
+
 #[test]
 fn what_random_sessions_leave_behind_reaches_nobody() {
     let sessions = from_env("RESPGATE_STATES", 1_000);
     let seed = from_env("RESPGATE_STATES_SEED", 1);
-    let world = World::start();
+    let world = world();
     let mut root = world.redis.client("root");
     for number in 0..16 {
         root.talk(&[(&format!("SELECT {number}"), "+OK"), (&format!("SET database {number}"), "+OK")]);
@@ -274,7 +280,7 @@ fn assert_links_are_clean(root: &mut Client) {
 
 #[test]
 fn a_probe_finds_what_a_session_has_left_in_its_own_connection() {
-    let world = World::start();
+    let world = world();
     world.redis.client("root").talk(&[("SET database 0", "+OK")]);
     probe(&world, "app", 0);
     for left in [

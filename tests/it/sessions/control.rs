@@ -241,7 +241,8 @@ fn redis_says_who_may_kill_and_unblock() {
                 ops.ask(&format!("CLIENT {command} {who}{}", if command == "kill" { ":1" } else { "" }));
             assert!(by_redis.starts_with("-NOPERM "), "{by_redis}");
             let by_profile = app.ask(&format!("CLIENT {command} ID {who}"));
-            let words = format!("-NOPERM User app has no permissions to run the 'client|{command}' command");
+            // As the system's Redis says it.
+            let words = format!("-NOPERM this user has no permissions to run the 'client|{command}' command");
             assert_eq!(by_profile, words);
         }
         assert!(ops.ask(&format!("CLIENT KILL ID {who}")).starts_with("-NOPERM "));
