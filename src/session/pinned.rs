@@ -17,6 +17,9 @@ pub struct Pinned {
     pub subscriptions: Subscriptions,
     /// A command left state that only the connection's end removes.
     pub connection: bool,
+    /// A command that names a client waits to be told which connection is meant: what follows
+    /// must not overtake it.
+    pub awaits_name: bool,
     /// MONITOR or SYNC has been asked for: what follows waits for whether it is allowed.
     pub awaits_stream: bool,
     /// The link's output is no longer replies (MONITOR, SYNC).
@@ -89,6 +92,7 @@ impl Pinned {
             watching: false,
             subscriptions: Subscriptions::default(),
             connection: false,
+            awaits_name: false,
             awaits_stream: false,
             stream: false,
             monitors: false,

@@ -122,6 +122,7 @@ impl Worker {
         let to = number(args[at]).and_then(|to| u64::try_from(to).ok());
         let words: Vec<Vec<u8>> = args.iter().map(|arg| arg.to_vec()).collect();
         self.await_reply(id, Via::Pinned(link));
+        self.set_awaits_name(id, true);
         self.tally.pinned_requests += 1;
         let naming = Naming { words, at, link, expect: Expect::Tracking(to) };
         self.name_client(id, Some(redis_user), naming, now);
@@ -267,6 +268,12 @@ impl Worker {
         }
     }
 
+    fn set_awaits_name(&mut self, id: SessionId, awaits: bool) {
+        if let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut()) {
+            pinned.awaits_name = awaits;
+        }
+    }
+
     /// The session awaits one reply, which is not from a link yet.
     fn await_reply(&mut self, id: SessionId, via: Via) {
         let Some(session) = self.sessions.get_mut(id) else { return };
@@ -281,6 +288,7 @@ impl Worker {
         if self.sessions.get(id).is_none() {
             return;
         }
+        self.set_awaits_name(id, false);
         let Some(link) = self.links.get_mut(on) else {
             // It was lost while others were asked.
             return match expect {
@@ -298,6 +306,7 @@ impl Worker {
 
     /// Gives the session the reply that it awaits and that no link has.
     fn complete(&mut self, id: SessionId, reply: Vec<u8>, now: Instant) {
+        self.set_awaits_name(id, false);
         let mut reply = BytesMut::from(&reply[..]);
         let len = reply.len();
         self.give_aside(id, &mut reply, len, now);

@@ -283,7 +283,7 @@ impl Worker {
             // A push is being passed on in pieces: no reply may come between.
             return Flow::Wait(Stall::Barrier);
         }
-        if session.pinned.as_ref().is_some_and(|pinned| pinned.awaits_stream) {
+        if session.pinned.as_ref().is_some_and(|pinned| pinned.awaits_stream || pinned.awaits_name) {
             return Flow::Wait(Stall::Barrier);
         }
         if session.pinned.as_ref().is_some_and(|pinned| pinned.stream) {

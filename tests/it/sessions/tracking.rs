@@ -286,3 +286,18 @@ fn the_protocol_changes_up_and_down_while_keys_are_tracked_and_channels_heard() 
         nothing_came(&mut client);
     });
 }
+
+#[test]
+fn nothing_overtakes_a_redirect_whose_client_is_being_looked_for() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        client.pipeline(&[
+            (
+                "CLIENT TRACKING ON REDIRECT 999999999",
+                "-ERR The client ID you want redirect to does not exist",
+            ),
+            ("XLEN none", ":0"),
+            ("CLIENT GETREDIR", ":-1"),
+        ]);
+    });
+}
