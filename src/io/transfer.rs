@@ -4,15 +4,15 @@
 //! socket has is read at once into the thread's buffer, decrypted there record
 //! by record, and handed to the machine without a further copy.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io::{self, BufRead, IoSlice, Write};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use rustls::ServerConnection;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -69,30 +69,14 @@ impl Turn<'_, '_> {
                 }
                 Fate::Ending | Fate::Open => {}
             }
-            let read = if hub.peek(|machine| machine.client_wants_read(id)) {
+            let read = hub.peek(|machine| machine.client_wants_read(id)) && {
                 let Ok(read) = self.read() else { return Poll::Ready(End::Abrupt) };
                 read
-            } else {
-                self.has_left()
             };
             if !wrote && !read {
                 return Poll::Pending;
             }
         }
-    }
-
-    /// Tells the machine of an end that lies behind what is not read. The socket wakes nobody for
-    /// it: the machine has its clients look.
-    fn has_left(&mut self) -> bool {
-        if !self.hub.peek(|machine| machine.client_may_have_left(self.id)) {
-            return false;
-        }
-        let ready = pin!(self.socket.ready(Interest::READABLE));
-        let has_left = matches!(ready.poll(self.cx), Poll::Ready(Ok(ready)) if ready.is_read_closed());
-        if has_left {
-            self.hub.at(|machine| machine.client_eof(self.id, self.now));
-        }
-        has_left && self.hub.peek(|machine| machine.client_fate(self.id)) == Fate::Dead
     }
 
     /// Encrypts and writes what there is; false when there is nothing, or the socket is full.

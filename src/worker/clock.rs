@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Closed, Loss, Worker};
+use super::{Closed, Loss, READ_AHEAD, Worker};
 use crate::session::{Fate, Session, SessionId};
 use crate::upstream::{Expect, LinkId, LinkRole, Phase};
 
@@ -120,13 +120,14 @@ impl Worker {
         if session.fate == Fate::Dead {
             return;
         }
-        if self.client_may_have_left(id) {
-            self.wake_client(id);
-        }
-        let Some(session) = self.sessions.get_mut(id) else { return };
         if session.out.is_empty() {
             session.read_at = now;
         }
+        if session.input.len() >= READ_AHEAD {
+            // It may have begun to wait since it was last read.
+            self.wake_client(id);
+        }
+        let Some(session) = self.sessions.get(id) else { return };
         let since = |at: Instant| now.saturating_duration_since(at);
         let past = |at: Instant, ms: u64| ms > 0 && since(at) >= Duration::from_millis(ms);
         let limits = &self.limits;

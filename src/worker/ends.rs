@@ -330,14 +330,12 @@ impl Worker {
         self.run_ready(now);
     }
 
-    /// Whether the client may leave without anybody's noticing: it waits, as long as it takes, on a
-    /// link of its own, and has sent more than is read. Redis looks for such a client's end, too.
-    #[must_use]
-    pub fn client_may_have_left(&self, id: SessionId) -> bool {
-        let Some(session) = self.sessions.get(id) else { return false };
+    /// Whether the session waits, as long as it takes, on a link of its own. Then whatever its client
+    /// sends is read and held: its end may lie behind, and must end the wait. Redis does so, too.
+    pub(super) fn waits_patiently(&self, session: &Session) -> bool {
         let link = session.pinned.as_ref().and_then(|pinned| self.links.get(pinned.link));
         let front = link.and_then(|link| link.pending.front());
-        front.is_some_and(|ticket| ticket.expect == Expect::Patient) && !self.client_wants_read(id)
+        front.is_some_and(|ticket| ticket.expect == Expect::Patient)
     }
 
     /// Ends a session whose client will send no more, when its input has been looked at, or

@@ -50,8 +50,8 @@ use crate::upstream::{Backoff, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
 use arena::Arena;
 use audience::Audience;
 
-/// Input beyond this is not read from a client whose next request waits; less is
-/// read, so that its leaving is noticed.
+/// Input beyond this is not read from a client whose next request waits, unless for as long
+/// as it takes; less is read, so that its leaving is noticed.
 const READ_AHEAD: usize = 16 * 1024;
 
 /// The most that a buffer grows by at a time, ahead of the bytes that fill it.
@@ -278,7 +278,7 @@ impl Worker {
             (Fate::Open, _) if session.ends_after_input => false,
             (Fate::Open, None) => true,
             (Fate::Open, Some(Stall::Output)) => false,
-            (Fate::Open, Some(_)) => session.input.len() < READ_AHEAD,
+            (Fate::Open, Some(_)) => session.input.len() < READ_AHEAD || self.waits_patiently(session),
         })
     }
 

@@ -5,6 +5,7 @@
 //! `RESPGATE_STATES` is how many sessions there are, `RESPGATE_STATES_SEED` gives others.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -120,7 +121,7 @@ fn what_random_sessions_leave_behind_reaches_nobody() {
         }
         hosts.into_iter().for_each(|host| host.join().expect("no probe found anything"));
     });
-    assert_links_are_clean(&mut root);
+    assert_links_are_clean(&mut root, sessions, seed);
     say(&format!(
         "states: {sessions} sessions in {:.0?}, {} ended by a reset; no probe found anything",
         start.elapsed(),
@@ -138,11 +139,10 @@ fn host(world: &World, next: &AtomicU64, sessions: u64, seed: u64, resets: &Atom
             break;
         }
         let mut dice = Dice::new(seed << 32 | number);
-        let user = USERS[dice.below(3) as usize];
-        if session(world, user, number, &mut dice) {
-            resets.fetch_add(1, Relaxed);
-        }
-        let prober = if dice.is_one_in(4) { USERS[dice.below(3) as usize] } else { user };
+        let script = Script::new(number, &mut dice);
+        script.play(world);
+        resets.fetch_add(u64::from(script.end == End::Reset), Relaxed);
+        let prober = if dice.is_one_in(4) { USERS[dice.below(3) as usize] } else { script.user };
         probes.push_back((Instant::now(), number, probe(world, prober, number)));
         while probes.front().is_some_and(|(since, ..)| since.elapsed() >= LATER) {
             listen(probes.pop_front().expect("looked at"));
@@ -154,49 +154,83 @@ fn host(world: &World, next: &AtomicU64, sessions: u64, seed: u64, resets: &Atom
     }
 }
 
-/// One to forty commands in a few writes, and an end. Whether that was a reset.
-fn session(world: &World, user: &str, number: u64, dice: &mut Dice) -> bool {
-    let mut client = world.client(user);
-    let mut left = 1 + dice.below(40);
-    while left > 0 {
-        let now = dice.magnitude(left);
-        left -= now;
-        let mut bytes = Vec::new();
-        for _ in 0..now {
-            let command = COMMANDS[dice.below(COMMANDS.len() as u64) as usize];
-            let command = command.replace("{n}", &dice.below(10).to_string());
-            bytes.extend(typed(&command.replace("{id}", &format!("leak-{number}"))));
+/// How a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Reset,
+    Fin,
+    Quit,
+    Dropped,
+}
+
+/// What one session does: its writes, how long it reads after each, and how it ends.
+struct Script {
+    user: &'static str,
+    writes: Vec<(Vec<u8>, Duration)>,
+    end: End,
+}
+
+impl Script {
+    /// One to forty commands in a few writes.
+    fn new(number: u64, dice: &mut Dice) -> Self {
+        let user = USERS[dice.below(3) as usize];
+        let mut writes = Vec::new();
+        let mut left = 1 + dice.below(40);
+        while left > 0 {
+            let now = dice.magnitude(left);
+            left -= now;
+            let mut bytes = Vec::new();
+            for _ in 0..now {
+                let command = COMMANDS[dice.below(COMMANDS.len() as u64) as usize];
+                let command = command.replace("{n}", &dice.below(10).to_string());
+                bytes.extend(typed(&command.replace("{id}", &format!("leak-{number}"))));
+            }
+            if dice.is_one_in(200) {
+                // One that travels on a link of its own.
+                bytes.extend(request(&["SET", "k:1", &"x".repeat(2 << 20)]));
+            }
+            if dice.is_one_in(20) {
+                // The end of a request that never comes.
+                bytes.truncate(bytes.len() - dice.below(bytes.len() as u64) as usize);
+                left = 0;
+            }
+            // Some wait for what comes, some write on, and some are gone before it is done.
+            let pause = if dice.is_one_in(3) { 0 } else { dice.magnitude(12) };
+            writes.push((bytes, Duration::from_millis(pause)));
         }
-        if dice.is_one_in(200) {
-            // One that travels on a link of its own.
-            bytes.extend(request(&["SET", "k:1", &"x".repeat(2 << 20)]));
+        let end = [End::Reset, End::Reset, End::Fin, End::Quit, End::Dropped, End::Dropped];
+        Self { user, writes, end: end[dice.below(6) as usize] }
+    }
+
+    fn play(&self, world: &World) {
+        let mut client = world.client(self.user);
+        for (bytes, pause) in &self.writes {
+            if client.try_write(bytes).is_err() {
+                break;
+            }
+            client.read_for(*pause);
         }
-        if dice.is_one_in(20) {
-            // The end of a request that never comes.
-            bytes.truncate(bytes.len() - dice.below(bytes.len() as u64) as usize);
-            left = 0;
-        }
-        if client.try_write(&bytes).is_err() {
-            break;
-        }
-        // Some wait for what comes, some write on, and some are gone before it is done.
-        if !dice.is_one_in(3) {
-            client.read_for(Duration::from_millis(dice.magnitude(12)));
+        match self.end {
+            End::Reset => client.reset(),
+            End::Fin => client.finish_writing(),
+            End::Quit => {
+                let _ = client.try_write(&typed("QUIT"));
+                client.read_for(Duration::from_millis(5));
+            }
+            End::Dropped => {}
         }
     }
-    match dice.below(6) {
-        0 | 1 => {
-            client.reset();
-            return true;
+}
+
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "as {}:", self.user)?;
+        for (bytes, pause) in &self.writes {
+            let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).replace("\r\n", " ");
+            writeln!(f, "  {text}, reads for {pause:?}")?;
         }
-        2 => client.finish_writing(),
-        3 => {
-            let _ = client.try_write(&typed("QUIT"));
-            client.read_for(Duration::from_millis(5));
-        }
-        _ => {}
+        write!(f, "  {:?}", self.end)
     }
-    false
 }
 
 /// A fresh client finds what a fresh client finds.
@@ -254,7 +288,7 @@ fn listen((_, number, mut client): (Instant, u64, Client)) {
 }
 
 /// Of the gateway's connections to Redis only shared ones are left, and none has anything of a client's.
-fn assert_links_are_clean(root: &mut Client) {
+fn assert_links_are_clean(root: &mut Client, sessions: u64, seed: u64) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let Value::Bulk(list) = root.call(&["CLIENT", "LIST"]) else { panic!("no list") };
@@ -273,9 +307,28 @@ fn assert_links_are_clean(root: &mut Client) {
             assert!(!list.contains("leak-"), "{list}");
             return;
         }
-        assert!(Instant::now() < deadline, "state is left in {dirty:#?}");
+        if Instant::now() > deadline {
+            let scripts = waiting(root, sessions).into_iter().map(|number| {
+                format!("{number} {}", Script::new(number, &mut Dice::new(seed << 32 | number)))
+            });
+            let scripts: Vec<String> = scripts.take(5).collect();
+            panic!("state is left in {dirty:#?}\nsessions that wait on:\n{}", scripts.join("\n"));
+        }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Sessions that are gone and still take an element.
+fn waiting(root: &mut Client, sessions: u64) -> Vec<u64> {
+    (0..sessions)
+        .filter(|number| {
+            (0..10).any(|database| {
+                root.talk(&[(&format!("SELECT {database}"), "+OK")]);
+                root.ask(&format!("RPUSH none:leak-{number} item"));
+                root.ask(&format!("DEL none:leak-{number}")) == ":0"
+            })
+        })
+        .collect()
 }
 
 #[test]
