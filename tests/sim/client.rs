@@ -353,7 +353,11 @@ impl Client {
     fn publish(&mut self, dice: &mut Dice, at: usize) {
         let tag = self.tag();
         let payload = [tag.text().as_bytes(), &vec![b'm'; dice.pick(&[5, 18_000, 40_000])]].concat();
-        let words: [&[u8]; 3] = [b"PUBLISH", dice.pick(if self.listens { &CHANNELS } else { &CHANNELS[..2] }).as_bytes(), &payload];
+        let words: [&[u8]; 3] = [
+            b"PUBLISH",
+            dice.pick(if self.listens { &CHANNELS } else { &CHANNELS[..2] }).as_bytes(),
+            &payload,
+        ];
         self.send(&words, Want::Ledger, Some(tag), at);
     }
 
