@@ -20,7 +20,7 @@ const trouble = [];
 const watched = (part) => { part.on('error', (error) => trouble.push(error)); return part; };
 
 async function until(what, holds) {
-  for (const deadline = Date.now() + 30_000; !(await holds());) {
+  for (const deadline = Date.now() + 60_000; !(await holds());) {
     assert.ok(Date.now() < deadline, what);
     await sleep(20);
   }
@@ -51,19 +51,19 @@ async function main() {
 
   // Many jobs: each is done once, and its result is what it returned.
   const jobs = await queue.addBulk(Array.from({ length: 200 }, (_, n) => ({ name: 'double', data: { n } })));
-  const results = await Promise.all(jobs.map((job) => job.waitUntilFinished(events, 30_000)));
+  const results = await Promise.all(jobs.map((job) => job.waitUntilFinished(events, 60_000)));
   assert.deepEqual(results, jobs.map((job) => job.data.n * 2));
   assert.equal(processed.filter((name) => name === 'double').length, 200);
   await until('an event is missing', () => jobs.every((job) => seen.completed.get(job.id) === job.data.n * 2));
 
   // Failures, with attempts and a backoff.
   const fails = await queue.add('fails', {}, { attempts: 3, backoff: { type: 'fixed', delay: 100 } });
-  await assert.rejects(fails.waitUntilFinished(events, 30_000), /attempt 3/);
+  await assert.rejects(fails.waitUntilFinished(events, 60_000), /attempt 3/);
   assert.equal(await fails.getState(), 'failed');
   await until('its failure is not told', () => seen.failed.get(fails.id) === 'attempt 3');
 
   const progresses = await queue.add('progresses', { n: 1 });
-  assert.equal(await progresses.waitUntilFinished(events, 30_000), 2);
+  assert.equal(await progresses.waitUntilFinished(events, 60_000), 2);
   assert.deepEqual((await queue.getJobLogs(progresses.id)).logs, ['half']);
   await until('its progress is not told', () => seen.progress.includes(50));
 
@@ -71,7 +71,7 @@ async function main() {
   const before = Date.now() - started;
   const late = await queue.add('late', {}, { delay: 1_000 });
   assert.equal(await late.getState(), 'delayed');
-  assert.ok(await late.waitUntilFinished(events, 30_000) >= before + 900);
+  assert.ok(await late.waitUntilFinished(events, 60_000) >= before + 900);
   assert.ok(seen.delayed.has(late.id));
 
   // Repeated.
@@ -85,7 +85,7 @@ async function main() {
     name: 'parent', queueName: 'work',
     children: [1, 2, 3].map((n) => ({ name: 'child', queueName: 'work', data: { n } })),
   });
-  assert.deepEqual(await tree.job.waitUntilFinished(events, 30_000), [2, 4, 6]);
+  assert.deepEqual(await tree.job.waitUntilFinished(events, 60_000), [2, 4, 6]);
 
   // Paused and resumed.
   await queue.pause();
@@ -94,7 +94,7 @@ async function main() {
   assert.equal(await queue.isPaused(), true);
   assert.equal(await waits.getState(), 'waiting');
   await queue.resume();
-  assert.equal(await waits.waitUntilFinished(events, 30_000), 42);
+  assert.equal(await waits.waitUntilFinished(events, 60_000), 42);
 
   const counts = await queue.getJobCounts('completed', 'failed', 'active', 'waiting');
   assert.deepEqual([counts.failed, counts.active, counts.waiting], [1, 0, 0]);

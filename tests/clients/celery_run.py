@@ -40,7 +40,7 @@ def passed(what):
 
 
 def until(what, holds):
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 80
     while not (found := holds()):
         assert time.monotonic() < deadline, what
         time.sleep(0.1)

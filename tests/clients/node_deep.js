@@ -14,7 +14,7 @@ const tls = {
 const numbers = (count) => Array.from({ length: count }, (_, n) => n);
 
 async function until(what, holds) {
-  for (const deadline = Date.now() + 30_000; !(await holds());) {
+  for (const deadline = Date.now() + 60_000; !(await holds());) {
     assert.ok(Date.now() < deadline, what);
     await sleep(10);
   }
@@ -84,7 +84,7 @@ async function nodeRedis() {
   const pool = createClientPool(options, { minimum: 2, maximum: 5 });
   pool.on('error', (error) => trouble.push(error));
   await pool.connect();
-  const popped = numbers(4).map((n) => pool.blPop(key(`q${n}`), 20));
+  const popped = numbers(4).map((n) => pool.blPop(key(`q${n}`), 60));
   assert.deepEqual(await Promise.all(numbers(200).map((n) => pool.echo(String(n)))), numbers(200).map(String));
   for (const n of numbers(4)) await r.rPush(key(`q${n}`), String(n));
   assert.deepEqual((await Promise.all(popped)).map((one) => one.element), ['0', '1', '2', '3']);
@@ -160,7 +160,7 @@ async function ioredis() {
   assert.equal(await r.get(key('watched')), '75');
 
   const blocked = numbers(10).map(() => open());
-  const popped = blocked.map((one, n) => one.blpop(key(`q${n}`), 20));
+  const popped = blocked.map((one, n) => one.blpop(key(`q${n}`), 60));
   for (const n of numbers(10)) await r.rpush(key(`q${n}`), n);
   assert.deepEqual(await Promise.all(popped), numbers(10).map((n) => [key(`q${n}`), String(n)]));
   for (const one of blocked) await one.quit();

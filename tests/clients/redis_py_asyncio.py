@@ -17,7 +17,7 @@ options = dict(
     ssl_keyfile=f"{directory}/{user}.key",
     ssl_ca_certs=f"{directory}/ca.crt",
     decode_responses=True,
-    socket_timeout=30,
+    socket_timeout=60,
     protocol=int(protocol),
 )
 
@@ -73,7 +73,7 @@ async def publishing(r):
         await asyncio.sleep(0.01)
     for n in range(100):
         equal(await r.publish(key("ab"[n % 2] if n % 5 else "p.x"), n), 4)
-    await asyncio.wait_for(asyncio.gather(*listeners), 30)
+    await asyncio.wait_for(asyncio.gather(*listeners), 60)
     equal(heard, [[str(n) for n in range(100)]] * 4)
     for pubsub in pubsubs:
         await pubsub.aclose()
@@ -84,7 +84,7 @@ async def locking(r):
 
     async def work():
         for _ in range(5):
-            async with r.lock(key("lock"), timeout=20, sleep=0.005):
+            async with r.lock(key("lock"), timeout=60, sleep=0.005):
                 value = int(await r.get(key("guarded")))
                 await asyncio.sleep(0.001)
                 await r.set(key("guarded"), value + 1)
@@ -114,7 +114,7 @@ async def pooling(_):
 
 
 async def waiting(r):
-    popped = [asyncio.create_task(r.blpop([key(f"q{n}")], timeout=20)) for n in range(20)]
+    popped = [asyncio.create_task(r.blpop([key(f"q{n}")], timeout=50)) for n in range(20)]
     await asyncio.sleep(0.05)
     for n in range(20):
         await r.rpush(key(f"q{n}"), n)
@@ -122,7 +122,7 @@ async def waiting(r):
 
 
 async def scanning(r):
-    names = {key(f"scan:{n}"): str(n) for n in range(1000)}
+    names = {key(f"scan:{n}"): str(n) for n in range(500)}
     await r.mset(names)
     equal({one async for one in r.scan_iter(match=key("scan:*"), count=300)}, set(names))
     both = r.register_script("return {KEYS[1], ARGV[1]} -- " + prefix)
@@ -133,7 +133,7 @@ async def main():
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.01), 3)
     r = redis.Redis(**options, health_check_interval=1, retry=retry)
     for part in (pipelines, publishing, locking, pooling, waiting, scanning):
-        await asyncio.wait_for(part(r), 60)
+        await asyncio.wait_for(part(r), 100)
     await r.aclose()
 
 

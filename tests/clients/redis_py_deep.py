@@ -26,7 +26,7 @@ options = dict(
     ssl_keyfile=f"{directory}/{user}.key",
     ssl_ca_certs=f"{directory}/ca.crt",
     decode_responses=True,
-    socket_timeout=30,
+    socket_timeout=60,
     protocol=int(protocol),
 )
 r = redis.Redis(**options)
@@ -63,7 +63,7 @@ def together(count, work):
 
     threads = [threading.Thread(target=guarded, args=(n,)) for n in range(count)]
     [thread.start() for thread in threads]
-    [thread.join(60) for thread in threads]
+    [thread.join(90) for thread in threads]
     assert not any(thread.is_alive() for thread in threads), "a thread hangs"
     if errors:
         raise errors[0]
@@ -71,10 +71,10 @@ def together(count, work):
 
 def pipelines():
     pipe = r.pipeline(transaction=False)
-    for n in range(5000):
+    for n in range(2000):
         pipe.set(key(f"p{n}"), n).get(key(f"p{n}"))
     replies = pipe.execute()
-    equal(replies, [x for n in range(5000) for x in (True, str(n))])
+    equal(replies, [x for n in range(2000) for x in (True, str(n))])
     # An error in the middle stands where its command stood.
     for transaction in (False, True):
         pipe = r.pipeline(transaction=transaction)
@@ -100,22 +100,21 @@ def watching():
     r.set(key("watched"), 0)
 
     def work(_):
-        for _ in range(15):
+        for _ in range(10):
             def step(pipe):
                 now = int(pipe.get(key("watched")))
                 pipe.multi()
                 pipe.set(key("watched"), now + 1)
             r.transaction(step, key("watched"))
 
-    together(6, work)
-    equal(r.get(key("watched")), "90")
+    together(4, work)
+    equal(r.get(key("watched")), "40")
 
 
 def publishing():
-    """Five subscribers on threads of redis-py's own, three channels and a pattern."""
+    """Four subscribers on threads of redis-py's own, three channels and a pattern."""
     channels = [key(f"channel{n}") for n in range(3)]
-    heard = [[] for _ in range(5)]
-    subscribed = threading.Barrier(6, timeout=30)
+    heard = [[] for _ in range(4)]
     threads, pubsubs = [], []
     for mine in heard:
         pubsub = r.pubsub(ignore_subscribe_messages=True)
@@ -123,11 +122,11 @@ def publishing():
         pubsub.psubscribe(**{key("pattern.*"): lambda m, mine=mine: mine.append(("p", m["channel"], m["data"]))})
         threads.append(pubsub.run_in_thread(sleep_time=0.1, daemon=True))
         pubsubs.append(pubsub)
-    until(lambda: r.pubsub_numsub(*channels) == [(channel, 5) for channel in channels])
+    until(lambda: r.pubsub_numsub(*channels) == [(channel, 4) for channel in channels])
     sent = []
     for n in range(120):
         name, kind = (channels[n % 3], "c") if n % 4 else (key("pattern.x"), "p")
-        equal(r.publish(name, str(n)), 5)
+        equal(r.publish(name, str(n)), 4)
         sent.append((kind, name, str(n)))
     until(lambda: all(len(mine) == len(sent) for mine in heard))
     for mine in heard:
@@ -144,21 +143,21 @@ def publishing():
     equal(idle.get_message(timeout=1.5), None)
     equal(idle.get_message(timeout=1.5), None)
     r.publish(key("idle"), "still there")
-    message = next(m for m in iter(lambda: idle.get_message(timeout=10), None) if m["type"] == "message")
+    message = next(m for m in iter(lambda: idle.get_message(timeout=40), None) if m["type"] == "message")
     equal(message["data"], "still there")
     idle.close()
     sharded = r.pubsub()
     sharded.ssubscribe(key("shard"))
-    equal(sharded.get_message(timeout=10)["type"], "ssubscribe")
+    equal(sharded.get_message(timeout=40)["type"], "ssubscribe")
     equal(r.execute_command("SPUBLISH", key("shard"), "hello"), 1)
-    equal(sharded.get_message(timeout=10)["data"], "hello")
+    equal(sharded.get_message(timeout=40)["data"], "hello")
     sharded.sunsubscribe()
-    equal(sharded.get_message(timeout=10)["type"], "sunsubscribe")
+    equal(sharded.get_message(timeout=40)["type"], "sunsubscribe")
     sharded.close()
 
 
 def until(holds):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline, f"still not so: {holds.__code__.co_names}"
         time.sleep(0.02)
@@ -168,21 +167,21 @@ def locking():
     r.set(key("guarded"), 0)
 
     def work(_):
-        for _ in range(8):
-            with r.lock(key("lock"), timeout=20, sleep=0.005, blocking_timeout=60):
+        for _ in range(6):
+            with r.lock(key("lock"), timeout=60, sleep=0.005, blocking_timeout=60):
                 value = int(r.get(key("guarded")))
                 time.sleep(random.random() / 500)
                 r.set(key("guarded"), value + 1)
 
-    together(6, work)
-    equal(r.get(key("guarded")), "48")
-    lock = r.lock(key("lock"), timeout=5)
+    together(5, work)
+    equal(r.get(key("guarded")), "30")
+    lock = r.lock(key("lock"), timeout=30)
     equal(lock.acquire(blocking=False), True)
     equal(r.lock(key("lock")).acquire(blocking=False), False)
     equal(r.lock(key("lock")).acquire(blocking_timeout=0.1), False)
     equal((lock.owned(), lock.locked()), (True, True))
     equal(lock.extend(30), True)
-    assert 5_000 < r.pttl(key("lock")) <= 35_000
+    assert 30_000 < r.pttl(key("lock")) <= 60_000
     equal(lock.reacquire(), True)
     r.set(key("lock"), "somebody else")
     raises(redis.exceptions.LockNotOwnedError, "no longer owned", lock.release)
@@ -208,7 +207,7 @@ def scripting():
 
 
 def scanning():
-    names = {key(f"scan:{n}") for n in range(3000)}
+    names = {key(f"scan:{n}") for n in range(1500)}
     pipe = r.pipeline(transaction=False)
     for name in names:
         pipe.set(name, 1)
@@ -256,7 +255,7 @@ def pooling():
     shared = redis.Redis(connection_pool=pool)
 
     def work(n):
-        for i in range(6):
+        for i in range(4):
             equal(shared.echo(f"{n}:{i}"), f"{n}:{i}")
             with shared.pipeline(transaction=bool(i % 2)) as pipe:
                 equal(pipe.incr(key(f"pool{n}")).echo(f"{n}.{i}").execute(), [i + 1, f"{n}.{i}"])
@@ -290,13 +289,14 @@ def consuming():
     """A group of consumers: each entry goes to exactly one, and none stays pending."""
     r.xgroup_create(key("stream"), "group", id="0", mkstream=True)
     taken = []
+    produced = threading.Event()
 
     def work(n):
         while True:
-            reply = r.xreadgroup("group", f"consumer{n}", {key("stream"): ">"}, count=7, block=2000)
+            reply = r.xreadgroup("group", f"consumer{n}", {key("stream"): ">"}, count=7, block=300)
             streams = reply.values() if isinstance(reply, dict) else [entries for _, entries in reply or []]
             entries = [entry for found in streams for entry in (found[0] if found and isinstance(found[0], list) else found)]
-            if not entries:
+            if not entries and produced.is_set():
                 return
             for number, fields in entries:
                 taken.append(int(fields["n"]))
@@ -305,6 +305,7 @@ def consuming():
     def produce():
         for n in range(150):
             r.xadd(key("stream"), {"n": n})
+        produced.set()
 
     producer = threading.Thread(target=produce)
     producer.start()
@@ -319,7 +320,7 @@ def queueing():
     done = []
 
     def work(n):
-        while (item := r.blmove(key("todo"), key("doing"), timeout=10, src="LEFT", dest="RIGHT")) != "end":
+        while (item := r.blmove(key("todo"), key("doing"), timeout=40, src="LEFT", dest="RIGHT")) != "end":
             done.append(int(item))
             equal(r.lrem(key("doing"), 1, item), 1)
 

@@ -7,6 +7,7 @@ require 'sidekiq/api'
 directory, user = ENV.fetch('GATEWAY_DIRECTORY'), ENV.fetch('GATEWAY_USER')
 GATEWAY = {
   url: "rediss://localhost:#{ENV.fetch('GATEWAY')}/2",
+  timeout: 60,
   ssl_params: {
     ca_file: "#{directory}/ca.crt",
     cert: OpenSSL::X509::Certificate.new(File.read("#{directory}/#{user}.crt")),

@@ -12,7 +12,7 @@ def equal(got, expected)
 end
 
 def until_so(what)
-  deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 40
+  deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 80
   until yield
     raise what if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
     sleep 0.05
