@@ -56,7 +56,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         id: "invalidation-order",
-        differs: "Among the replies to a pipeline, invalidations (BCAST) may come earlier than from Redis, and where the tracking ends in the same pipeline, come at all.",
+        differs: "Among the replies to a pipeline, invalidations (BCAST) may come earlier than from Redis; where the pipeline ends the tracking or changes the protocol version, it can decide otherwise whether they come at all.",
         why: "Redis keeps them until it has read all that there is; what the gateway answers itself waits for all that Redis has to say first.",
     },
     Exception {

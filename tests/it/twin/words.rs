@@ -95,6 +95,7 @@ impl Words {
         loop {
             let request = self.about_keys(dice);
             let waits = request.args[0].starts_with(b"B")
+                || request.args[0].starts_with(b"WAIT")
                 || request.has(1, "BLOCK")
                 || request.bytes.windows(5).any(|word| word == b"BLOCK");
             if request.compare == Compare::Exact && !waits {
