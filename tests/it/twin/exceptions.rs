@@ -69,6 +69,11 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         differs: "After RESET the client is still the user of its certificate; on a direct connection it is the default user.",
         why: "Who a client is comes from its certificate, which has not changed.",
     },
+    Exception {
+        id: "wait-marked",
+        differs: "WAIT and WAITAOF are answered NOPERM where the Redis user may not SPUBLISH on `respgate:wait`.",
+        why: "They ask about the writes of their own connection, and the client's were made on others: the mark puts this one behind them.",
+    },
 ];
 
 /// How far an exception reaches.
@@ -90,6 +95,9 @@ pub(crate) fn excuse(version: Version, step: &Step, gateway: &[u8], twin: &[u8])
     }
     if version == Version::Redis8 && gateway.starts_with(b"-WRONGPASS ") {
         return Some(Excuse::Session("auth-failure"));
+    }
+    if gateway.starts_with(b"-NOPERM respgate: WAIT") {
+        return Some(Excuse::Reply("wait-marked"));
     }
     // A command that is not there, or has wrong arguments: Redis may find fault with that first.
     if gateway.starts_with(b"-NOPERM ") && twin[0] == b'-' && !twin.starts_with(b"-NOPERM ") {

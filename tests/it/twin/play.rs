@@ -385,7 +385,10 @@ impl Pair {
             self.gateway.invalid.clear();
             return Ok(());
         }
-        while self.gateway.invalid.len() < twin.len() && !self.gateway.ended && self.gateway.read(true).is_ok() {}
+        while self.gateway.invalid.len() < twin.len()
+            && !self.gateway.ended
+            && self.gateway.read(true).is_ok()
+        {}
         let gateway = std::mem::take(&mut self.gateway.invalid);
         let mut rest = gateway.iter();
         let missing = twin.iter().find(|said| !rest.any(|got| got == *said));
