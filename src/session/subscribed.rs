@@ -144,9 +144,10 @@ pub enum Message<'a> {
 }
 
 impl Session {
-    /// Whether it is in RESP2's subscribed mode, or about to be.
+    /// Whether what it listens to over a shared link has it in RESP2's subscribed mode, or is
+    /// about to.
     #[must_use]
-    pub fn is_modal(&self) -> bool {
+    pub fn is_modal_by_sharing(&self) -> bool {
         self.proto == Proto::Resp2 && self.subscribed.is_some()
     }
 

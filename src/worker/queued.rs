@@ -7,13 +7,12 @@ use bytes::{Buf, BytesMut};
 
 use super::Worker;
 use super::input::Input;
-use super::lanes::Unplaced;
 use super::requests::{Flow, arguments};
 use crate::command::Answer;
 use crate::resp::{Request, write};
 use crate::session::answer::{self, WRONGPASS};
 use crate::session::queued::{Queue, Queued};
-use crate::session::{SessionId, Stall, hello};
+use crate::session::{SessionId, hello};
 use crate::upstream::{Expect, LinkId, fence, fence_reply};
 
 impl Worker {
@@ -66,11 +65,9 @@ impl Worker {
             }
             Err(wait) => return wait,
         }
-        let link = match self.pinned_link(id, now) {
+        let link = match self.transaction_link(id, now) {
             Ok(link) => link,
-            Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
-            // A transaction has its link already.
-            Err(Unplaced::TooManyPinned) => return Flow::Wait(Stall::Barrier),
+            Err(wait) => return wait,
         };
         let token = self.token();
         let pinned = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut());

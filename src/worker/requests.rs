@@ -133,7 +133,7 @@ impl Worker {
                     && session.reply_mode == ReplyMode::On
                     && !matches!(session.via, Via::Pinned(_))
                     && !session.is_bound()
-                    && !session.is_modal();
+                    && !session.is_modal_by_sharing();
                 if plain {
                     return Some(self.join_batch(id, input, batch, request.len, now));
                 }

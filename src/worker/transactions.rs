@@ -13,7 +13,7 @@ use super::{Closed, Worker};
 use crate::command::{Answer, Class, Tx, Verdict, Why};
 use crate::resp::{Found, Request, RequestScanner, write};
 use crate::session::{LaneRefusal, ReplyMode, SessionId, Stall, Transaction};
-use crate::upstream::Expect;
+use crate::upstream::{Expect, LinkId};
 
 /// A transaction that is complete in the input.
 struct Whole {
@@ -154,11 +154,9 @@ impl Worker {
                 Err(wait) => return wait,
             }
         }
-        let link = match self.pinned_link(id, now) {
+        let link = match self.transaction_link(id, now) {
             Ok(link) => link,
-            Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
-            // A transaction has its link already.
-            Err(Unplaced::TooManyPinned) => return Flow::Wait(Stall::Barrier),
+            Err(wait) => return wait,
         };
         let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut()) else {
             return Flow::Done;
@@ -203,6 +201,14 @@ impl Worker {
         }
         self.send_pinned(id, link, input, request.len, expect, now);
         Flow::Done
+    }
+
+    /// The link of a session with an open transaction; it has one already.
+    pub(super) fn transaction_link(&mut self, id: SessionId, now: Instant) -> Result<LinkId, Flow> {
+        self.pinned_link(id, now).map_err(|unplaced| match unplaced {
+            Unplaced::Stall(stall) => Flow::Wait(stall),
+            Unplaced::TooManyPinned => Flow::Wait(Stall::Barrier),
+        })
     }
 
     /// EXEC fails then, as it does where Redis refuses a command.

@@ -56,7 +56,9 @@ impl Worker {
                 self.end_client(id);
                 return Flow::Done;
             }
-            Verdict::Pass(_) if session.is_modal() => return self.skip_in_subscribed_mode(id, input),
+            Verdict::Pass(_) if session.is_modal_by_sharing() => {
+                return self.skip_in_subscribed_mode(id, input);
+            }
             Verdict::Pass(_) => Expect::Reply,
         };
         let link = match self.pinned_link(id, now) {
