@@ -338,6 +338,7 @@ impl Shared {
         record.role = permit.role().map(str::to_owned);
         record.roles = permit.roles().names().map(str::to_owned).collect();
         record.redis_user = Some(permit.credential().redis_user.clone());
+        record.database = Some(permit.evidence().database().to_owned());
         record.tls_version =
             connection.protocol_version().and_then(|version| version.as_str()).map(str::to_owned);
         record.tls_cipher =
