@@ -34,7 +34,7 @@ impl Worker {
             }
         } else if self.draining {
             for id in self.sessions.keys() {
-                self.drain_client(id);
+                self.drain_client(id, now);
             }
         }
         self.run_ready(now);
@@ -114,7 +114,7 @@ impl Worker {
 
     fn tick_session(&mut self, id: SessionId, now: Instant, unix_now: i64) {
         if self.draining {
-            self.drain_client(id);
+            self.drain_client(id, now);
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.fate == Fate::Dead {

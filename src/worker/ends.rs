@@ -392,12 +392,4 @@ impl Worker {
         self.unlisten(id);
         self.wake_client(id);
     }
-
-    /// Ends a session whose requests have been answered; others end when they are.
-    pub(super) fn drain_client(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get(id) else { return };
-        if session.is_settled() && session.input.is_empty() && session.upload.is_none() {
-            self.end_client(id);
-        }
-    }
 }

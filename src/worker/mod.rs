@@ -14,6 +14,7 @@ mod audience;
 mod clock;
 mod control;
 mod dialect;
+mod drain;
 mod ends;
 mod greetings;
 mod input;
@@ -411,14 +412,6 @@ impl Worker {
     /// Whether RESPGATE is answered here, or passed on as unknown.
     pub fn set_answers_respgate(&mut self, answers: bool) {
         self.commands.set_answers_respgate(answers);
-    }
-
-    /// Begins to end every session, each when it has no reply outstanding.
-    pub fn drain(&mut self) {
-        self.draining = true;
-        for id in self.sessions.keys() {
-            self.drain_client(id);
-        }
     }
 
     /// This worker's part of what all workers may have together.
