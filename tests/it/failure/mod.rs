@@ -9,6 +9,7 @@ mod death;
 mod drains;
 mod holes;
 mod namespace;
+mod storms;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -74,6 +75,12 @@ fn world_over_tcp(limits: &'static str) -> (World, u16) {
         ..Setup::default()
     });
     (world, port)
+}
+
+/// How many connections over TCP Redis has, all of them the gateway's; `root` comes another way.
+fn connections(root: &mut Client) -> usize {
+    let list = root.read_after("CLIENT LIST");
+    String::from_utf8_lossy(list.bytes()).lines().filter(|line| line.contains(" addr=127.0.0.1:")).count()
 }
 
 /// Asks until the answer is the one that was asked for, and returns when that was.
