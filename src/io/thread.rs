@@ -97,12 +97,10 @@ fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
         machine.set_limits(Arc::new(live.settings.limits.clone()));
         machine.set_answers_respgate(live.settings.whoami);
         machine.set_shares_subscriptions(live.settings.database.subscriptions == Subscriptions::Shared);
-        machine.recheck(&|permit| {
-            live.again(permit).inspect_err(|refusal| {
-                let (user, reason) = (&permit.user().name, refusal.reason());
-                tracing::info!(user, %reason, detail = refusal.detail(), "client is no longer let in");
-            })
-        });
     });
+    let ended = hub.with(|machine, _| machine.recheck(&|permit| live.again(permit)));
+    for (id, refusal) in ended {
+        guests::shown_out(hub, shared, id, &refusal);
+    }
     hub.guests.borrow_mut().all_due();
 }
