@@ -113,7 +113,12 @@ mod tests {
     const LINK: LinkId = LinkId { index: 1, generation: 1 };
 
     fn limits() -> Limits {
-        Limits { reconnect_min_ms: 1, reconnect_max_ms: 1, reconnects_per_second_max: 10, ..Limits::default() }
+        Limits {
+            reconnect_min_ms: 1,
+            reconnect_max_ms: 1,
+            reconnects_per_second_max: 10,
+            ..Limits::default()
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! ```
 
 mod arena;
+mod attempts;
 mod audience;
 mod clock;
 mod control;
@@ -421,7 +422,11 @@ impl Worker {
 
     /// This worker's part of what all workers may have together.
     fn share_of(&self, total: usize) -> usize {
-        total / usize::try_from(self.client_id_step).unwrap_or(1).max(1)
+        total / self.workers()
+    }
+
+    fn workers(&self) -> usize {
+        usize::try_from(self.client_id_step).unwrap_or(1).max(1)
     }
 
     fn request_limits(&self) -> RequestLimits {
