@@ -56,7 +56,7 @@ impl Worker {
         let is_at_it = |lane: LaneId| self.lanes[lane].key.node == id && self.lanes[lane].backoff.allows(now);
         let waits = |link: &Link| link.is_waiting() && is_at_it(link.lane);
         let waiting = self.links.iter().find(|(_, link)| waits(link)).map(|(id, link)| (id, link.lane));
-        let lane = waiting.map(|(_, lane)| lane).or(last.filter(|&lane| is_at_it(lane)));
+        let lane = waiting.map(|(_, lane)| lane).or_else(|| last.filter(|&lane| is_at_it(lane)));
         let Some(lane) = lane else { return };
         match (self.lanes[lane].shared.first(), waiting) {
             (None, _) => {
