@@ -2,6 +2,7 @@
 //! comes to speak for its Redis user. State only; the bytes are moved by `io`.
 
 mod backoff;
+mod circuit;
 mod greet;
 mod lane;
 mod learned;
@@ -9,6 +10,7 @@ mod link;
 mod node;
 
 pub use backoff::Backoff;
+pub use circuit::Circuit;
 pub use greet::{GreetError, Greeting, Server};
 pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
 pub use lane::{Lane, LaneId, LaneKey};

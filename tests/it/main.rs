@@ -12,6 +12,7 @@ mod clients;
 mod commands;
 mod dice;
 mod echo;
+mod failure;
 mod fences;
 mod gateway;
 mod ledger;

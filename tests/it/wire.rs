@@ -239,6 +239,20 @@ impl Client {
         assert!(rest.is_empty(), "before the end came {:?}", String::from_utf8_lossy(&rest));
     }
 
+    /// Whether the other side has ended the connection, as far as that has arrived.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let Stream::Tls(stream) = &mut self.stream else { unreachable!("asked of clients of the gateway") };
+        let (tls, socket) = (&mut stream.conn, &mut stream.sock);
+        socket.set_nonblocking(true).expect("a socket");
+        let read = tls.read_tls(socket);
+        socket.set_nonblocking(false).expect("a socket");
+        match read {
+            Ok(0) => true,
+            Ok(_) => tls.process_new_packets().is_ok_and(|state| state.peer_has_closed()),
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// Nothing arrives for this long, and the connection stays.
     pub(crate) fn expect_silence(&mut self, time: Duration) {
         assert!(self.unread.is_empty(), "unread: {:?}", String::from_utf8_lossy(&self.unread));
