@@ -6,6 +6,7 @@ mod greet;
 mod lane;
 mod learned;
 mod link;
+pub mod sentinel;
 
 pub use backoff::Backoff;
 pub use greet::{GreetError, Greeting, Server};
