@@ -6,6 +6,7 @@ mod greet;
 mod lane;
 mod learned;
 mod link;
+mod node;
 pub mod sentinel;
 
 pub use backoff::Backoff;
@@ -14,3 +15,4 @@ pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
 pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};
+pub use node::{Database, DatabaseId, NodeId};
