@@ -37,6 +37,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     }
     let listeners = listeners(&file, &mut files, surroundings.now, notes);
     let node = file.database.node(&mut files, surroundings.now, notes);
+    let requires_master = file.database.requires_master(notes);
     let client_ca = listeners.iter().flatten().flat_map(|it: &Listener| &it.tls.trust.client_ca);
     let trusted = ways::trusted(client_ca);
     let elsewhere = users::Elsewhere {
@@ -63,11 +64,12 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     notes.depends_on(files.paths());
     let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
     realm_users?;
-    let (address, tls) = node?;
+    let (location, tls) = node?;
     Some(Settings {
         listeners: listeners?,
         database: Database {
-            address,
+            location,
+            requires_master,
             tls,
             roles: database_roles,
             subscriptions: file.database.subscriptions,

@@ -113,6 +113,12 @@ impl Council {
         self.believed.as_ref()
     }
 
+    /// How many sentinels there are.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.members.len()
+    }
+
     /// What the answers amount to.
     #[must_use]
     pub fn standing(&self) -> Standing {

@@ -215,7 +215,7 @@ impl Worker {
         let random = self.random.next_u64();
         let node = self.nodes.of(self.lanes[link.lane].key.node);
         match loss {
-            Loss::Connect(_) => {
+            Loss::Connect(_) | Loss::Greeting(GreetError::Role { .. }) => {
                 node.backoff.failed(now, &self.limits, random);
                 node.probe_lane = Some(link.lane);
             }

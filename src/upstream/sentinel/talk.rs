@@ -186,13 +186,13 @@ impl Talk {
             }
             (Step::Hello, frame) => self.greeted(frame).map(Some),
             (Step::Id, frame) => {
-                let id = frame.as_str().ok_or(TalkError::Unexpected(step.name()))?;
+                let id = frame.as_str().ok_or_else(|| TalkError::Unexpected(step.name()))?;
                 self.id = Some(id.to_owned());
                 Ok(Some(self.subscribe()))
             }
             (Step::Asked, frame) => {
                 self.step = Step::Idle;
-                let answer = answer(frame).ok_or(TalkError::Unexpected(step.name()))?;
+                let answer = answer(frame).ok_or_else(|| TalkError::Unexpected(step.name()))?;
                 Ok(Some(Heard::Answer(answer)))
             }
             (Step::Auth | Step::Subscribe, _) => Err(TalkError::Unexpected(step.name())),
