@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PORT ?= 6380
 
-.PHONY: help demo demo-check test test-deps lint bench compare twin echo states ledger locks readers
+.PHONY: help demo demo-check test test-deps lint bench compare twin echo states ledger locks readers failovers
 
 help:
 	@echo 'make demo        build, start Redis and the gateway, show both, stay until Ctrl-C (PORT=6380)'
@@ -11,7 +11,7 @@ help:
 	@echo 'make test        install what the tests need and run all of them'
 	@echo 'make lint        formatting, clippy, documentation, banned crates'
 	@echo 'make bench       criterion benches of the machines, without sockets'
-	@echo 'make twin        the long runs: see README.md (also echo, states, ledger, locks, readers)'
+	@echo 'make twin        the long runs: see README.md (also echo, states, ledger, locks, readers, failovers)'
 	@echo "make compare     the gateway beside Redis' own TLS, HAProxy, stunnel and Envoy"
 
 # The release build takes minutes the first time; figures of a debug build mean nothing.
@@ -71,3 +71,6 @@ locks: test-deps
 
 readers: test-deps
 	RESPGATE_LARGE_MIB=$${RESPGATE_LARGE_MIB:-100} $(LONG) slow_readers -- --nocapture
+
+failovers: test-deps
+	RESPGATE_FAILOVERS=$${RESPGATE_FAILOVERS:-20} $(LONG) failovers_do_nothing -- --nocapture

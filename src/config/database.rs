@@ -1,4 +1,4 @@
-//! `[database]`: where Redis is, and how a connection to it is encrypted.
+//! `[database]`, or one of several `[[database]]`: where Redis is, and how a connection to it is encrypted.
 
 use rustls::pki_types::ServerName;
 
@@ -21,8 +21,9 @@ use crate::io::{Address, Location, Subscriptions};
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// The section as written.
-#[derive(Default)]
 pub(super) struct DatabaseFile {
+    pub(super) at: At,
+    pub(super) name: Option<Written<String>>,
     pub(super) address: Option<Written<String>>,
     sentinel: Option<SentinelFile>,
     require_master: Option<Written<bool>>,
@@ -53,6 +54,8 @@ pub(super) struct RoleFile {
 
 /// Takes the section apart.
 pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile {
+    let at = section.at().clone();
+    let name = section.take("name").and_then(|entry| entry.text(notes));
     let sentinel = section.take("sentinel");
     let address = match &sentinel {
         None => section.need("address", "address = \"127.0.0.1:6379\"", notes),
@@ -68,7 +71,7 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile 
     section.finish(notes);
     let roles = roles.into_iter().map(|section| read_role(section, notes)).collect();
     let subscriptions = subscriptions.unwrap_or_default();
-    DatabaseFile { address, sentinel, require_master, tls, subscriptions, roles }
+    DatabaseFile { at, name, address, sentinel, require_master, tls, subscriptions, roles }
 }
 
 fn read_role(mut section: Section<'_>, notes: &mut Notes) -> RoleFile {

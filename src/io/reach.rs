@@ -1,45 +1,46 @@
-//! Where each database is at present, and by which number the machines know its node. Replaced
-//! whole; workers take over what is in force at their next turn.
+//! Where each database is at present, and by which numbers the machines know it and its node.
+//! Replaced whole; workers take over what is in force at their next turn.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::doors::ReloadError;
 use super::node::Node;
 use super::settings::{self, Address, Location, Settings, Subscriptions};
-use super::tls::TlsError;
 use crate::upstream::{Database, DatabaseId, NodeId, Role};
 
-/// The only database there is.
-pub(super) const DATABASE: DatabaseId = DatabaseId(0);
-
 /// Where the databases are.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Reach {
     /// As workers are told.
     pub(super) databases: BTreeMap<DatabaseId, Database>,
+    ids: HashMap<String, DatabaseId>,
     nodes: HashMap<NodeId, Arc<Node>>,
 }
 
 impl Reach {
-    /// Where everything is by these settings: a node that was reached so before keeps its number.
+    /// Where everything is by these settings: a database of a name that was there before keeps
+    /// its number, and a node that was reached in the same way its own.
     ///
     /// # Errors
     /// If TLS cannot be spoken by them.
-    pub(super) fn plan(before: Option<(&Settings, &Self)>, settings: &Settings) -> Result<Self, TlsError> {
-        let same = before.filter(|(before, _)| settings.database.is_same_node(&before.database));
-        let kept =
-            same.and_then(|(_, now)| Some((now.databases.get(&DATABASE)?.node, now.node_of(DATABASE)?)));
-        let (id, node) = match kept {
-            Some((id, node)) => (id, Arc::clone(node)),
-            None => {
-                let known = before.and_then(|(before, now)| now.leads_to(before, settings));
-                (number(), Arc::new(first(&settings.database, known)?))
-            }
-        };
+    pub(super) fn plan(before: Option<(&Settings, &Self)>, settings: &Settings) -> Result<Self, ReloadError> {
         let mut reach = Self::default();
-        reach.nodes.insert(id, node);
-        reach.databases.insert(DATABASE, database(&settings.database, id));
+        for database in &settings.databases {
+            let known = before.and_then(|(_, now)| now.id(&database.name));
+            let id = known.unwrap_or_else(|| DatabaseId(number()));
+            let (number, node) = match before.and_then(|(before, now)| now.kept(before, database)) {
+                Some(kept) => kept,
+                None => {
+                    let known = before.and_then(|(before, now)| now.found_at(before, database));
+                    (NodeId(number()), Arc::new(node(database, known)?))
+                }
+            };
+            reach.nodes.insert(number, node);
+            reach.databases.insert(id, as_told(database, number));
+            reach.ids.insert(database.name.clone(), id);
+        }
         Ok(reach)
     }
 
@@ -47,19 +48,23 @@ impl Reach {
     ///
     /// # Errors
     /// If TLS cannot be spoken there.
-    pub(super) fn found(&self, settings: &Settings, at: Address) -> Result<Self, TlsError> {
-        let tls = settings.database.tls.as_ref();
-        let (id, node) = (number(), Node::at(at, tls)?);
-        let mut reach = Self::default();
-        reach.nodes.insert(id, Arc::new(node));
-        reach.databases.insert(DATABASE, database(&settings.database, id));
+    pub(super) fn found(&self, database: &settings::Database, at: &Address) -> Result<Self, ReloadError> {
+        let mut reach = self.clone();
+        let Some(id) = self.id(&database.name) else { return Ok(reach) };
+        let node = node(database, Some(at))?;
+        let number = NodeId(number());
+        if let Some(was) = reach.databases.insert(id, as_told(database, number)) {
+            reach.nodes.remove(&was.node);
+        }
+        reach.nodes.insert(number, Arc::new(node));
         Ok(reach)
     }
 
     /// Where a database is that has been found before, and is to be spoken to otherwise.
-    fn leads_to(&self, before: &Settings, settings: &Settings) -> Option<&Address> {
-        let same = settings.database.location.is_same_place(&before.database.location);
-        self.node_of(DATABASE).filter(|_| same)?.address()
+    fn found_at(&self, before: &Settings, database: &settings::Database) -> Option<&Address> {
+        let before = before.database(&database.name)?;
+        let same = database.location.is_same_place(&before.location);
+        self.node_of(&database.name).filter(|_| same)?.address()
     }
 
     /// Whether some database has yet to be found.
@@ -67,39 +72,51 @@ impl Reach {
         self.nodes.values().any(|node| node.address().is_none())
     }
 
+    /// The node of a database, if it is reached as it was by the settings before.
+    fn kept(&self, before: &Settings, database: &settings::Database) -> Option<(NodeId, Arc<Node>)> {
+        before.database(&database.name).filter(|before| database.is_same_node(before))?;
+        let number = self.databases.get(&self.id(&database.name)?)?.node;
+        Some((number, Arc::clone(self.node(number)?)))
+    }
+
+    /// The number of the database of this name.
+    pub(super) fn id(&self, database: &str) -> Option<DatabaseId> {
+        self.ids.get(database).copied()
+    }
+
     /// How connections to a node are made, as long as some database is there.
     pub(super) fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
         self.nodes.get(&id)
     }
 
-    /// How connections to a database are made.
-    pub(super) fn node_of(&self, database: DatabaseId) -> Option<&Arc<Node>> {
-        self.node(self.databases.get(&database)?.node)
+    /// How connections to the database of this name are made.
+    pub(super) fn node_of(&self, database: &str) -> Option<&Arc<Node>> {
+        self.node(self.databases.get(&self.id(database)?)?.node)
     }
 }
 
-/// The node of a database as far as it is known from its settings, or from before.
-fn first(database: &settings::Database, known: Option<&Address>) -> Result<Node, TlsError> {
-    match (&database.location, known) {
-        (Location::Address(address), _) | (Location::Sentinels(_), Some(address)) => {
-            Node::at(address.clone(), database.tls.as_ref())
-        }
-        (Location::Sentinels(_), None) => Ok(Node::nowhere()),
-    }
+/// The node of a database as far as it is known from its settings, or has been found.
+fn node(database: &settings::Database, found: Option<&Address>) -> Result<Node, ReloadError> {
+    let address = match (&database.location, found) {
+        (Location::Address(address), _) | (Location::Sentinels(_), Some(address)) => address,
+        (Location::Sentinels(_), None) => return Ok(Node::nowhere()),
+    };
+    Node::at(address.clone(), database.tls.as_ref())
+        .map_err(|why| ReloadError::Database { database: database.name.clone(), why })
 }
 
-/// What the machines are told.
-fn database(settings: &settings::Database, node: NodeId) -> Database {
+/// What the machines are told of a database.
+fn as_told(database: &settings::Database, node: NodeId) -> Database {
     Database {
         node,
-        role: settings.requires_master.then_some(Role::Master),
-        leaves_at_once: matches!(settings.location, Location::Sentinels(_)),
-        shares_subscriptions: settings.subscriptions == Subscriptions::Shared,
+        role: database.requires_master.then_some(Role::Master),
+        leaves_at_once: matches!(database.location, Location::Sentinels(_)),
+        shares_subscriptions: database.subscriptions == Subscriptions::Shared,
     }
 }
 
 /// Never the same twice in a process.
-fn number() -> NodeId {
+fn number() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    NodeId(NEXT.fetch_add(1, Ordering::Relaxed))
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -20,13 +20,12 @@ use tokio::time::MissedTickBehavior;
 
 use super::clock;
 use super::control::{Live, Shared, Stage};
+use super::doors::ReloadError;
 use super::node::Node;
-use super::reach::DATABASE;
-use super::settings::{Address, LISTENER_NAME, Location};
+use super::settings::{Address, Database, Location, Settings};
 use super::tls::{BackendTls, TlsError};
 use crate::observe::metrics::Registry;
 use crate::secret::Secret;
-use crate::upstream::DatabaseId;
 use crate::upstream::sentinel::{Council, Login, Place};
 use meters::Meters;
 use room::Room;
@@ -83,9 +82,10 @@ struct Leads<'a> {
     shared: &'a Arc<Shared>,
     /// The settings that are followed.
     live: Option<Arc<Live>>,
-    leads: HashMap<DatabaseId, Lead>,
+    /// By the names of their databases.
+    leads: HashMap<String, Lead>,
     /// Kept for the process's lifetime.
-    meters: HashMap<DatabaseId, Meters>,
+    meters: HashMap<String, Meters>,
 }
 
 /// One of them, listened to until this is dropped.
@@ -104,45 +104,65 @@ impl Leads<'_> {
         }
         self.live = Some(live);
         let is_failing = self.shared.failing.iter().any(|failing| failing.load(Ordering::Relaxed));
-        for (id, lead) in &self.leads {
+        for (database, lead) in &self.leads {
             if is_failing {
                 lead.room.urge();
             }
             lead.room.tell(Council::tick);
-            if let Some(meters) = self.meters.get_mut(id) {
+            if let Some(meters) = self.meters.get_mut(database) {
                 lead.room.peek(|council| meters.set(council, clock::unix_now()));
             }
         }
     }
 
     /// Asks whom the settings name, and nobody else any more.
-    fn take_over(&mut self, live: &Arc<Live>, registry: &Registry) {
-        let limits = Arc::new(live.settings.limits.clone());
-        let Location::Sentinels(sentinels) = &live.settings.database.location else {
-            self.leads.remove(&DATABASE);
-            self.meters.get_mut(&DATABASE).into_iter().for_each(Meters::clear);
-            return;
-        };
-        if let Some(lead) = self.leads.get(&DATABASE).filter(|lead| lead.settings == *sentinels) {
+    fn take_over(&mut self, live: &Live, registry: &Registry) {
+        self.leads.retain(|name, _| {
+            let is_led = sentinels(&live.settings, name).is_some();
+            if let (false, Some(meters)) = (is_led, self.meters.get_mut(name)) {
+                meters.clear();
+            }
+            is_led
+        });
+        for database in &live.settings.databases {
+            if let Location::Sentinels(sentinels) = &database.location {
+                self.lead(database, sentinels, live, registry);
+            }
+        }
+    }
+
+    fn lead(&mut self, database: &Database, sentinels: &Sentinels, live: &Live, registry: &Registry) {
+        let (name, limits) = (&database.name, Arc::new(live.settings.limits.clone()));
+        if let Some(lead) = self.leads.get(name).filter(|lead| lead.settings == *sentinels) {
             lead.room.set_limits(&limits);
             return;
         }
-        let believed = live.reach.node_of(DATABASE).and_then(|node| place(node.address()?));
+        let believed = live.reach.node_of(name).and_then(|node| place(node.address()?));
         let council = Council::new(sentinels.addresses.len(), sentinels.quorum, believed, clock::now());
         let shared = Arc::clone(self.shared);
-        let name = sentinels.master.clone();
-        let publish = move |place: &Place| move_to(&shared, &name, place);
-        let names = (LISTENER_NAME, sentinels.master.as_str());
+        let names = (name.clone(), sentinels.master.clone());
+        let publish = {
+            let (name, master) = names.clone();
+            move |place: &Place| move_to(&shared, &name, &master, place)
+        };
         let room = Rc::new(Room::new(names, council, &limits, Box::new(publish)));
-        self.meters.entry(DATABASE).or_insert_with(|| Meters::new(registry, LISTENER_NAME));
+        self.meters.entry(name.clone()).or_insert_with(|| Meters::new(registry, name));
         match listen(&room, sentinels) {
             Ok(voices) => {
                 let lead = Lead { room, settings: sentinels.clone(), _voices: voices };
-                self.leads.insert(DATABASE, lead);
+                self.leads.insert(name.clone(), lead);
             }
             // Settings that have been checked, and yet.
-            Err(error) => tracing::error!(%error, "the sentinels cannot be spoken to"),
+            Err(error) => tracing::error!(database = name, %error, "the sentinels cannot be spoken to"),
         }
+    }
+}
+
+/// Who leads the database of this name, if somebody does.
+fn sentinels<'a>(settings: &'a Settings, database: &str) -> Option<&'a Sentinels> {
+    match &settings.database(database)?.location {
+        Location::Sentinels(sentinels) => Some(sentinels),
+        Location::Address(_) => None,
     }
 }
 
@@ -162,19 +182,18 @@ fn listen(room: &Rc<Room>, sentinels: &Sentinels) -> Result<JoinSet<()>, TlsErro
 }
 
 /// From now on the database is there, unless it is no longer led by this name.
-fn move_to(shared: &Shared, master: &str, place: &Place) {
+fn move_to(shared: &Shared, database: &str, master: &str, place: &Place) {
     let Place { host, port } = place.clone();
     let at = Address::Tcp { host, port };
     let moved = shared.replace(|live| {
-        let is_led = |location: &Location| matches!(location, Location::Sentinels(it) if it.master == master);
-        if !is_led(&live.settings.database.location) {
-            return Ok(live.clone());
-        }
-        let reach = Arc::new(live.reach.found(&live.settings, at)?);
-        Ok::<_, TlsError>(Live { reach, ..live.clone() })
+        let settings = live.settings.database(database);
+        let is_led = sentinels(&live.settings, database).is_some_and(|it| it.master == master);
+        let Some(settings) = settings.filter(|_| is_led) else { return Ok(live.clone()) };
+        let reach = Arc::new(live.reach.found(settings, &at)?);
+        Ok::<_, ReloadError>(Live { reach, ..live.clone() })
     });
     if let Err(error) = moved {
-        tracing::error!(master, at = %place, %error, "the master cannot be spoken to");
+        tracing::error!(database, master, at = %place, %error, "the master cannot be spoken to");
     }
 }
 

@@ -70,9 +70,10 @@ fn sentinels(text: &str) -> Sentinels {
     world.write("sentinel.password", "between us\n");
     let loaded = world.load(text).unwrap();
     assert_eq!(loaded.warnings.list, []);
-    assert!(loaded.settings.database.requires_master);
-    match loaded.settings.database.location {
-        Location::Sentinels(sentinels) => sentinels,
+    let database = &loaded.settings.databases[0];
+    assert!(database.requires_master);
+    match &database.location {
+        Location::Sentinels(sentinels) => sentinels.clone(),
         other => panic!("{other}"),
     }
 }

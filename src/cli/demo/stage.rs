@@ -267,7 +267,7 @@ mod tests {
         let loaded = crate::config::load(&stage.path("respgate.toml")).unwrap_or_else(|all| panic!("{all}"));
         assert!(loaded.warnings.list.is_empty(), "{}", loaded.warnings);
         assert_eq!(
-            loaded.settings.database.location,
+            loaded.settings.databases[0].location,
             crate::io::Location::Address(crate::io::Address::Unix(stage.socket().to_owned()))
         );
         assert_eq!(loaded.settings.users.users().len(), 2);

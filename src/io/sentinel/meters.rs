@@ -19,7 +19,9 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    pub(super) fn new(registry: &Registry, database: &'static str) -> Self {
+    pub(super) fn new(registry: &Registry, database: &str) -> Self {
+        // For the lifetime of the process: there are few databases.
+        let database: &'static str = Box::leak(database.to_owned().into_boxed_str());
         let labels = [("database", database)];
         let gauge = |name, about| registry.gauge(name, about, &labels);
         let switches = "Changes of the master that the sentinels have agreed on.";

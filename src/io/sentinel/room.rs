@@ -24,14 +24,14 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new(
-        (database, master): (&str, &str),
+        (database, master): (String, String),
         council: Council,
         limits: &Arc<Limits>,
         publish: Box<dyn Fn(&Place)>,
     ) -> Self {
         Self {
-            database: database.to_owned(),
-            master: master.to_owned(),
+            database,
+            master,
             council: RefCell::new(council),
             limits: RefCell::new(Arc::clone(limits)),
             changed: Notify::new(),

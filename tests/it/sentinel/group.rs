@@ -108,8 +108,15 @@ impl Server {
         client
     }
 
+    /// Asks once more if the connection is lost: a sentinel that demotes a node has it close
+    /// everybody's.
     pub(crate) fn ask(&self, command: &str) -> String {
-        self.client().ask(command)
+        let mut client = self.client();
+        client.send(command);
+        match client.try_read() {
+            Ok(reply) => reply.to_string(),
+            Err(_) => self.client().ask(command),
+        }
     }
 
     pub(crate) fn log(&self) -> String {
