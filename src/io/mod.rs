@@ -22,6 +22,7 @@ mod passwords;
 mod peers;
 mod reach;
 mod round;
+mod sentinel;
 mod settings;
 mod tally;
 mod thread;
@@ -31,7 +32,8 @@ mod unproven;
 
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
+pub use sentinel::Sentinels;
 pub use settings::{
-    Address, Admin, Audit, ClientAuth, DATABASE_NAME, Database, Destinations, LISTENER_NAME, Listener, Log,
-    LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
+    Address, Admin, Audit, ClientAuth, DATABASE_NAME, Database, Destinations, LISTENER_NAME, Listener,
+    Location, Log, LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
 };
