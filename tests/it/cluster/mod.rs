@@ -1,0 +1,4 @@
+//! A Redis Cluster behind one endpoint.
+
+mod keys;
+mod nodes;
