@@ -2,6 +2,7 @@
 //! comes to speak for its Redis user. State only; the bytes are moved by `io`.
 
 mod backoff;
+pub mod cluster;
 mod greet;
 mod lane;
 mod learned;
@@ -13,3 +14,7 @@ pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
 pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};
+
+/// A backend node's number, unique in the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u32);
