@@ -3,7 +3,9 @@
 //! of links only their ids.
 
 pub(crate) mod answer;
+mod flight;
 pub(crate) mod hello;
+mod joined;
 pub(crate) mod kill;
 mod pinned;
 pub(crate) mod queued;
@@ -16,6 +18,8 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
+pub use flight::{Flight, Split, To};
+pub use joined::Joined;
 pub use kill::{Filter, Kill};
 pub use pinned::{Pinned, Subscriptions, Transaction};
 pub use queued::Queue;
