@@ -7,6 +7,7 @@ mod greet;
 mod lane;
 mod learned;
 mod link;
+mod node;
 
 pub use backoff::Backoff;
 pub use greet::{GreetError, Greeting, Server};
@@ -14,7 +15,4 @@ pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
 pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};
-
-/// A backend node's number, unique in the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub u32);
+pub use node::{Database, DatabaseId, NodeId};

@@ -20,6 +20,7 @@ mod input;
 mod lanes;
 mod local;
 mod messages;
+mod nodes;
 mod peers;
 mod private;
 mod queued;
@@ -46,7 +47,7 @@ use crate::identity::{Permit, Refusal};
 use crate::limits::Limits;
 use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
 use crate::session::{Fate, Session, SessionId, Stall, Transport};
-use crate::upstream::{Backoff, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
+use crate::upstream::{DatabaseId, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
 use arena::Arena;
 use audience::Audience;
 
@@ -144,18 +145,10 @@ pub struct Worker {
     lane_ids: HashMap<LaneKey, LaneId>,
     /// Fence tokens must not be guessed by a client that can inject replies.
     random: ChaCha12Rng,
-    /// How the server behind speaks, as its last greeting told.
-    dialect: Option<dialect::Dialect>,
-    /// Failed connections of the backend node.
-    node: Backoff,
-    /// While the node fails, the one link that tries it.
-    attempt: Option<LinkId>,
-    /// The lane that found the node failing, for trying it without demand.
-    probe_lane: Option<LaneId>,
+    nodes: nodes::Nodes,
     pinned_links: usize,
     /// What each subscriber link carries.
     audiences: HashMap<LinkId, Audience>,
-    shares_subscriptions: bool,
     /// Subscriber links with subscriptions that nobody has any more.
     vacancies: Vec<LinkId>,
     next_client_id: u64,
@@ -181,7 +174,7 @@ pub struct Seed {
 }
 
 impl Worker {
-    /// A worker without sessions or links.
+    /// A worker without databases, sessions or links.
     #[must_use]
     pub fn new(limits: Arc<Limits>, seed: &Seed) -> Self {
         Self {
@@ -192,13 +185,9 @@ impl Worker {
             lanes: Slab::new(),
             lane_ids: HashMap::new(),
             random: ChaCha12Rng::from_seed(seed.random),
-            dialect: None,
-            node: Backoff::default(),
-            attempt: None,
-            probe_lane: None,
+            nodes: nodes::Nodes::default(),
             pinned_links: 0,
             audiences: HashMap::new(),
-            shares_subscriptions: false,
             vacancies: Vec::new(),
             next_client_id: seed.number + 1,
             client_id_step: seed.workers,
@@ -228,21 +217,23 @@ impl Worker {
         (self.sessions.len(), self.links.len())
     }
 
-    /// Whether the last connection to the backend failed.
-    #[must_use]
-    pub fn is_backend_failing(&self) -> bool {
-        self.node.is_failing()
-    }
-
-    /// A client has completed its handshake. The addresses are its own and the one
-    /// that it connected to.
-    pub fn client_opened(&mut self, permit: Permit, addresses: (String, String), now: Instant) -> SessionId {
-        let key = LaneKey { credential: Arc::clone(permit.credential()), proto: Proto::Resp2, db: 0 };
+    /// A client of this database has completed its handshake. The addresses are its own and the one
+    /// that it connected to. Nothing, if there is no such database.
+    pub fn client_opened(
+        &mut self,
+        permit: Permit,
+        database: DatabaseId,
+        addresses: (String, String),
+        now: Instant,
+    ) -> Option<SessionId> {
+        let node = self.nodes.database(database)?.node;
+        let credential = Arc::clone(permit.credential());
+        let key = LaneKey { node, credential, proto: Proto::Resp2, db: 0 };
         let lane = self.lane(key);
         self.lanes[lane].sessions += 1;
         let client_id = self.next_client_id;
         self.next_client_id += self.client_id_step;
-        self.sessions.insert(Session::new(permit, client_id, addresses, lane, now))
+        Some(self.sessions.insert(Session::new(permit, client_id, addresses, (database, lane), now)))
     }
 
     /// How the client's connection is encrypted.
