@@ -114,6 +114,16 @@ impl Commands {
         Some(self.keys[number])
     }
 
+    /// What the table calls a request's command; a subcommand follows its container after `|`.
+    #[must_use]
+    pub fn name(&self, input: &[u8], request: &Request) -> Option<&'static str> {
+        let found = self.row(&input[request.name.clone()], None)?;
+        if found.class != Class::Container {
+            return Some(found.name);
+        }
+        Some(self.row(found.name.as_bytes(), Some(&input[request.second.clone()]))?.name)
+    }
+
     /// Whether the table has this command as one that shares a link, whoever sends it.
     #[must_use]
     pub fn shares(&self, name: &[u8]) -> bool {

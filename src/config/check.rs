@@ -63,11 +63,12 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     notes.depends_on(files.paths());
     let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
     realm_users?;
-    let (address, tls) = node?;
+    let (address, cluster, tls) = node?;
     Some(Settings {
         listeners: listeners?,
         database: Database {
             address,
+            cluster,
             tls,
             roles: database_roles,
             subscriptions: file.database.subscriptions,

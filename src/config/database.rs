@@ -4,6 +4,7 @@ use rustls::pki_types::ServerName;
 
 use super::cause::Cause;
 use super::certificates::{self, Role};
+use super::cluster::{self, ClusterFile};
 use super::database_cause::DatabaseCause;
 use super::keys;
 use super::material::Files;
@@ -13,7 +14,7 @@ use super::source::{Section, Written};
 use super::trust;
 use crate::identity::Fingerprint;
 use crate::io::tls::{self, BackendTls, VerificationMode};
-use crate::io::{Address, Subscriptions};
+use crate::io::{Address, Cluster, Subscriptions};
 
 /// Bytes of a Unix socket's path in `sockaddr_un`, without the final NUL.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -22,6 +23,7 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 #[derive(Default)]
 pub(super) struct DatabaseFile {
     pub(super) address: Option<Written<String>>,
+    cluster: Option<ClusterFile>,
     tls: Option<TlsFile>,
     pub(super) subscriptions: Subscriptions,
     pub(super) roles: Vec<RoleFile>,
@@ -49,7 +51,12 @@ pub(super) struct RoleFile {
 
 /// Takes the section apart.
 pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile {
-    let address = section.need("address", "address = \"127.0.0.1:6379\"", notes);
+    let cluster = section.take("cluster");
+    let address = match &cluster {
+        None => section.need("address", "address = \"127.0.0.1:6379\"", notes),
+        Some(_) => section.take("address"),
+    };
+    let cluster = cluster.and_then(|it| it.section(notes)).map(|it| cluster::read(it, notes));
     let address = address.and_then(|entry| entry.text(notes));
     let tls = section.take("tls").and_then(|entry| entry.section(notes)).map(|it| read_tls(it, notes));
     let ways = [("pinned", Subscriptions::Pinned), ("shared", Subscriptions::Shared)];
@@ -57,7 +64,7 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile 
     let roles = section.take("roles").and_then(|entry| entry.sections(notes)).unwrap_or_default();
     section.finish(notes);
     let roles = roles.into_iter().map(|section| read_role(section, notes)).collect();
-    DatabaseFile { address, tls, subscriptions: subscriptions.unwrap_or_default(), roles }
+    DatabaseFile { address, cluster, tls, subscriptions: subscriptions.unwrap_or_default(), roles }
 }
 
 fn read_role(mut section: Section<'_>, notes: &mut Notes) -> RoleFile {
@@ -103,12 +110,20 @@ impl DatabaseFile {
         files: &mut Files<'_>,
         now: i64,
         notes: &mut Notes,
-    ) -> Option<(Address, Option<BackendTls>)> {
+    ) -> Option<(Address, Option<Cluster>, Option<BackendTls>)> {
+        if let Some(cluster) = &self.cluster {
+            cluster.alone(self, notes);
+            let settings = cluster.settings(files, notes);
+            let first = settings.as_ref().and_then(|it| it.seeds.first());
+            let tls = self.tls.as_ref().map(|tls| tls.settings(first, files, now, notes));
+            let first = first.cloned()?;
+            return Some((first, Some(settings?), tls.map_or(Some(None), |tls| tls.map(Some))?));
+        }
         let written = self.address.as_ref();
         let address = written.and_then(|it| notes.ok(&it.at, address(&it.value, files)));
-        let Some(tls) = &self.tls else { return Some((address?, None)) };
+        let Some(tls) = &self.tls else { return Some((address?, None, None)) };
         let tls = tls.settings(address.as_ref(), files, now, notes);
-        Some((address?, Some(tls?)))
+        Some((address?, None, Some(tls?)))
     }
 }
 
@@ -191,7 +206,7 @@ impl TlsFile {
     }
 }
 
-fn address(found: &str, files: &Files<'_>) -> Result<Address, Cause> {
+pub(super) fn address(found: &str, files: &Files<'_>) -> Result<Address, Cause> {
     let bad = || Cause::BadBackendAddress { found: found.to_owned() };
     if let Some(path) = found.strip_prefix("unix:") {
         let path = files.resolve(path);

@@ -11,6 +11,7 @@ mod backend;
 mod census;
 mod client;
 mod clock;
+mod cluster;
 mod control;
 mod doors;
 mod guests;
@@ -32,6 +33,6 @@ mod unproven;
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
 pub use settings::{
-    Address, Admin, Audit, ClientAuth, Database, LISTENER_NAME, Listener, Log, LogFormat, Settings,
+    Address, Admin, Audit, ClientAuth, Cluster, Database, LISTENER_NAME, Listener, Log, LogFormat, Settings,
     Subscriptions, WORKERS_MAX, needs_restart,
 };

@@ -13,8 +13,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::listen;
-use super::settings::{Address, Database};
-use super::tls::{self, TlsError};
+use super::settings::Address;
+use super::tls::{self, BackendTls, TlsError};
 
 /// Where a backend is and how it is spoken to.
 pub(super) struct Node {
@@ -31,12 +31,17 @@ impl fmt::Display for Node {
 impl Node {
     /// # Errors
     /// If TLS cannot be spoken by these settings.
-    pub(super) fn new(database: &Database) -> Result<Self, TlsError> {
-        let tls = match &database.tls {
+    pub(super) fn at(address: Address, tls: Option<&BackendTls>) -> Result<Self, TlsError> {
+        let tls = match tls {
             None => None,
             Some(tls) => Some((TlsConnector::from(tls::client_config(tls)?), tls.server_name.clone())),
         };
-        Ok(Self { address: database.address.clone(), tls })
+        Ok(Self { address, tls })
+    }
+
+    /// Where it is.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Opens a connection, with these times in milliseconds for keepalive and for what is

@@ -1,13 +1,14 @@
 //! What runs: immutable, complete and checked. Knows nothing of files and TOML.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::tls::{BackendTls, TlsSettings};
 use crate::identity::roles::{DatabaseRoles, RoleMap};
-use crate::identity::{Chain, Directory, Gate, Rights, UserMap};
+use crate::identity::{Chain, Credential, Directory, Gate, Rights, UserMap};
 use crate::limits::Limits;
 
 /// The most workers that may be configured.
@@ -89,14 +90,27 @@ impl Listener {
 /// The Redis behind the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
-    /// Where it listens.
+    /// Where it listens; of a cluster, its first seed.
     pub address: Address,
+    /// How its nodes are found, if it is a cluster.
+    pub cluster: Option<Cluster>,
     /// How it is spoken to, where that is TLS; not with a Unix socket.
     pub tls: Option<BackendTls>,
     /// Who the gateway is to it on behalf of those without a Redis user of their own.
     pub roles: DatabaseRoles,
     /// How it is told what clients subscribe to.
     pub subscriptions: Subscriptions,
+}
+
+/// How the nodes of a cluster are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Whom to ask for its map; at least one.
+    pub seeds: Vec<Address>,
+    /// As whom.
+    pub service: Arc<Credential>,
+    /// Where a node is reached that announces itself at the address before it.
+    pub addresses: BTreeMap<String, Address>,
 }
 
 /// Over which connections clients subscribe.
@@ -113,7 +127,13 @@ impl Database {
     /// Whether connections to it are made to the same place in the same way.
     #[must_use]
     pub fn is_same_node(&self, other: &Self) -> bool {
-        (&self.address, &self.tls) == (&other.address, &other.tls)
+        let addresses = |it: &Self| it.cluster.as_ref().map(|cluster| cluster.addresses.clone());
+        let same_place = match (&self.cluster, &other.cluster) {
+            // Which nodes it has is for its map to say.
+            (Some(_), Some(_)) => addresses(self) == addresses(other),
+            _ => addresses(self) == addresses(other) && self.address == other.address,
+        };
+        same_place && self.tls == other.tls
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Flight {
     pub to: To,
     /// Whether a fence has to follow it.
     pub is_script: bool,
+    /// Whether it needs a link of the session's own.
+    pub is_pinned: bool,
     /// Whether it is not, or no more, where it was sent first.
     pub is_astray: bool,
     /// Redirects followed.
@@ -42,7 +44,16 @@ impl Flight {
     /// A request that has not been sent.
     #[must_use]
     pub fn new(bytes: Bytes, to: To) -> Self {
-        Self { bytes, to, is_script: false, is_astray: false, hops: 0, tries: 0, until: None }
+        Self {
+            bytes,
+            to,
+            is_script: false,
+            is_pinned: false,
+            is_astray: false,
+            hops: 0,
+            tries: 0,
+            until: None,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod joined;
 pub(crate) mod kill;
 mod pinned;
 pub(crate) mod queued;
+mod routes;
 mod slots;
 pub mod subscribed;
 mod unproven;
@@ -23,6 +24,7 @@ pub use joined::Joined;
 pub use kill::{Filter, Kill};
 pub use pinned::{Pinned, Subscriptions, Transaction};
 pub use queued::Queue;
+pub use routes::{Route, Routes};
 pub use slots::Slots;
 pub use subscribed::Subscribed;
 pub use unproven::{Ask, Turn, Unproven, WRONG};
@@ -50,6 +52,8 @@ pub enum Via {
     Shared(LinkId),
     /// Its pinned link.
     Pinned(LinkId),
+    /// Links that others use as well, of several nodes of a cluster.
+    Nodes,
 }
 
 /// Why a session's next request waits.
@@ -163,6 +167,8 @@ pub struct Session {
     pub database: DatabaseId,
     /// The lane of its user, protocol version and database index.
     pub lane: LaneId,
+    /// Its ways to the nodes of a cluster.
+    pub routes: Routes,
     /// What it told about itself.
     pub about: About,
     /// It has been told of that AUTH named another user, and that AUTH was needless.
@@ -223,6 +229,7 @@ impl Session {
             db: 0,
             database,
             lane,
+            routes: Routes::default(),
             about: About::default(),
             auth_told: (false, false),
             reply_mode: ReplyMode::On,

@@ -96,6 +96,9 @@ impl Slots {
     /// Counts replies that have arrived, at most [`Slots::alike`].
     pub(super) fn complete(&mut self, count: u32) {
         debug_assert!(count <= self.alike());
+        if count == 0 {
+            return;
+        }
         self.outstanding -= count as usize;
         match self.queue.front_mut() {
             Some(Slot::Awaited { count: front, .. }) => {

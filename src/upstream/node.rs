@@ -1,6 +1,10 @@
 //! What is behind the gateway, as the machines name it. Where a node is and how it is spoken to
 //! is known to whoever opens the connections.
 
+use std::sync::Arc;
+
+use super::cluster::Topology;
+
 /// A place that connections are made to, in one way. The number is given by whoever makes them,
 /// never to another place again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,8 +17,18 @@ pub struct DatabaseId(pub u32);
 /// How a database is reached now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
-    /// Where its commands go.
+    /// Where its commands go; of a cluster, those that go nowhere else.
     pub node: NodeId,
     /// Whether subscribers share one connection in each worker.
     pub shares_subscriptions: bool,
+    /// The map of it, if it is a cluster.
+    pub cluster: Option<Arc<Topology>>,
+}
+
+impl Database {
+    /// Every node of it.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        let members = self.cluster.iter().flat_map(|map| map.members()).map(|member| member.id);
+        std::iter::once(self.node).chain(members)
+    }
 }

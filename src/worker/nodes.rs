@@ -1,12 +1,13 @@
 //! The databases that a worker serves, and what it knows of the node of each: whether it
 //! answers, and how it speaks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::dialect::Dialect;
 use super::{Loss, Worker};
 use crate::session::SessionId;
+use crate::upstream::cluster::Topology;
 use crate::upstream::{Backoff, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId};
 
 /// What a worker knows of a node.
@@ -68,21 +69,23 @@ impl Worker {
     /// finishes where it is; what lives in a link of its own, or waits for one to be made, ends as
     /// at any loss of a connection. Sessions of one that is gone are the caller's to end.
     pub fn set_databases(&mut self, databases: BTreeMap<DatabaseId, Database>, now: Instant) {
-        let before = std::mem::replace(&mut self.nodes.databases, databases);
-        for (id, was) in before {
-            let node = self.nodes.database(id).map(|is| is.node);
-            if node != Some(was.node) {
-                self.leave_node(was.node, now);
-            }
+        self.clusters.take(&databases);
+        let of = |databases: &BTreeMap<DatabaseId, Database>| -> BTreeSet<NodeId> {
+            databases.values().flat_map(Database::nodes).collect()
+        };
+        let before = of(&self.nodes.databases);
+        let present = of(&databases);
+        self.nodes.databases = databases;
+        for &node in before.difference(&present) {
+            self.leave_node(node, now);
         }
         for id in self.sessions.keys() {
             self.follow(id);
         }
         let (nodes, lanes) = (&mut self.nodes, &self.lanes);
-        nodes.nodes.retain(|&id, _| {
-            nodes.databases.values().any(|database| database.node == id)
-                || lanes.iter().any(|(_, lane)| lane.key.node == id)
-        });
+        nodes
+            .nodes
+            .retain(|&id, _| present.contains(&id) || lanes.iter().any(|(_, lane)| lane.key.node == id));
         self.run_ready(now);
     }
 
@@ -91,7 +94,8 @@ impl Worker {
         let Some(session) = self.sessions.get(id) else { return };
         let Some(node) = self.nodes.database(session.database).map(|database| database.node) else { return };
         let key = &self.lanes[session.lane].key;
-        if key.node != node {
+        let is_member = |map: &Topology| map.members().iter().any(|member| member.id == key.node);
+        if key.node != node && !self.clusters.map(session.database).is_some_and(is_member) {
             let lane = self.lane(LaneKey { node, ..key.clone() });
             self.move_session(id, lane);
         }

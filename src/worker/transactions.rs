@@ -103,6 +103,9 @@ impl Worker {
         verdict: Verdict,
         now: Instant,
     ) -> Flow {
+        if let Err(stall) = self.place_transaction(id, input.bytes(), request, verdict, now) {
+            return Flow::Wait(stall);
+        }
         let class = match verdict {
             Verdict::Refuse(name) => {
                 let flow = self.refuse(id, input, request, name, now);

@@ -27,6 +27,13 @@ pub struct Topology {
 
 const NOBODY: u16 = u16::MAX;
 
+impl Default for Topology {
+    /// Nobody has any slot.
+    fn default() -> Self {
+        Self { slots: vec![NOBODY; SLOTS].into_boxed_slice(), members: Vec::new() }
+    }
+}
+
 impl Topology {
     /// Gives each node of a map the number that `number` tells.
     #[must_use]
