@@ -1,4 +1,4 @@
-//! `[database]`: where Redis is, and how a connection to it is encrypted.
+//! `[database]`, or one of several `[[database]]`: where Redis is, and how a connection to it is encrypted.
 
 use rustls::pki_types::ServerName;
 
@@ -20,8 +20,9 @@ use crate::io::{Address, Cluster, Subscriptions};
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// The section as written.
-#[derive(Default)]
 pub(super) struct DatabaseFile {
+    pub(super) at: At,
+    pub(super) name: Option<Written<String>>,
     pub(super) address: Option<Written<String>>,
     cluster: Option<ClusterFile>,
     tls: Option<TlsFile>,
@@ -51,6 +52,8 @@ pub(super) struct RoleFile {
 
 /// Takes the section apart.
 pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile {
+    let at = section.at().clone();
+    let name = section.take("name").and_then(|entry| entry.text(notes));
     let cluster = section.take("cluster");
     let address = match &cluster {
         None => section.need("address", "address = \"127.0.0.1:6379\"", notes),
@@ -64,7 +67,8 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile 
     let roles = section.take("roles").and_then(|entry| entry.sections(notes)).unwrap_or_default();
     section.finish(notes);
     let roles = roles.into_iter().map(|section| read_role(section, notes)).collect();
-    DatabaseFile { address, cluster, tls, subscriptions: subscriptions.unwrap_or_default(), roles }
+    let subscriptions = subscriptions.unwrap_or_default();
+    DatabaseFile { at, name, address, cluster, tls, subscriptions, roles }
 }
 
 fn read_role(mut section: Section<'_>, notes: &mut Notes) -> RoleFile {

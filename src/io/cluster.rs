@@ -1,7 +1,7 @@
 //! Where the nodes of each cluster are: asks those that are known, and the seeds, for the map, and
 //! puts it in force. On a thread of its own, so that a node that hangs delays no client.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
@@ -17,7 +17,6 @@ use super::node::{Node, Socket};
 use super::settings::{Address, Cluster, Database};
 use crate::limits::Limits;
 use crate::resp::{ReplyScanner, write};
-use crate::upstream::DatabaseId;
 use crate::upstream::cluster::Map;
 
 /// A map is read again no sooner than this.
@@ -52,7 +51,7 @@ pub(super) fn start(shared: &Arc<Shared>, mut stages: watch::Receiver<Stage>) ->
     let shared = Arc::clone(shared);
     std::thread::Builder::new().name("cluster".to_owned()).spawn(move || {
         runtime.block_on(async {
-            let mut reading = Reading::default();
+            let mut reading = HashMap::new();
             loop {
                 look(&shared, &mut reading).await;
                 tokio::select! {
@@ -69,26 +68,42 @@ pub(super) fn start(shared: &Arc<Shared>, mut stages: watch::Receiver<Stage>) ->
 }
 
 /// Reads the map of each cluster that is due.
-async fn look(shared: &Arc<Shared>, reading: &mut Reading) {
+async fn look(shared: &Arc<Shared>, readings: &mut HashMap<String, Reading>) {
     let live = shared.live.load_full();
     let wanted = std::mem::take(&mut *shared.wanted_maps.lock().unwrap_or_else(PoisonError::into_inner));
-    let database = super::reach::DATABASE;
-    let Some(cluster) = &live.settings.database.cluster else { return };
+    readings.retain(|name, _| live.settings.database(name).is_some());
+    for database in &live.settings.databases {
+        let (Some(cluster), Some(id)) = (&database.cluster, live.reach.id(&database.name)) else { continue };
+        let reading = readings.entry(database.name.clone()).or_default();
+        if !refreshed(shared, &live, (database, cluster), reading, wanted.contains(&id)).await {
+            // Too soon after the last time.
+            shared.want_maps(&BTreeSet::from([id]));
+        }
+    }
+}
+
+/// Reads the map of one cluster, if that is due. False if it is wanted and has to wait.
+async fn refreshed(
+    shared: &Arc<Shared>,
+    live: &Live,
+    (database, cluster): (&Database, &Cluster),
+    reading: &mut Reading,
+    is_wanted: bool,
+) -> bool {
     let now = clock::now();
     let is_new = reading.by.as_ref() != Some(cluster);
     let rested = reading.at.is_none_or(|at| now.saturating_duration_since(at) >= AGAIN);
-    let is_due = is_new || reading.due.is_none_or(|due| due <= now) || wanted.contains(&database);
+    let is_due = is_new || reading.due.is_none_or(|due| due <= now) || is_wanted;
     if !is_due {
-        return;
+        return true;
     }
     if !is_new && !rested {
-        shared.want_maps(&wanted);
-        return;
+        return false;
     }
     reading.at = Some(now);
     reading.by = Some(cluster.clone());
     reading.rounds = reading.rounds.wrapping_add(1);
-    let read = read(&live, database, cluster, reading.rounds).await;
+    let read = read(live, database, cluster, reading.rounds).await;
     let limits = &live.settings.limits;
     let (wait, complaint) = match read {
         Ok(map) => {
@@ -103,12 +118,14 @@ async fn look(shared: &Arc<Shared>, reading: &mut Reading) {
     };
     reading.due = Some(now + wait);
     if complaint != reading.complaint {
+        let name = &database.name;
         match &complaint {
-            Some(why) => tracing::warn!(%why, "the map of the cluster is not whole"),
-            None => tracing::info!("the map of the cluster is whole"),
+            Some(why) => tracing::warn!(database = name, %why, "the map of the cluster is not whole"),
+            None => tracing::info!(database = name, "the map of the cluster is whole"),
         }
         reading.complaint = complaint;
     }
+    true
 }
 
 /// Within a tenth of the interval, so that several gateways do not ask together.
@@ -118,8 +135,8 @@ fn refresh(limits: &Limits, round: u64) -> Duration {
 }
 
 /// What is in force with this map; the same where it says nothing new.
-fn take_over(live: &Live, database: DatabaseId, map: &Map) -> Result<Live, String> {
-    let reach = live.reach.with_map(&live.settings, database, map).map_err(|error| error.to_string())?;
+fn take_over(live: &Live, database: &Database, map: &Map) -> Result<Live, String> {
+    let reach = live.reach.with_map(database, map).map_err(|error| error.to_string())?;
     Ok(match reach {
         Some(reach) => Live { reach: Arc::new(reach), ..live.clone() },
         None => live.clone(),
@@ -127,8 +144,9 @@ fn take_over(live: &Live, database: DatabaseId, map: &Map) -> Result<Live, Strin
 }
 
 /// Asks known nodes and seeds until one tells a map without a hole; otherwise the best of them.
-async fn read(live: &Live, database: DatabaseId, cluster: &Cluster, round: u64) -> Result<Map, String> {
-    let mut candidates: Vec<Address> = live.reach.addresses(database);
+async fn read(live: &Live, database: &Database, cluster: &Cluster, round: u64) -> Result<Map, String> {
+    let known = live.reach.id(&database.name).map(|id| live.reach.addresses(id));
+    let mut candidates: Vec<Address> = known.unwrap_or_default();
     let from = usize::try_from(round).unwrap_or(0) % candidates.len().max(1);
     candidates.rotate_left(from);
     candidates.extend(cluster.seeds.iter().cloned());
@@ -138,7 +156,7 @@ async fn read(live: &Live, database: DatabaseId, cluster: &Cluster, round: u64) 
     for address in candidates.into_iter().take(ASKED_MAX) {
         let limits = &live.settings.limits;
         let limit = Duration::from_millis(limits.connect_timeout_ms);
-        let asked = timeout(limit, ask(&address, &live.settings.database, cluster, limits)).await;
+        let asked = timeout(limit, ask(&address, database, cluster, limits)).await;
         match asked.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
             Ok(map) if map.hole() == 0 => return Ok(map),
             Ok(map) => {

@@ -33,6 +33,6 @@ mod unproven;
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
 pub use settings::{
-    Address, Admin, Audit, ClientAuth, Cluster, Database, LISTENER_NAME, Listener, Log, LogFormat, Settings,
-    Subscriptions, WORKERS_MAX, needs_restart,
+    Address, Admin, Audit, ClientAuth, Cluster, DATABASE_NAME, Database, Destinations, LISTENER_NAME,
+    Listener, Log, LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
 };

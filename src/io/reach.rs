@@ -1,54 +1,85 @@
-//! Where each database is at present, and by which number the machines know its node. Replaced
-//! whole; workers take over what is in force at their next turn.
+//! Where each database is at present, and by which numbers the machines know it and its node.
+//! Replaced whole; workers take over what is in force at their next turn.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::doors::ReloadError;
 use super::node::Node;
-use super::settings::{Address, Settings, Subscriptions};
+use super::settings::{self, Address, Settings, Subscriptions};
 use super::tls::TlsError;
 use crate::upstream::cluster::{Endpoint, Map, Topology};
 use crate::upstream::{Database, DatabaseId, NodeId};
-
-/// The only database there is.
-pub(super) const DATABASE: DatabaseId = DatabaseId(0);
 
 /// Where the databases are.
 #[derive(Default, Clone)]
 pub(super) struct Reach {
     /// As workers are told.
     pub(super) databases: BTreeMap<DatabaseId, Database>,
+    ids: HashMap<String, DatabaseId>,
     nodes: HashMap<NodeId, Arc<Node>>,
 }
 
 impl Reach {
-    /// Where everything is by these settings: a node that was reached so before keeps its number.
+    /// Where everything is by these settings: a database of a name that was there before keeps
+    /// its number, and a node that was reached in the same way its own.
     ///
     /// # Errors
     /// If TLS cannot be spoken by them.
-    pub(super) fn plan(before: Option<(&Settings, &Self)>, settings: &Settings) -> Result<Self, TlsError> {
-        let same = before.filter(|(before, _)| settings.database.is_same_node(&before.database));
-        if let Some((_, now)) = same.filter(|_| settings.database.cluster.is_some()) {
-            // Its map holds until another one is read.
-            return Ok(now.clone());
-        }
-        let kept =
-            same.and_then(|(_, now)| Some((now.databases.get(&DATABASE)?.node, now.node_of(DATABASE)?)));
-        let (id, node) = match kept {
-            Some((id, node)) => (id, Arc::clone(node)),
-            None => (
-                number(),
-                Arc::new(Node::at(settings.database.address.clone(), settings.database.tls.as_ref())?),
-            ),
-        };
-        let shares_subscriptions = settings.database.subscriptions == Subscriptions::Shared;
-        // Until its map has been read, nobody has any of its slots.
-        let cluster = settings.database.cluster.as_ref().map(|_| Arc::new(Topology::default()));
+    pub(super) fn plan(before: Option<(&Settings, &Self)>, settings: &Settings) -> Result<Self, ReloadError> {
         let mut reach = Self::default();
-        reach.nodes.insert(id, node);
-        reach.databases.insert(DATABASE, Database { node: id, shares_subscriptions, cluster });
+        for database in &settings.databases {
+            let known = before.and_then(|(_, now)| now.id(&database.name));
+            let id = known.unwrap_or_else(|| DatabaseId(number()));
+            let (number, node) = match before.and_then(|(before, now)| now.kept(before, database)) {
+                Some(kept) => kept,
+                None => (NodeId(number()), Arc::new(node(database)?)),
+            };
+            // Until its map has been read, nobody has any of its slots.
+            let cluster = database.cluster.as_ref().map(|_| Arc::new(Topology::default()));
+            let shares_subscriptions = database.subscriptions == Subscriptions::Shared;
+            reach.nodes.insert(number, node);
+            reach.databases.insert(id, Database { node: number, shares_subscriptions, cluster });
+            reach.ids.insert(database.name.clone(), id);
+            if let Some((_, now)) = before.filter(|(before, now)| now.kept(before, database).is_some()) {
+                reach.keep_map(id, now);
+            }
+        }
         Ok(reach)
+    }
+
+    /// The node of a database, if it is reached as it was by the settings before.
+    fn kept(&self, before: &Settings, database: &settings::Database) -> Option<(NodeId, Arc<Node>)> {
+        before.database(&database.name).filter(|before| database.is_same_node(before))?;
+        let number = self.databases.get(&self.id(&database.name)?)?.node;
+        Some((number, Arc::clone(self.node(number)?)))
+    }
+
+    /// The number of the database of this name.
+    pub(super) fn id(&self, database: &str) -> Option<DatabaseId> {
+        self.ids.get(database).copied()
+    }
+
+    /// How connections to a node are made, as long as some database is there.
+    pub(super) fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(&id)
+    }
+
+    /// How connections to the database of this name are made.
+    pub(super) fn node_of(&self, database: &str) -> Option<&Arc<Node>> {
+        self.node(self.databases.get(&self.id(database)?)?.node)
+    }
+}
+
+impl Reach {
+    /// The map of a cluster holds until another one is read.
+    fn keep_map(&mut self, id: DatabaseId, before: &Self) {
+        let Some(database) = before.databases.get(&id).filter(|it| it.cluster.is_some()) else { return };
+        for node in database.nodes() {
+            self.nodes.extend(before.node(node).map(|it| (node, Arc::clone(it))));
+        }
+        self.databases.insert(id, database.clone());
     }
 
     /// The same with this map of a cluster; nothing if it says nothing new. A node that the map
@@ -58,36 +89,38 @@ impl Reach {
     /// If TLS cannot be spoken to a node.
     pub(super) fn with_map(
         &self,
-        settings: &Settings,
-        id: DatabaseId,
+        database: &settings::Database,
         map: &Map,
     ) -> Result<Option<Self>, TlsError> {
-        let (Some(before), Some(cluster)) = (self.databases.get(&id), &settings.database.cluster) else {
-            return Ok(None);
-        };
+        let known = self.id(&database.name).and_then(|id| Some((id, self.databases.get(&id)?)));
+        let (Some((id, before)), Some(cluster)) = (known, &database.cluster) else { return Ok(None) };
         let old = before.cluster.as_deref().map(Topology::members).unwrap_or_default();
         let known = |endpoint: &Endpoint| old.iter().find(|it| it.endpoint == *endpoint).map(|it| it.id);
-        let topology = Topology::of(map, |endpoint| known(endpoint).unwrap_or_else(number));
+        let topology = Topology::of(map, |endpoint| known(endpoint).unwrap_or_else(|| NodeId(number())));
         if before.cluster.as_deref() == Some(&topology) {
             return Ok(None);
         }
-        let mut nodes = self.nodes.clone();
-        nodes.retain(|id, _| topology.members().iter().any(|member| member.id == *id));
+        let mut reach = self.clone();
+        for node in before.nodes() {
+            reach.nodes.remove(&node);
+        }
         for member in topology.members() {
-            if !nodes.contains_key(&member.id) {
-                let Endpoint { host, port } = member.endpoint.clone();
-                let announced = Address::Tcp { host, port };
-                let address = cluster.addresses.get(&announced.to_string()).unwrap_or(&announced).clone();
-                nodes.insert(member.id, Arc::new(Node::at(address, settings.database.tls.as_ref())?));
-            }
+            let node = match self.node(member.id) {
+                Some(node) => Arc::clone(node),
+                None => {
+                    let Endpoint { host, port } = member.endpoint.clone();
+                    let announced = Address::Tcp { host, port };
+                    let address = cluster.addresses.get(&announced.to_string()).unwrap_or(&announced).clone();
+                    Arc::new(Node::at(address, database.tls.as_ref())?)
+                }
+            };
+            reach.nodes.insert(member.id, node);
         }
         let is_master = |id: &NodeId| topology.masters().any(|member| member.id == *id);
         let first = topology.masters().next().map(|member| member.id);
         let Some(node) = Some(before.node).filter(is_master).or(first) else { return Ok(None) };
-        let database = Database { node, cluster: Some(Arc::new(topology)), ..before.clone() };
-        let mut databases = self.databases.clone();
-        databases.insert(id, database);
-        Ok(Some(Self { databases, nodes }))
+        reach.databases.insert(id, Database { node, cluster: Some(Arc::new(topology)), ..before.clone() });
+        Ok(Some(reach))
     }
 
     /// Where the nodes of a database are.
@@ -95,20 +128,15 @@ impl Reach {
         let Some(database) = self.databases.get(&id) else { return Vec::new() };
         database.nodes().filter_map(|node| Some(self.node(node)?.address().clone())).collect()
     }
+}
 
-    /// How connections to a node are made, as long as some database is there.
-    pub(super) fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
-        self.nodes.get(&id)
-    }
-
-    /// How connections to a database are made.
-    pub(super) fn node_of(&self, database: DatabaseId) -> Option<&Arc<Node>> {
-        self.node(self.databases.get(&database)?.node)
-    }
+fn node(database: &settings::Database) -> Result<Node, ReloadError> {
+    let node = Node::at(database.address.clone(), database.tls.as_ref());
+    node.map_err(|why| ReloadError::Database { database: database.name.clone(), why })
 }
 
 /// Never the same twice in a process.
-fn number() -> NodeId {
+fn number() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    NodeId(NEXT.fetch_add(1, Ordering::Relaxed))
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
