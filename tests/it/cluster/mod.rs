@@ -2,3 +2,5 @@
 
 mod keys;
 mod nodes;
+mod routes;
+mod world;

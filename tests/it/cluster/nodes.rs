@@ -32,7 +32,7 @@ pub(crate) struct Node {
 /// Masters first, each with an equal part of the slots; then their replicas in turn.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
-    masters: usize,
+    pub(crate) masters: usize,
     _directory: TempDir,
 }
 
