@@ -119,6 +119,28 @@ impl Cluster {
         self.nodes[number].client(user)
     }
 
+    /// Whether this node lives and is a master.
+    pub(crate) fn is_master(&self, number: usize) -> bool {
+        self.nodes[number].child.is_some()
+            && self.client(number, "root").ask("INFO replication").contains("role:master")
+    }
+
+    /// Takes a node out of the test's hands, to be ended while the others are looked at.
+    pub(crate) fn take(&mut self, number: usize) -> Node {
+        let node = &mut self.nodes[number];
+        Node {
+            child: node.child.take(),
+            port: node.port,
+            directory: node.directory.clone(),
+            version: node.version,
+        }
+    }
+
+    /// Puts it back.
+    pub(crate) fn put_back(&mut self, number: usize, node: Node) {
+        self.nodes[number] = node;
+    }
+
     /// The addresses of these nodes, as the configuration has seeds.
     pub(crate) fn seeds(&self) -> String {
         let seeds: Vec<String> =
