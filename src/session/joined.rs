@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::scan::Onward;
 use crate::resp::{ReplyScanner, write};
 
 /// What the replies of the parts make together.
@@ -19,6 +20,8 @@ pub enum Joined {
     First,
     /// Arrays of integers, the least of each place.
     Least,
+    /// SCAN's, with another cursor.
+    Scanned(Onward),
 }
 
 const UNLIKE: &str = "ERR respgate: the nodes of the cluster do not answer alike";
@@ -37,6 +40,7 @@ impl Joined {
             Self::Placed(places) => placed(replies, places),
             Self::First => first(replies),
             Self::Least => least(replies),
+            Self::Scanned(onward) => replies.first().and_then(|reply| onward.reply(reply)),
         };
         joined.unwrap_or_else(|| write::error(UNLIKE)).into()
     }

@@ -10,6 +10,7 @@ pub(crate) mod kill;
 mod pinned;
 pub(crate) mod queued;
 mod routes;
+pub(crate) mod scan;
 mod slots;
 pub mod subscribed;
 mod unproven;

@@ -389,6 +389,9 @@ impl Worker {
                 };
                 let link = self.links.get(id).and_then(|link| link.pending.front());
                 match (push, link) {
+                    (Some(owner), _) if self.sessions.get(owner).is_some_and(|session| session.mid_frame) => {
+                        return self.hold_part(owner, held);
+                    }
                     (Some(owner), _) => (owner, Stream { bytes: 0, completes: false }),
                     (None, Some(ticket)) => match ticket.expect {
                         Expect::Flown { place, .. } if !self.flight_may_stream(ticket.session, place) => {

@@ -121,6 +121,9 @@ impl Worker {
             Verdict::Pass(Class::Answer(answer @ (Answer::Reset | Answer::Quit))) => {
                 return self.answer_here(id, input, request, answer, now);
             }
+            Verdict::Pass(class) if self.is_for_one_node(id, input.bytes(), request, class) => {
+                return self.refuse_in_transaction(id, input, request);
+            }
             Verdict::Pass(class) => class,
         };
         let selected = match class {

@@ -67,6 +67,21 @@ impl Topology {
         self.members.iter().filter(|member| member.is_master)
     }
 
+    /// The nodes that have at least one slot, in the order of their addresses.
+    #[must_use]
+    pub fn serving(&self) -> Vec<&Member> {
+        let mut has_some = vec![false; self.members.len()];
+        for &place in &self.slots {
+            if let Some(has) = has_some.get_mut(usize::from(place)) {
+                *has = true;
+            }
+        }
+        let mut serving: Vec<&Member> =
+            self.members.iter().zip(has_some).filter(|(_, has)| *has).map(|(member, _)| member).collect();
+        serving.sort_by(|one, other| one.endpoint.cmp(&other.endpoint));
+        serving
+    }
+
     /// All nodes.
     #[must_use]
     pub fn members(&self) -> &[Member] {

@@ -11,7 +11,7 @@ use super::super::lanes::NOBODY;
 use super::super::requests::Flow;
 use super::super::{Closed, Loss, Report, Step, Worker};
 use crate::resp::{SHARE_MIN, write};
-use crate::session::{Fate, Flight, SessionId, Split, To, Via};
+use crate::session::{Fate, Flight, Joined, SessionId, Split, To, Via};
 use crate::upstream::cluster::Redirect;
 use crate::upstream::{Expect, LinkId, NodeId};
 
@@ -69,10 +69,10 @@ impl Worker {
     }
 
     /// Sends the parts of one request, each to whoever is to answer it. The caller has asked `may_fly`.
-    pub(super) fn fly_split(&mut self, id: SessionId, flights: Vec<Flight>, split: Split, now: Instant) {
+    pub(super) fn fly_split(&mut self, id: SessionId, flights: Vec<Flight>, joined: Joined, now: Instant) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let mute = session.take_mute();
-        let place = session.slots.push_split(split, mute);
+        let place = session.slots.push_split(Split::new(flights.clone(), joined), mute);
         session.via = Via::Nodes;
         self.tally.requests += 1;
         for (part, flight) in (0..).zip(flights) {

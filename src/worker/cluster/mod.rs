@@ -9,11 +9,14 @@
 //! A flight is sent again only where a node has said that it did not run it, or nothing of it has
 //! been written.
 
+mod about;
 mod flights;
 mod parked;
 mod pinned;
 mod requests;
 mod routes;
+mod scatter;
+mod uploads;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use std::sync::Arc;
 use crate::upstream::cluster::Topology;
 use crate::upstream::{Database, DatabaseId, NodeId};
 use parked::Parked;
+pub(super) use uploads::NotAimed;
 
 /// The clusters among a worker's databases.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::flights::{DOWN, MOVING, Place};
 use super::requests::CROSSED;
 use crate::command::{Class, Placement, Verdict, Why};
 use crate::resp::{Found, Request, RequestScanner, write};
-use crate::session::{Flight, Pinned, SessionId, Stall, To, Via};
+use crate::session::{Flight, Pinned, Session, SessionId, Stall, To, Via};
 use crate::upstream::cluster::Redirect;
 use crate::upstream::{Expect, LaneKey, LinkId, NodeId};
 
@@ -94,7 +94,8 @@ impl Worker {
         asking: bool,
         now: Instant,
     ) {
-        let alone = self.sessions.get(id).is_some_and(|session| session.slots.outstanding() == 1);
+        let is_alone = |session: &Session| session.slots.outstanding() == 1 && !session.is_bound();
+        let alone = self.sessions.get(id).is_some_and(is_alone);
         let key = self.sessions.get(id).map(|session| &self.lanes[session.lane].key);
         let Some(key) = key.filter(|_| alone) else {
             return self.answer_flight(id, at, write::error(MOVING).into());
