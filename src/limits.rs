@@ -109,6 +109,12 @@ limits! {
     op_timeout_ms: u64 = 60_000,
     /// How long a request may wait while no link of its lane is healthy.
     fail_fast_ms: u64 = 250,
+    /// How long a request to a cluster may wait for somebody to serve its hash slot: the time in
+    /// which a replica takes over, which is a little more than the cluster's `cluster-node-timeout`.
+    cluster_wait_ms: u64 = 5_000,
+    /// The map of a cluster is read this often, within a tenth, besides whenever a node says that
+    /// it has changed.
+    cluster_refresh_ms: u64 = 60_000,
     /// How many requests may wait for a link of their lane to be ready.
     fail_fast_commands: usize = 1_024,
     /// Shared links of one lane in one worker; fewer links make larger batches.

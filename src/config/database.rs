@@ -4,6 +4,7 @@ use rustls::pki_types::ServerName;
 
 use super::cause::Cause;
 use super::certificates::{self, Role};
+use super::cluster::{self, ClusterFile};
 use super::database_cause::DatabaseCause;
 use super::keys;
 use super::material::Files;
@@ -27,6 +28,7 @@ pub(super) struct DatabaseFile {
     pub(super) address: Option<Written<String>>,
     sentinel: Option<SentinelFile>,
     require_master: Option<Written<bool>>,
+    cluster: Option<ClusterFile>,
     tls: Option<TlsFile>,
     pub(super) subscriptions: Subscriptions,
     pub(super) roles: Vec<RoleFile>,
@@ -56,11 +58,12 @@ pub(super) struct RoleFile {
 pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile {
     let at = section.at().clone();
     let name = section.take("name").and_then(|entry| entry.text(notes));
-    let sentinel = section.take("sentinel");
-    let address = match &sentinel {
-        None => section.need("address", "address = \"127.0.0.1:6379\"", notes),
-        Some(_) => section.take("address"),
+    let (sentinel, cluster) = (section.take("sentinel"), section.take("cluster"));
+    let address = match (&sentinel, &cluster) {
+        (None, None) => section.need("address", "address = \"127.0.0.1:6379\"", notes),
+        _ => section.take("address"),
     };
+    let cluster = cluster.and_then(|it| it.section(notes)).map(|it| cluster::read(it, notes));
     let address = address.and_then(|entry| entry.text(notes));
     let sentinel = sentinel.and_then(|it| it.section(notes)).map(|it| sentinel::read(it, notes));
     let require_master = section.take("require_master").and_then(|entry| entry.flag(notes));
@@ -71,7 +74,7 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile 
     section.finish(notes);
     let roles = roles.into_iter().map(|section| read_role(section, notes)).collect();
     let subscriptions = subscriptions.unwrap_or_default();
-    DatabaseFile { at, name, address, sentinel, require_master, tls, subscriptions, roles }
+    DatabaseFile { at, name, address, sentinel, require_master, cluster, tls, subscriptions, roles }
 }
 
 fn read_role(mut section: Section<'_>, notes: &mut Notes) -> RoleFile {
@@ -124,15 +127,21 @@ impl DatabaseFile {
             notes.error(&written.at, SentinelCause::AddressAsWell.into());
         }
         let sentinels = self.sentinel.as_ref().map(|it| it.settings(files, now, notes));
-        // Which hosts the sentinels will lead to is not known.
-        let hosts = match &sentinels {
-            Some(_) => Some(&[][..]),
-            None => address.as_ref().map(std::slice::from_ref),
+        let cluster = self.cluster.as_ref().map(|it| {
+            it.alone(self, notes);
+            it.settings(files, notes)
+        });
+        let hosts = match (&sentinels, &cluster) {
+            // Which hosts the sentinels will lead to is not known.
+            (Some(_), _) => Some(&[][..]),
+            (None, Some(cluster)) => cluster.as_ref().map(|it| it.seeds.as_slice()),
+            (None, None) => address.as_ref().map(std::slice::from_ref),
         };
         let tls = self.tls.as_ref().map(|tls| tls.settings(hosts, files, now, notes));
-        let location = match sentinels {
-            Some(sentinels) => Location::Sentinels(sentinels?),
-            None => Location::Address(address?),
+        let location = match (sentinels, cluster) {
+            (Some(sentinels), _) => Location::Sentinels(sentinels?),
+            (None, Some(cluster)) => Location::Cluster(cluster?),
+            (None, None) => Location::Address(address?),
         };
         Some((location, tls.map_or(Some(None), |tls| tls.map(Some))?))
     }

@@ -14,6 +14,8 @@
 mod cause;
 mod certificates;
 mod check;
+mod cluster;
+mod cluster_cause;
 mod database;
 mod database_cause;
 mod destinations;
@@ -49,6 +51,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::io::Settings;
 pub use cause::Cause;
+pub use cluster_cause::ClusterCause;
 pub use identity_cause::IdentityCause;
 pub use problem::{At, Line, Listed, Problem, Problems, Severity};
 pub use role_cause::{Elsewhere, RoleCause};

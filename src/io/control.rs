@@ -1,5 +1,6 @@
 //! The one handle by which the surfaces reach the gateway: start, reload, drain.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::census::Census;
+use super::cluster;
 use super::doors::{self, Door, Entrance, ReloadError};
 use super::listen::{self, Accepted, Desk};
 use super::passwords::Passwords;
@@ -25,6 +27,7 @@ use crate::fault::Reference;
 use crate::identity::{Permit, Refusal};
 use crate::observe::audit::Audit;
 use crate::observe::metrics::Registry;
+use crate::upstream::DatabaseId;
 use crate::worker::Seed;
 
 /// Accepted clients that may wait for a worker to take them.
@@ -69,6 +72,8 @@ pub(super) struct Shared {
     pub(super) clients_max: usize,
     /// Whether each worker's last connection to the backend failed.
     pub(super) failing: Vec<AtomicBool>,
+    /// Clusters whose map is to be read again.
+    pub(super) wanted_maps: Mutex<BTreeSet<DatabaseId>>,
     pub(super) audit: Audit,
     pub(super) passwords: Passwords,
     /// Places of clients that have yet to say who they are.
@@ -139,6 +144,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         handshakes: Semaphore::new(settings.limits.handshakes_max.max(1)),
         clients_max,
         failing: (0..workers).map(|_| AtomicBool::new(false)).collect(),
+        wanted_maps: Mutex::default(),
         passwords: Passwords::new(&limits),
         unproven: Semaphore::new(limits.unproven_clients_max.max(1)),
         stages: stages.clone(),
@@ -177,6 +183,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         threads.push(thread);
     }
     threads.push(sentinel::start(&shared, stages.clone(), &handles.registry)?);
+    threads.push(cluster::start(&shared, stages.clone())?);
     threads.push(start_acceptor(sockets, limits, &shared, queues, stages)?);
     Ok(Control { shared, stage, threads: Mutex::new(threads), gauges })
 }
@@ -312,6 +319,11 @@ impl Shared {
         let changed = change(&self.live.load())?;
         self.live.store(Arc::new(changed));
         Ok(())
+    }
+
+    /// Has the maps of these clusters read again.
+    pub(super) fn want_maps(&self, databases: &BTreeSet<DatabaseId>) {
+        self.wanted_maps.lock().unwrap_or_else(PoisonError::into_inner).extend(databases);
     }
 
     /// A new reference for an error line and the records about it.

@@ -2,7 +2,7 @@
 //! the machine does so through [`Hub::with`] or [`Hub::at`], which then carries out its steps.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -14,7 +14,7 @@ use super::peers::Peers;
 use super::reach::Reach;
 use super::{backend, clock};
 use crate::session::SessionId;
-use crate::upstream::LinkId;
+use crate::upstream::{DatabaseId, LinkId};
 use crate::worker::{NeedlessAuth, Report, Step, Worker};
 
 /// Bytes read from a socket at a time. One buffer serves all clients of a thread,
@@ -43,6 +43,8 @@ pub(super) struct Hub {
     pub(super) panics: Cell<u64>,
     /// Passwords that were refused, for the metric.
     pub(super) passwords: RefCell<HashMap<(usize, &'static str), u64>>,
+    /// Clusters whose map is to be read again.
+    pub(super) wanted_maps: RefCell<BTreeSet<DatabaseId>>,
     /// What has still to be written down; at most two a session.
     pub(super) needless_auths: RefCell<Vec<(usize, NeedlessAuth)>>,
 }
@@ -97,6 +99,7 @@ impl Hub {
             ended: RefCell::default(),
             panics: Cell::new(0),
             passwords: RefCell::default(),
+            wanted_maps: RefCell::default(),
             needless_auths: RefCell::default(),
         })
     }
@@ -165,6 +168,9 @@ impl Hub {
                 tokio::task::spawn_local(backend::serve(Rc::clone(self), id));
             }
             Step::Tell { worker, message } => self.peers.tell(worker, message),
+            Step::WantMap(database) => {
+                self.wanted_maps.borrow_mut().insert(database);
+            }
             Step::Report(report) => self.report(report),
         }
     }
@@ -193,6 +199,12 @@ impl Hub {
                 if let Some(door) = self.guests.borrow().door(id) {
                     self.needless_auths.borrow_mut().push((door, auth));
                 }
+            }
+            Report::RedirectRefused { to } => {
+                tracing::warn!(
+                    to,
+                    "a node of the cluster names another that its map does not have: not followed"
+                );
             }
             Report::BackendBack => tracing::info!("the backend answers again"),
         }

@@ -11,6 +11,7 @@ mod backend;
 mod census;
 mod client;
 mod clock;
+mod cluster;
 mod control;
 mod doors;
 mod guests;
@@ -34,6 +35,6 @@ pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
 pub use sentinel::Sentinels;
 pub use settings::{
-    Address, Admin, Audit, ClientAuth, DATABASE_NAME, Database, Destinations, LISTENER_NAME, Listener,
-    Location, Log, LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
+    Address, Admin, Audit, ClientAuth, Cluster, DATABASE_NAME, Database, Destinations, LISTENER_NAME,
+    Listener, Location, Log, LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
 };

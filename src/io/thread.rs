@@ -72,6 +72,10 @@ async fn work(post: Post) {
                 guests::look(&hub, &shared, &live);
                 hub.with(|machine, now| machine.tick(now, clock::unix_now()));
                 shared.note_needless_auths(&hub);
+                let wanted = hub.wanted_maps.take();
+                if !wanted.is_empty() {
+                    shared.want_maps(&wanted);
+                }
                 count += 1;
                 if count % TICKS_A_FLUSH == 0 {
                     meters.flush(&hub);

@@ -31,6 +31,14 @@ impl PartialEq for LaneKey {
 
 impl Eq for LaneKey {}
 
+impl LaneKey {
+    /// Whether the other one is the same at another node, or the same.
+    #[must_use]
+    pub fn differs_in_node_alone(&self, other: &Self) -> bool {
+        *self == Self { node: self.node, ..other.clone() }
+    }
+}
+
 impl Hash for LaneKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.node, &self.credential.redis_user, self.proto, self.db).hash(state);

@@ -3,6 +3,7 @@
 
 mod backoff;
 mod circuit;
+pub mod cluster;
 mod greet;
 mod lane;
 mod learned;

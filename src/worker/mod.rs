@@ -13,6 +13,7 @@ mod arena;
 mod attempts;
 mod audience;
 mod clock;
+mod cluster;
 mod control;
 mod dialect;
 mod drain;
@@ -76,6 +77,8 @@ pub enum Step {
         /// What it is told.
         message: Message,
     },
+    /// Read the map of a cluster again; some node has said that it has changed.
+    WantMap(DatabaseId),
     /// Tell the operator.
     Report(Report),
 }
@@ -108,6 +111,11 @@ pub enum Report {
     NoFences {
         /// The Redis user.
         redis_user: String,
+    },
+    /// A node of a cluster has named another one that its map does not have.
+    RedirectRefused {
+        /// What it has named.
+        to: String,
     },
     /// The backend answers again.
     BackendBack,
@@ -148,6 +156,7 @@ pub struct Worker {
     /// Fence tokens must not be guessed by a client that can inject replies.
     random: ChaCha12Rng,
     nodes: nodes::Nodes,
+    clusters: cluster::Clusters,
     pinned_links: usize,
     /// What each subscriber link carries.
     audiences: HashMap<LinkId, Audience>,
@@ -188,6 +197,7 @@ impl Worker {
             lane_ids: HashMap::new(),
             random: ChaCha12Rng::from_seed(seed.random),
             nodes: nodes::Nodes::default(),
+            clusters: cluster::Clusters::default(),
             pinned_links: 0,
             audiences: HashMap::new(),
             vacancies: Vec::new(),
@@ -469,7 +479,10 @@ impl Worker {
             let over = match session.stall {
                 None => false,
                 Some(Stall::Barrier) => session.is_settled(),
-                Some(Stall::InFlight) => session.slots.outstanding() <= self.limits.client_in_flight_max / 2,
+                Some(Stall::InFlight) => {
+                    session.slots.outstanding() <= self.limits.client_in_flight_max / 2
+                        && session.slots.kept_bytes() <= self.limits.link_queue_bytes_max / 2
+                }
                 Some(Stall::Output) => session.unread_bytes() <= self.limits.client_output_soft_bytes / 2,
                 Some(Stall::LinkFull | Stall::Lane) => true,
             };

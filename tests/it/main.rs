@@ -9,6 +9,7 @@
 mod backend;
 mod bad;
 mod clients;
+mod cluster;
 mod commands;
 mod dice;
 mod echo;

@@ -60,10 +60,7 @@ pub(crate) struct World {
 const DATABASE: DatabaseId = DatabaseId(0);
 
 fn databases(shares_subscriptions: bool) -> BTreeMap<DatabaseId, Database> {
-    BTreeMap::from([(
-        DATABASE,
-        Database { node: NodeId(0), role: None, leaves_at_once: false, shares_subscriptions },
-    )])
+    BTreeMap::from([(DATABASE, Database::new(NodeId(0), shares_subscriptions))])
 }
 
 impl World {
@@ -147,6 +144,7 @@ impl World {
                 }
                 Step::Connect(id) => self.begin_connect(id),
                 Step::Tell { .. } => panic!("there is one worker"),
+                Step::WantMap(_) => panic!("there is no cluster"),
                 Step::Report(report) => self.report(&report),
             }
         }
@@ -183,6 +181,7 @@ impl World {
             eprintln!("{}", self.unanswered());
         }
         match report {
+            Report::RedirectRefused { .. } => panic!("there is no cluster"),
             Report::LinkLost { redis_user, loss, .. } => {
                 self.lost_at.insert(redis_user.clone(), self.at);
                 // Whoever had state there may be closed.
