@@ -188,6 +188,19 @@ impl Hub {
                      on connections of their own"
                 );
             }
+            Report::PasswordRefused { redis_user } => {
+                tracing::error!(
+                    redis_user,
+                    "Redis refuses the changed password of this user: connections that speak by the old one stay in \
+                     use, and the new one is tried again"
+                );
+            }
+            Report::PasswordTaken { redis_user } => {
+                tracing::info!(
+                    redis_user,
+                    "the changed password of this user is in use: the one before may go"
+                );
+            }
             Report::NeedlessAuth(id, auth) => {
                 if let Some(door) = self.guests.borrow().door(id) {
                     self.needless_auths.borrow_mut().push((door, auth));

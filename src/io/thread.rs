@@ -16,6 +16,7 @@ use super::peers::{Inbox, Peers};
 use super::settings::Subscriptions;
 use super::tally::Meters;
 use super::{client, clock, guests};
+use crate::identity::Permit;
 use crate::worker::{Seed, Worker};
 
 /// How often the machine looks at its deadlines.
@@ -93,16 +94,17 @@ fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
     }
     *live = Arc::clone(&now);
     hub.move_to(&live.node);
-    hub.with(|machine, _| {
+    hub.with(|machine, now| {
         machine.set_limits(Arc::new(live.settings.limits.clone()));
         machine.set_answers_respgate(live.settings.whoami);
         machine.set_shares_subscriptions(live.settings.database.subscriptions == Subscriptions::Shared);
-        machine.recheck(&|permit| {
+        let again = |permit: &Permit| {
             live.again(permit).inspect_err(|refusal| {
                 let (user, reason) = (&permit.user().name, refusal.reason());
                 tracing::info!(user, %reason, detail = refusal.detail(), "client is no longer let in");
             })
-        });
+        };
+        machine.recheck(&again, now);
     });
     hub.guests.borrow_mut().all_due();
 }

@@ -25,6 +25,8 @@ impl Worker {
         if self.node.is_failing() {
             self.probe_node(now);
         }
+        self.try_successions(now);
+        self.tell_what_has_gone();
         self.hold_buffers_down();
         self.tick_peers(now);
         if self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {

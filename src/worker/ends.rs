@@ -1,5 +1,6 @@
 //! How links and sessions end, and what the others are told.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use thiserror::Error;
@@ -138,6 +139,7 @@ impl Worker {
     pub(super) fn lose_link(&mut self, id: LinkId, loss: Loss, now: Instant) {
         let Some(link) = self.take_link(id) else { return };
         self.note_failure(&link, &loss, now);
+        let is_refused = matches!(loss, Loss::Greeting(GreetError::Auth(_)));
         let lane = &mut self.lanes[link.lane];
         let refusal = match &loss {
             Loss::Greeting(GreetError::Select(text)) => LaneRefusal::Backend(text.clone()),
@@ -167,7 +169,11 @@ impl Worker {
             LinkRole::Shared | LinkRole::Control => {}
         }
         self.ready.extend_from_slice(&link.waiters);
+        let credential = is_refused.then(|| Arc::clone(&self.lanes[link.lane].key.credential));
         self.release_lane(link.lane);
+        if let Some(credential) = credential {
+            self.refused(&credential);
+        }
     }
 
     /// Takes a link away without a word; the driver closes its socket.
@@ -198,6 +204,7 @@ impl Worker {
         for (_, lane) in &mut self.lanes {
             lane.server = None;
         }
+        self.hand_over_all();
         for id in self.links.keys() {
             let Some(link) = self.links.get(id) else { continue };
             if matches!(link.role, LinkRole::Pinned(_) | LinkRole::Subscriber) || !link.is_ready() {

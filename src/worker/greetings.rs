@@ -44,17 +44,18 @@ impl Worker {
         input.advance(len);
         match next {
             Next::Send(bytes) => link.out.copy(&bytes),
-            Next::Done { server, fences, id } => {
+            Next::Done { server, fences, id: backend_id } => {
                 link.become_ready(now);
-                link.backend_id = Some(id);
-                let lane = link.lane;
+                link.backend_id = Some(backend_id);
+                let of = link.lane;
                 self.dialect = Some(Dialect::of(&server));
-                self.note_fences(lane, fences);
-                let lane = &mut self.lanes[lane];
+                self.note_fences(of, fences);
+                let lane = &mut self.lanes[of];
                 lane.learned.greeted(lane.server.as_ref() == Some(&server));
                 lane.server = Some(server);
                 lane.backoff.succeeded();
                 self.ready.append(&mut lane.waiters);
+                self.succeeded(of);
             }
         }
         self.wake_link(id);

@@ -27,6 +27,7 @@ mod replies;
 mod requests;
 mod streaming;
 mod subscriptions;
+mod successions;
 mod transactions;
 mod unknown;
 mod uploads;
@@ -106,6 +107,16 @@ pub enum Report {
         /// The Redis user.
         redis_user: String,
     },
+    /// The backend does not take a password that has changed. Told once for each.
+    PasswordRefused {
+        /// The Redis user.
+        redis_user: String,
+    },
+    /// The backend has taken it, and nothing in this worker needs the one before any more.
+    PasswordTaken {
+        /// The Redis user.
+        redis_user: String,
+    },
     /// The backend answers again.
     BackendBack,
 }
@@ -156,6 +167,8 @@ pub struct Worker {
     /// What each subscriber link carries.
     audiences: HashMap<LinkId, Audience>,
     shares_subscriptions: bool,
+    /// Passwords that have changed and are being tried.
+    successions: successions::Successions,
     /// Subscriber links with subscriptions that nobody has any more.
     vacancies: Vec<LinkId>,
     next_client_id: u64,
@@ -199,6 +212,7 @@ impl Worker {
             pinned_links: 0,
             audiences: HashMap::new(),
             shares_subscriptions: false,
+            successions: successions::Successions::default(),
             vacancies: Vec::new(),
             next_client_id: seed.number + 1,
             client_id_step: seed.workers,
@@ -364,7 +378,7 @@ impl Worker {
 
     /// Holds every session against changed users: a permit that no longer holds ends
     /// its session, one whose Redis user or rights have changed is exchanged.
-    pub fn recheck(&mut self, permit: &dyn Fn(&Permit) -> Result<Permit, Refusal>) {
+    pub fn recheck(&mut self, permit: &dyn Fn(&Permit) -> Result<Permit, Refusal>, now: Instant) {
         for id in self.sessions.keys() {
             let Some(session) = self.sessions.get_mut(id) else { continue };
             let Ok(renewed) = permit(&session.permit) else {
@@ -377,8 +391,13 @@ impl Worker {
                 self.close_client(id, Closed::UserChanged);
                 continue;
             }
+            let is_changed = old != new;
+            let (proto, db, lane) = (session.proto, session.db, session.lane);
+            let credential = Arc::clone(renewed.credential());
             session.permit = renewed;
-            let (proto, db) = (session.proto, session.db);
+            if is_changed {
+                self.succeed(lane, &credential, now);
+            }
             if let Some(lane) = self.sibling_lane(id, proto, db) {
                 self.move_session(id, lane);
             }

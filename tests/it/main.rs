@@ -26,6 +26,7 @@ mod states;
 mod wire;
 mod world;
 
+mod credentials;
 mod nodes;
 mod operate;
 mod passwords;
