@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::credential_cause::CredentialCause;
 use super::database_cause::DatabaseCause;
 use super::identity_cause::IdentityCause;
 use super::role_cause::{Elsewhere, RoleCause};
@@ -188,6 +189,8 @@ pub enum Cause {
     Role(#[from] RoleCause),
     #[error(transparent)]
     Database(#[from] DatabaseCause),
+    #[error(transparent)]
+    Credential(CredentialCause),
     #[error("{0}")]
     Elsewhere(Box<Elsewhere>),
 }
@@ -280,6 +283,7 @@ impl Cause {
             Self::Identity(cause) => cause.id(),
             Self::Role(cause) => cause.id(),
             Self::Database(cause) => cause.id(),
+            Self::Credential(cause) => cause.id(),
             Self::Elsewhere(elsewhere) => elsewhere.cause.id(),
         }
     }
@@ -387,6 +391,7 @@ impl Cause {
             Self::NoUser => "add a [[user]] section".to_owned(),
             Self::Identity(cause) => return cause.way_out(),
             Self::Database(cause) => return cause.way_out(),
+            Self::Credential(cause) => return cause.way_out(),
             _ => return None,
         })
     }

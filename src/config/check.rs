@@ -14,7 +14,7 @@ use super::material::{self, Files};
 use super::modes::Modes;
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
-use super::{Surroundings, certificates, realms, roles, users, ways};
+use super::{Surroundings, certificates, password_command, provisioning, realms, roles, users, ways};
 use crate::io::{Admin, Audit, Database, LISTENER_NAME, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
@@ -37,12 +37,14 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     }
     let listeners = listeners(&file, &mut files, surroundings.now, notes);
     let node = file.database.node(&mut files, surroundings.now, notes);
+    let logins = file.database.auth.logins(file.database.provisioning.as_ref(), &mut files, notes);
     let client_ca = listeners.iter().flatten().flat_map(|it: &Listener| &it.tls.trust.client_ca);
     let trusted = ways::trusted(client_ca);
     let elsewhere = users::Elsewhere {
         by_value: realms::users_by_value(file.realms.as_deref().unwrap_or_default()),
         is_value: realms::make_users(file.realms.as_deref().unwrap_or_default()),
         has_roles: !file.database.roles.is_empty(),
+        logins: &logins,
     };
     let users = file.users.as_ref().map(|it| users::user_map(it, &elsewhere, &trusted, &mut files, notes));
     let realm_users = match (&file.realms, &file.users) {
@@ -55,7 +57,9 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         realms::unheard(map, &places, &chains, notes);
     }
     let written = std::mem::take(&mut file.database.roles);
-    let database_roles = roles::database_roles(&written, &mut files, notes);
+    let database_roles = roles::database_roles(&written, &logins, &mut files, notes);
+    let made = provisioning::all(&file, &logins, &written, &mut files, notes);
+    let commands = password_command::all(&file, &written, &files, notes);
     let roles = roles::role_map(&mut file, &mut files, &written, notes);
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
     let log = log(&file, notes);
@@ -71,7 +75,9 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
             tls,
             roles: database_roles,
             subscriptions: file.database.subscriptions,
+            provisioning: made?,
         },
+        password_commands: commands?,
         users: users??,
         roles: roles?,
         limits: file.limits,

@@ -11,6 +11,7 @@ mod backend;
 mod census;
 mod client;
 mod clock;
+mod command;
 mod control;
 mod doors;
 mod guests;
@@ -28,6 +29,7 @@ pub mod tls;
 mod transfer;
 mod unproven;
 
+pub use command::PasswordCommand;
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
 pub use settings::{

@@ -5,10 +5,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::command::PasswordCommand;
 use super::tls::{BackendTls, TlsSettings};
 use crate::identity::roles::{DatabaseRoles, RoleMap};
 use crate::identity::{Chain, Directory, Gate, Rights, UserMap};
 use crate::limits::Limits;
+use crate::upstream::Provisioning;
 
 /// The most workers that may be configured.
 pub const WORKERS_MAX: usize = 256;
@@ -41,6 +43,8 @@ pub struct Settings {
     pub watch: bool,
     /// Whether clients may ask RESPGATE WHOAMI.
     pub whoami: bool,
+    /// Programs that passwords come from.
+    pub password_commands: Vec<PasswordCommand>,
 }
 
 impl Settings {
@@ -97,6 +101,8 @@ pub struct Database {
     pub roles: DatabaseRoles,
     /// How it is told what clients subscribe to.
     pub subscriptions: Subscriptions,
+    /// Which of its users the gateway makes, if it does.
+    pub provisioning: Option<Provisioning>,
 }
 
 /// Over which connections clients subscribe.

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::LaneKey;
 use crate::resp::{Proto, write};
+use crate::secret::Secret;
 
 /// A greeting's replies are small; HELLO with many modules is the longest.
 pub(crate) const REPLY_BYTES_MAX: usize = 64 * 1024;
@@ -80,9 +81,11 @@ pub(crate) enum Next {
 impl Greeting {
     /// Begins a greeting; the bytes are its first command.
     #[must_use]
-    pub fn begin(lane: &LaneKey, token: [u8; 32]) -> (Self, Vec<u8>) {
-        let credential = &lane.credential;
-        let auth = write::command(&[b"AUTH", credential.redis_user.as_bytes(), credential.password.expose()]);
+    pub fn begin(lane: &LaneKey, password: &Secret, token: [u8; 32]) -> (Self, Vec<u8>) {
+        let auth = match lane.credential.is_nameless {
+            true => write::command(&[b"AUTH", password.expose()]),
+            false => write::command(&[b"AUTH", lane.credential.redis_user.as_bytes(), password.expose()]),
+        };
         (Self { step: Step::Auth, proto: lane.proto, db: lane.db, token, server: None }, auth)
     }
 
@@ -208,16 +211,16 @@ mod tests {
 
     use super::*;
     use crate::identity::Credential;
-    use crate::secret::Secret;
 
     const HELLO_2: &[u8] = b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n\
         $5\r\nproto\r\n:2\r\n$2\r\nid\r\n:3\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n\
         $4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
 
     fn greeting(proto: Proto, db: u32) -> Greeting {
-        let credential = Credential { redis_user: "app".into(), password: Secret::new(b"pw".to_vec()) };
+        let credential = Credential::new("app", Secret::new(b"pw".to_vec()));
         let lane = LaneKey { credential: Arc::new(credential), proto, db };
-        let (greeting, first) = Greeting::begin(&lane, [b'7'; 32]);
+        let password = Secret::new(b"pw".to_vec());
+        let (greeting, first) = Greeting::begin(&lane, &password, [b'7'; 32]);
         assert_eq!(first, b"*3\r\n$4\r\nAUTH\r\n$3\r\napp\r\n$2\r\npw\r\n");
         greeting
     }

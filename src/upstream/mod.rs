@@ -1,15 +1,23 @@
 //! The backend's side: lanes, the links that belong to them, and how a link
 //! comes to speak for its Redis user. State only; the bytes are moved by `io`.
 
+mod acl;
 mod backoff;
 mod greet;
 mod lane;
 mod learned;
 mod link;
+mod provision;
+mod rotation;
 
+pub use acl::{AclError, AclRules};
 pub use backoff::Backoff;
 pub use greet::{GreetError, Greeting, Server};
 pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
 pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};
+pub use provision::{
+    Account, Change, NodeUsers, Order, Provisioning, Shown, beginning, objection, rehearsal,
+};
+pub use rotation::{Fresh, Passwords};

@@ -70,7 +70,9 @@ impl Worker {
                 if idle || since(link.progress_at) < ms(limits.fail_fast_ms) {
                     self.try_connect(id, now);
                 } else {
-                    self.lose_link(id, Loss::FailFast, now);
+                    let is_known = self.lanes[link.lane].key.credential.secret(&self.kept).is_some();
+                    let loss = if is_known { Loss::FailFast } else { Loss::NoPassword };
+                    self.lose_link(id, loss, now);
                 }
             }
             Phase::Connecting | Phase::Greeting(_) => {

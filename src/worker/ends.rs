@@ -31,6 +31,8 @@ pub enum Loss {
     ConnectTimeout,
     #[error("not connected while the backend fails")]
     FailFast,
+    #[error("the password of this user is not known yet")]
+    NoPassword,
     #[error(transparent)]
     Greeting(GreetError),
     #[error("the backend closed the connection")]

@@ -227,6 +227,7 @@ impl Worker {
         let failing = self.node.is_failing();
         let Some(link) = self.links.get_mut(id) else { return };
         if !matches!(link.phase, Phase::Waiting)
+            || self.lanes[link.lane].key.credential.secret(&self.kept).is_none()
             || !self.lanes[link.lane].backoff.allows(now)
             || (failing && (self.attempt.is_some() || !self.node.allows(now)))
         {

@@ -39,11 +39,11 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use slab::Slab;
 
 use crate::command::Commands;
-use crate::identity::{Permit, Refusal};
+use crate::identity::{Kept, Permit, Refusal};
 use crate::limits::Limits;
 use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
 use crate::session::{Fate, Session, SessionId, Stall, Transport};
@@ -169,6 +169,7 @@ pub struct Worker {
     shares_subscriptions: bool,
     /// Passwords that have changed and are being tried.
     successions: successions::Successions,
+    kept: Arc<Kept>,
     /// Subscriber links with subscriptions that nobody has any more.
     vacancies: Vec<LinkId>,
     next_client_id: u64,
@@ -213,6 +214,7 @@ impl Worker {
             audiences: HashMap::new(),
             shares_subscriptions: false,
             successions: successions::Successions::default(),
+            kept: Arc::default(),
             vacancies: Vec::new(),
             next_client_id: seed.number + 1,
             client_id_step: seed.workers,
@@ -447,17 +449,6 @@ impl Worker {
 
     fn request_limits(&self) -> RequestLimits {
         RequestLimits { args_max: self.limits.request_args_max, bulk_bytes_max: self.limits.bulk_bytes_max }
-    }
-
-    fn token(&mut self) -> [u8; 32] {
-        let mut raw = [0; 16];
-        self.random.fill_bytes(&mut raw);
-        let mut token = [0; 32];
-        for (pair, byte) in token.chunks_exact_mut(2).zip(raw) {
-            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
-        }
-        token
     }
 
     fn wake_client(&mut self, id: SessionId) {
