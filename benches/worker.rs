@@ -2,6 +2,7 @@
 //! that send a batch each, and a backend that answers at once from a fixed text.
 #![allow(clippy::disallowed_methods, reason = "a worker without waits needs some instant to begin at")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use respgate::limits::Limits;
 use respgate::resp::{ReplyScanner, write};
 use respgate::secret::Secret;
 use respgate::session::SessionId;
-use respgate::upstream::LinkId;
+use respgate::upstream::{Database, DatabaseId, LinkId, NodeId};
 use respgate::worker::{Seed, Step, Worker};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -54,8 +55,10 @@ impl Bench {
         let mut worker = Worker::new(Arc::new(limits), &seed);
         let (now, permit) = (Instant::now(), permit());
         let address = || ("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned());
-        let clients: Vec<SessionId> =
-            (0..clients).map(|_| worker.client_opened(permit.clone(), address(), now)).collect();
+        let database = Database { node: NodeId(0), shares_subscriptions: false };
+        worker.set_databases(BTreeMap::from([(DatabaseId(0), database)]), now);
+        let mut open = || worker.client_opened(permit.clone(), DatabaseId(0), address(), now);
+        let clients: Vec<SessionId> = (0..clients).filter_map(|_| open()).collect();
         worker.client_input(clients[0], &write::command(&[b"PING"]), now);
         let mut steps = Vec::new();
         worker.steps(&mut steps);

@@ -20,7 +20,7 @@ use crate::worker::Loss;
 pub(super) async fn serve(hub: Rc<Hub>, id: LinkId) {
     // A link that is given up while it connects is noticed, and its socket closed.
     let connected = tokio::select! {
-        connected = connect(&hub) => connected,
+        connected = connect(&hub, id) => connected,
         () = gone(&hub, id) => Err(Loss::Closed),
     };
     match connected {
@@ -46,9 +46,9 @@ async fn gone(hub: &Rc<Hub>, id: LinkId) {
     .await;
 }
 
-async fn connect(hub: &Rc<Hub>) -> Result<Socket, Loss> {
+async fn connect(hub: &Rc<Hub>, id: LinkId) -> Result<Socket, Loss> {
     let times = hub.peek(|machine| machine.tcp_timeouts());
-    let node = hub.node();
+    let node = hub.node(id).ok_or(Loss::NodeLeft)?;
     node.open(times).await.map_err(|error| {
         if listen::is_out_of_resources(&error) {
             Loss::NoResources(error.to_string())

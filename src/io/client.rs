@@ -19,6 +19,8 @@ use super::doors::{Entrance, removed};
 use super::guests::Guest;
 use super::hub::Hub;
 use super::listen::Accepted;
+use super::reach::DATABASE;
+use super::thread::TICK;
 use super::tls::Verified;
 use super::transfer::{End, transfer};
 use super::unproven::{self, NoProof, Proven};
@@ -279,7 +281,15 @@ async fn run(
 ) {
     let local = tls.get_ref().0.local_addr().unwrap_or(shared.doors[caller.door].address);
     let addresses = (caller.peer.to_string(), local.to_string());
-    let id = hub.with(|machine, now| machine.client_opened(permit, addresses, now));
+    let open =
+        || hub.with(|machine, now| machine.client_opened(permit.clone(), DATABASE, addresses.clone(), now));
+    let mut opened = open();
+    if opened.is_none() {
+        // Of a database that the machine will hear of at the thread's next turn.
+        tokio::time::sleep(2 * TICK).await;
+        opened = open();
+    }
+    let Some(id) = opened else { return };
     if shown.verified.as_ref().is_some_and(|(_, verified)| verified.may_expire) {
         hub.peek(|machine| machine.may_outlive_certificate(id));
     }

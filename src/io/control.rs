@@ -14,9 +14,9 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::census::Census;
 use super::doors::{self, Door, Entrance, ReloadError};
 use super::listen::{self, Accepted, Desk};
-use super::node::Node;
 use super::passwords::Passwords;
 use super::peers;
+use super::reach::Reach;
 use super::tally::{Gauges, Meters};
 use super::thread::{self, Post};
 use super::{Settings, WORKERS_MAX, needs_restart};
@@ -32,13 +32,14 @@ const HAND_OVER_MAX: usize = 1024;
 /// Descriptors kept for what is not a client: links, files, the runtime.
 const RESERVE_FILES: u64 = 64;
 
-/// What is in force, swapped whole by a reload.
+/// What is in force, swapped whole: by a reload, and when a database is found elsewhere.
+#[derive(Clone)]
 pub(super) struct Live {
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Settings>,
     /// What is behind each door, by its number; nothing where its listener is gone.
-    pub(super) entrances: Vec<Option<Entrance>>,
-    /// The same one for as long as the settings of it are.
-    pub(super) node: Arc<Node>,
+    pub(super) entrances: Arc<[Option<Entrance>]>,
+    /// Where the databases are.
+    pub(super) reach: Arc<Reach>,
 }
 
 impl Live {
@@ -58,6 +59,8 @@ impl Live {
 /// What all threads share.
 pub(super) struct Shared {
     pub(super) live: ArcSwap<Live>,
+    /// One change at a time.
+    change: Mutex<()>,
     /// Fixed at the start.
     pub(super) doors: Vec<Door>,
     pub(super) census: Arc<Census>,
@@ -122,7 +125,7 @@ pub struct Control {
 pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError> {
     let (doors, sockets) = open_doors(&settings)?;
     let entrances = doors::entrances(&doors, &settings, &[])?;
-    let node = Arc::new(Node::new(&settings.database).map_err(ReloadError::Database)?);
+    let reach = Arc::new(Reach::plan(None, &settings).map_err(ReloadError::Database)?);
     let gauges = Gauges::new(&handles.registry, &doors);
     gauges.set(&settings);
     let workers = settings.workers.clamp(1, WORKERS_MAX);
@@ -138,7 +141,12 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         passwords: Passwords::new(&limits),
         unproven: Semaphore::new(limits.unproven_clients_max.max(1)),
         stages: stages.clone(),
-        live: ArcSwap::from_pointee(Live { settings, entrances, node }),
+        live: ArcSwap::from_pointee(Live {
+            settings: Arc::new(settings),
+            entrances: entrances.into(),
+            reach,
+        }),
+        change: Mutex::default(),
         audit: handles.audit,
     });
     let mut threads = Vec::new();
@@ -245,18 +253,22 @@ impl Control {
     /// If a listener cannot be made of them, or changes a name that it is to keep;
     /// nothing has changed then.
     pub fn reload(&self, settings: Settings) -> Result<Vec<String>, ReloadError> {
-        let before = self.shared.live.load();
+        let mut unchanged = Vec::new();
+        self.shared.replace(|before| {
+            unchanged = needs_restart(&before.settings, &settings);
+            self.live(before, settings)
+        })?;
+        Ok(unchanged)
+    }
+
+    /// What these settings put in force.
+    fn live(&self, before: &Live, settings: Settings) -> Result<Live, ReloadError> {
         doors::keep_names(&before.settings, &settings)?;
         let entrances = doors::entrances(&self.shared.doors, &settings, &before.entrances)?;
-        let node = if settings.database.is_same_node(&before.settings.database) {
-            Arc::clone(&before.node)
-        } else {
-            Arc::new(Node::new(&settings.database).map_err(ReloadError::Database)?)
-        };
-        let unchanged = needs_restart(&before.settings, &settings);
+        let reach = Reach::plan(Some((&before.settings, &before.reach)), &settings);
+        let reach = Arc::new(reach.map_err(ReloadError::Database)?);
         self.gauges.set(&settings);
-        self.shared.live.store(Arc::new(Live { settings, entrances, node }));
-        Ok(unchanged)
+        Ok(Live { settings: Arc::new(settings), entrances: entrances.into(), reach })
     }
 
     /// Stops accepting and ends each session as soon as it awaits no reply; returns
@@ -287,6 +299,14 @@ impl Control {
 }
 
 impl Shared {
+    /// Changes what is in force, unless that fails; nobody else changes it meanwhile.
+    pub(super) fn replace<E>(&self, change: impl FnOnce(&Live) -> Result<Live, E>) -> Result<(), E> {
+        let _turn = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&self.live.load())?;
+        self.live.store(Arc::new(changed));
+        Ok(())
+    }
+
     /// A new reference for an error line and the records about it.
     pub(super) fn reference(&self) -> Reference {
         // Without randomness references repeat, and nothing else depends on them.

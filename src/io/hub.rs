@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::guests::Guests;
 use super::node::Node;
 use super::peers::Peers;
+use super::reach::Reach;
 use super::{backend, clock};
 use crate::session::SessionId;
 use crate::upstream::LinkId;
@@ -28,8 +29,8 @@ pub(super) struct Hub {
     links: RefCell<Wakers>,
     /// Read into, then handed to the machine, without a task switch in between.
     pub(super) scratch: RefCell<Box<[u8]>>,
-    /// Where links are made to.
-    node: RefCell<Arc<Node>>,
+    /// Where links are made to, as the machine has been told.
+    reach: RefCell<Arc<Reach>>,
     peers: Peers,
     /// Who is in, and by which certificates.
     pub(super) guests: RefCell<Guests>,
@@ -80,14 +81,14 @@ impl Wakers {
 }
 
 impl Hub {
-    pub(super) fn new(machine: Worker, node: Arc<Node>, peers: Peers) -> Rc<Self> {
+    pub(super) fn new(machine: Worker, peers: Peers) -> Rc<Self> {
         Rc::new(Self {
             machine: RefCell::new(machine),
             steps: RefCell::default(),
             clients: RefCell::default(),
             links: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
-            node: RefCell::new(node),
+            reach: RefCell::default(),
             peers,
             guests: RefCell::default(),
             closed: RefCell::default(),
@@ -127,16 +128,16 @@ impl Hub {
         call(&mut self.machine.borrow_mut())
     }
 
-    /// Where links are made to.
-    pub(super) fn node(&self) -> Arc<Node> {
-        Arc::clone(&self.node.borrow())
+    /// Where a link is made to, unless no database is there any more.
+    pub(super) fn node(&self, link: LinkId) -> Option<Arc<Node>> {
+        let id = self.peek(|machine| machine.link_node(link))?;
+        self.reach.borrow().node(id).map(Arc::clone)
     }
 
-    /// Makes links to another node from now on.
-    pub(super) fn move_to(self: &Rc<Self>, node: &Arc<Node>) {
-        if !Arc::ptr_eq(&self.node.replace(Arc::clone(node)), node) {
-            self.with(Worker::leave_node);
-        }
+    /// Takes over where the databases are.
+    pub(super) fn move_to(self: &Rc<Self>, reach: &Arc<Reach>) {
+        self.reach.replace(Arc::clone(reach));
+        self.with(|machine, now| machine.set_databases(reach.databases.clone(), now));
     }
 
     pub(super) fn client_waits(&self, id: SessionId, cx: &Context<'_>) {

@@ -21,6 +21,7 @@ mod listen;
 mod node;
 mod passwords;
 mod peers;
+mod reach;
 mod round;
 mod settings;
 mod tally;

@@ -13,14 +13,12 @@ use super::control::{Live, Shared, Stage};
 use super::hub::Hub;
 use super::listen::Accepted;
 use super::peers::{Inbox, Peers};
-use super::settings::Subscriptions;
 use super::tally::Meters;
 use super::{client, clock, guests};
-use crate::identity::Permit;
 use crate::worker::{Seed, Worker};
 
 /// How often the machine looks at its deadlines.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 
 /// How often totals are handed on.
 const TICKS_A_FLUSH: u32 = 20;
@@ -48,8 +46,8 @@ async fn work(post: Post) {
     let mut live = shared.live.load_full();
     let mut machine = Worker::new(Arc::new(live.settings.limits.clone()), &seed);
     machine.set_answers_respgate(live.settings.whoami);
-    machine.set_shares_subscriptions(live.settings.database.subscriptions == Subscriptions::Shared);
-    let hub = Hub::new(machine, Arc::clone(&live.node), peers);
+    let hub = Hub::new(machine, peers);
+    hub.move_to(&live.reach);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count = 0;
@@ -86,25 +84,28 @@ async fn work(post: Post) {
     meters.flush(&hub);
 }
 
-/// Takes over what a reload has put in force.
+/// Takes over what has been put in force.
 fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
     let now = shared.live.load();
     if Arc::ptr_eq(&now, live) {
         return;
     }
-    *live = Arc::clone(&now);
-    hub.move_to(&live.node);
-    hub.with(|machine, now| {
+    let before = std::mem::replace(live, Arc::clone(&now));
+    if Arc::ptr_eq(&before.settings, &live.settings) {
+        hub.move_to(&live.reach);
+        return;
+    }
+    hub.peek(|machine| {
         machine.set_limits(Arc::new(live.settings.limits.clone()));
         machine.set_answers_respgate(live.settings.whoami);
-        machine.set_shares_subscriptions(live.settings.database.subscriptions == Subscriptions::Shared);
-        let again = |permit: &Permit| {
+        machine.recheck(&|permit| {
             live.again(permit).inspect_err(|refusal| {
                 let (user, reason) = (&permit.user().name, refusal.reason());
                 tracing::info!(user, %reason, detail = refusal.detail(), "client is no longer let in");
             })
-        };
-        machine.recheck(&again, now);
+        });
     });
+    // Only now is anything done with the new passwords, and at the new addresses.
+    hub.move_to(&live.reach);
     hub.guests.borrow_mut().all_due();
 }

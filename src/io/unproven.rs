@@ -15,6 +15,7 @@ use super::client::{Caller, describe};
 use super::control::{Shared, Stage};
 use super::doors::removed;
 use super::hub::Hub;
+use super::reach::DATABASE;
 use crate::identity::{Claim, Permit, Proof, Reason, Refusal};
 use crate::observe::audit::{Event, Outcome};
 use crate::session::{Ask, Turn, Unproven, WRONG};
@@ -166,7 +167,10 @@ impl Talk<'_> {
         };
         let check = entrance.directory(settings).check(self.claim, ask.name.as_deref());
         let user = check.user().map(|user| user.name.clone());
-        let (node, limits) = (&live.node, &settings.limits);
+        let limits = &settings.limits;
+        let Some(node) = live.reach.node_of(DATABASE) else {
+            return Judged { user, outcome: Err(removed()) };
+        };
         let proof =
             self.shared.passwords.check(check, ask.password, self.caller.peer.ip(), node, limits).await;
         Judged { user, outcome: proof.and_then(|proof| self.admit(proof)) }

@@ -26,7 +26,7 @@ pub use whoami::Transport;
 
 use crate::identity::Permit;
 use crate::resp::{Outbox, Proto, RequestScanner};
-use crate::upstream::{LaneId, LinkId};
+use crate::upstream::{DatabaseId, LaneId, LinkId};
 
 /// A session's place in its worker, never used for another session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -155,7 +155,9 @@ pub struct Session {
     pub proto: Proto,
     /// The database that the client selected.
     pub db: u32,
-    /// The lane of its user, protocol version and database.
+    /// Which of the gateway's databases is behind it.
+    pub database: DatabaseId,
+    /// The lane of its user, protocol version and database index.
     pub lane: LaneId,
     /// What it told about itself.
     pub about: About,
@@ -195,7 +197,7 @@ impl Session {
         permit: Permit,
         client_id: u64,
         addresses: (String, String),
-        lane: LaneId,
+        (database, lane): (DatabaseId, LaneId),
         now: Instant,
     ) -> Self {
         Self {
@@ -215,6 +217,7 @@ impl Session {
             ends_after_input: false,
             proto: Proto::Resp2,
             db: 0,
+            database,
             lane,
             about: About::default(),
             auth_told: (false, false),

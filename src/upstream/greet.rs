@@ -211,6 +211,7 @@ mod tests {
 
     use super::*;
     use crate::identity::Credential;
+    use crate::upstream::NodeId;
 
     const HELLO_2: &[u8] = b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n\
         $5\r\nproto\r\n:2\r\n$2\r\nid\r\n:3\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n\
@@ -218,7 +219,7 @@ mod tests {
 
     fn greeting(proto: Proto, db: u32) -> Greeting {
         let credential = Credential::new("app", Secret::new(b"pw".to_vec()));
-        let lane = LaneKey { credential: Arc::new(credential), proto, db };
+        let lane = LaneKey { node: NodeId(0), credential: Arc::new(credential), proto, db };
         let password = Secret::new(b"pw".to_vec());
         let (greeting, first) = Greeting::begin(&lane, &password, [b'7'; 32]);
         assert_eq!(first, b"*3\r\n$4\r\nAUTH\r\n$3\r\napp\r\n$2\r\npw\r\n");

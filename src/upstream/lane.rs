@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::{Backoff, Learned, LinkId, Server};
+use super::{Backoff, Learned, LinkId, NodeId, Server};
 use crate::identity::Credential;
 use crate::resp::Proto;
 use crate::session::SessionId;
@@ -11,6 +11,8 @@ use crate::session::SessionId;
 /// What all requests on a link have in common.
 #[derive(Debug, Clone)]
 pub struct LaneKey {
+    /// Where its links are made to.
+    pub node: NodeId,
     /// Whom the link speaks for. A changed password makes another lane, whose links
     /// greet anew.
     pub credential: Arc<Credential>,
@@ -20,9 +22,17 @@ pub struct LaneKey {
     pub db: u32,
 }
 
+impl LaneKey {
+    /// Whether it is at this node, for this user with this password.
+    #[must_use]
+    pub fn is_of(&self, node: NodeId, credential: &Arc<Credential>) -> bool {
+        self.node == node && (Arc::ptr_eq(&self.credential, credential) || self.credential == *credential)
+    }
+}
+
 impl PartialEq for LaneKey {
     fn eq(&self, other: &Self) -> bool {
-        (self.proto, self.db) == (other.proto, other.db)
+        (self.node, self.proto, self.db) == (other.node, other.proto, other.db)
             && (Arc::ptr_eq(&self.credential, &other.credential) || self.credential == other.credential)
     }
 }
@@ -31,7 +41,7 @@ impl Eq for LaneKey {}
 
 impl Hash for LaneKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.credential.redis_user, self.proto, self.db).hash(state);
+        (self.node, &self.credential.redis_user, self.proto, self.db).hash(state);
     }
 }
 

@@ -7,6 +7,7 @@ mod greet;
 mod lane;
 mod learned;
 mod link;
+mod node;
 mod provision;
 mod rotation;
 
@@ -17,6 +18,7 @@ pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
 pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};
+pub use node::{Database, DatabaseId, NodeId};
 pub use provision::{
     Account, Change, NodeUsers, Order, Provisioning, Shown, beginning, objection, rehearsal,
 };

@@ -22,8 +22,8 @@ impl Worker {
         for id in self.links.keys() {
             self.tick_link(id, now);
         }
-        if self.node.is_failing() {
-            self.probe_node(now);
+        for node in self.nodes.failing() {
+            self.probe_node(node, now);
         }
         self.try_successions(now);
         self.tell_what_has_gone();

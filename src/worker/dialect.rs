@@ -54,15 +54,20 @@ impl Dialect {
 }
 
 impl Worker {
-    /// How the server speaks, as far as that is known.
-    pub(super) fn dialect(&self) -> Dialect {
-        self.dialect.unwrap_or_default()
+    /// How the server of a session speaks, as far as that is known.
+    pub(super) fn dialect(&self, id: SessionId) -> Dialect {
+        self.known_dialect(id).unwrap_or_default()
     }
 
-    /// Waits for the session's first link to be greeted, where no link of this worker has been.
+    fn known_dialect(&self, id: SessionId) -> Option<Dialect> {
+        let lane = self.sessions.get(id)?.lane;
+        self.nodes.get(self.lanes[lane].key.node)?.dialect
+    }
+
+    /// Waits for the session's first link to be greeted, where no link to its node has been.
     /// The error is what becomes of the request meanwhile, or for want of a server.
     pub(super) fn await_dialect(&mut self, id: SessionId, now: Instant) -> Result<(), Flow> {
-        if self.dialect.is_some() {
+        if self.known_dialect(id).is_some() {
             return Ok(());
         }
         let Some(session) = self.sessions.get(id) else { return Err(Flow::Done) };
@@ -96,7 +101,7 @@ impl Worker {
     pub(super) fn refuse_command(&mut self, id: SessionId, name: &str) {
         self.tally.refused_commands += 1;
         let Some(session) = self.sessions.get(id) else { return };
-        let who = match self.dialect().is_before_7_2 {
+        let who = match self.dialect(id).is_before_7_2 {
             true => "this user".to_owned(),
             false => format!("User {}", session.permit.credential().redis_user),
         };
@@ -105,8 +110,8 @@ impl Worker {
     }
 
     /// Whether the server would read this line, of which Redis says that its quotes are unbalanced.
-    pub(super) fn reads_joined(&self, input: &[u8]) -> bool {
-        self.dialect().joins_quotes && joined_inline(input).is_some()
+    pub(super) fn reads_joined(&self, id: SessionId, input: &[u8]) -> bool {
+        self.dialect(id).joins_quotes && joined_inline(input).is_some()
     }
 
     /// The same line, read as the server would.

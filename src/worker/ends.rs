@@ -1,6 +1,5 @@
 //! How links and sessions end, and what the others are told.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use thiserror::Error;
@@ -8,7 +7,7 @@ use thiserror::Error;
 use super::{Report, Step, Worker};
 use crate::resp::ReplyError;
 use crate::session::{Fate, LaneRefusal, Session, SessionId, Upload};
-use crate::upstream::{Backoff, Expect, GreetError, Link, LinkId, LinkRole};
+use crate::upstream::{Expect, GreetError, Link, LinkId, LinkRole};
 
 /// The answer to a request no byte of which has been written.
 pub(super) const NOT_SENT: &str = "ERR respgate: backend unavailable, command not sent";
@@ -171,10 +170,10 @@ impl Worker {
             LinkRole::Shared | LinkRole::Control => {}
         }
         self.ready.extend_from_slice(&link.waiters);
-        let credential = is_refused.then(|| Arc::clone(&self.lanes[link.lane].key.credential));
+        let key = is_refused.then(|| self.lanes[link.lane].key.clone());
         self.release_lane(link.lane);
-        if let Some(credential) = credential {
-            self.refused(&credential);
+        if let Some(key) = key {
+            self.refused(key.node, &key.credential);
         }
     }
 
@@ -199,25 +198,6 @@ impl Worker {
         }
     }
 
-    /// The backend is another one from now on: what shares a link finishes there; what lives in
-    /// a link of its own, or waits for one to be made, ends as at any loss of a connection.
-    pub fn leave_node(&mut self, now: Instant) {
-        self.node = Backoff::default();
-        for (_, lane) in &mut self.lanes {
-            lane.server = None;
-        }
-        self.hand_over_all();
-        for id in self.links.keys() {
-            let Some(link) = self.links.get(id) else { continue };
-            if matches!(link.role, LinkRole::Pinned(_) | LinkRole::Subscriber) || !link.is_ready() {
-                self.lose_link(id, Loss::NodeLeft, now);
-            } else {
-                self.retire_link(id);
-            }
-        }
-        self.run_ready(now);
-    }
-
     /// As `remove_link`, but its lane stays even if nothing else belongs to it.
     fn take_link(&mut self, id: LinkId) -> Option<Link> {
         // Woken first: the driver finds it gone.
@@ -233,24 +213,23 @@ impl Worker {
         if matches!(link.role, LinkRole::Pinned(_)) {
             self.pinned_links -= 1;
         }
-        if self.attempt == Some(id) {
-            self.attempt = None;
-        }
+        self.nodes.of(lane.key.node).attempt.take_if(|attempt| *attempt == id);
         Some(link)
     }
 
     fn note_failure(&mut self, link: &Link, loss: &Loss, now: Instant) {
         use rand_chacha::rand_core::Rng;
         let random = self.random.next_u64();
+        let node = self.nodes.of(self.lanes[link.lane].key.node);
         match loss {
             Loss::Connect(_) => {
-                self.node.failed(now, &self.limits, random);
-                self.probe_lane = Some(link.lane);
+                node.backoff.failed(now, &self.limits, random);
+                node.probe_lane = Some(link.lane);
             }
             // Before Ready, the connection as such may be what fails.
             Loss::ConnectTimeout | Loss::Closed | Loss::Io(_) if !link.is_ready() => {
-                self.node.failed(now, &self.limits, random);
-                self.probe_lane = Some(link.lane);
+                node.backoff.failed(now, &self.limits, random);
+                node.probe_lane = Some(link.lane);
             }
             Loss::Greeting(GreetError::Select(_)) => {}
             Loss::Greeting(_) => self.lanes[link.lane].backoff.failed(now, &self.limits, random),

@@ -64,9 +64,10 @@ impl Worker {
         if len < input.len() {
             return Err(Loss::Surplus);
         }
-        if self.node.is_failing() {
-            self.node.succeeded();
-            self.attempt = None;
+        let node = self.nodes.of(self.lanes[link.lane].key.node);
+        if node.backoff.is_failing() {
+            node.backoff.succeeded();
+            node.attempt = None;
             self.steps.push(Step::Report(Report::BackendBack));
             self.connect_waiting(now);
         }
@@ -80,7 +81,7 @@ impl Worker {
                 link.become_ready(now);
                 link.backend_id = Some(backend_id);
                 let of = link.lane;
-                self.dialect = Some(Dialect::of(&server));
+                self.nodes.of(self.lanes[of].key.node).dialect = Some(Dialect::of(&server));
                 self.note_fences(of, fences);
                 let lane = &mut self.lanes[of];
                 lane.learned.greeted(lane.server.as_ref() == Some(&server));

@@ -7,7 +7,7 @@ use super::{Report, Step, Worker};
 use crate::command::Class;
 use crate::resp::Proto;
 use crate::session::{Pinned, Session, SessionId, Stall, Via};
-use crate::upstream::{Expect, Lane, LaneId, LaneKey, Link, LinkId, LinkRole, Phase};
+use crate::upstream::{Expect, Lane, LaneId, LaneKey, Link, LinkId, LinkRole, NodeId, Phase};
 use crate::upstream::{fence, fence_reply};
 
 /// The session of tickets whose replies go to nobody.
@@ -32,7 +32,7 @@ impl Worker {
     /// The lane for this key, made if it is new: by another credential while this one's
     /// password is being tried.
     pub(super) fn lane(&mut self, key: LaneKey) -> LaneId {
-        let credential = self.in_force(&key.credential);
+        let credential = self.in_force(key.node, &key.credential);
         self.lane_of(LaneKey { credential, ..key })
     }
 
@@ -53,9 +53,7 @@ impl Worker {
         if lane.sessions == 0 && lane.links == 0 {
             let lane = self.lanes.remove(id);
             self.lane_ids.remove(&lane.key);
-            if self.probe_lane == Some(id) {
-                self.probe_lane = None;
-            }
+            self.nodes.of(lane.key.node).probe_lane.take_if(|probe| *probe == id);
         }
     }
 
@@ -63,7 +61,8 @@ impl Worker {
     pub(super) fn sibling_lane(&mut self, id: SessionId, proto: Proto, db: u32) -> Option<LaneId> {
         let session = self.sessions.get(id)?;
         let credential = Arc::clone(session.permit.credential());
-        Some(self.lane(LaneKey { credential, proto, db }))
+        let node = self.lanes[session.lane].key.node;
+        Some(self.lane(LaneKey { node, credential, proto, db }))
     }
 
     /// Moves a session to a lane, with the protocol version and database of it.
@@ -224,17 +223,19 @@ impl Worker {
 
     /// Connects a waiting link if that may be done now.
     pub(super) fn try_connect(&mut self, id: LinkId, now: Instant) {
-        let failing = self.node.is_failing();
         let Some(link) = self.links.get_mut(id) else { return };
+        let lane = &self.lanes[link.lane];
+        let node = self.nodes.of(lane.key.node);
+        let failing = node.backoff.is_failing();
         if !matches!(link.phase, Phase::Waiting)
-            || self.lanes[link.lane].key.credential.secret(&self.kept).is_none()
-            || !self.lanes[link.lane].backoff.allows(now)
-            || (failing && (self.attempt.is_some() || !self.node.allows(now)))
+            || lane.key.credential.secret(&self.kept).is_none()
+            || !lane.backoff.allows(now)
+            || (failing && (node.attempt.is_some() || !node.backoff.allows(now)))
         {
             return;
         }
         if failing {
-            self.attempt = Some(id);
+            node.attempt = Some(id);
         }
         link.phase = Phase::Connecting;
         link.opened_at = now;
@@ -242,13 +243,17 @@ impl Worker {
         self.steps.push(Step::Connect(id));
     }
 
-    /// Tries the failing backend even where no client asks for it.
-    pub(super) fn probe_node(&mut self, now: Instant) {
-        if self.attempt.is_some() || !self.node.allows(now) {
+    /// Tries a failing node even where no client asks for it.
+    pub(super) fn probe_node(&mut self, id: NodeId, now: Instant) {
+        let node = self.nodes.of(id);
+        if node.attempt.is_some() || !node.backoff.allows(now) {
             return;
         }
-        let waiting = self.links.iter().find(|(_, link)| matches!(link.phase, Phase::Waiting));
-        match (waiting.map(|(id, _)| id), self.probe_lane) {
+        let probe_lane = node.probe_lane;
+        let waits_for_it =
+            |link: &Link| matches!(link.phase, Phase::Waiting) && self.lanes[link.lane].key.node == id;
+        let waiting = self.links.iter().find(|(_, link)| waits_for_it(link));
+        match (waiting.map(|(id, _)| id), probe_lane) {
             (Some(id), _) => self.try_connect(id, now),
             (None, Some(lane)) if self.lanes[lane].shared.is_empty() => {
                 self.open_shared(lane, now);

@@ -60,7 +60,8 @@ impl Worker {
             return flow;
         }
         let args = arguments(input, request);
-        let wrong = self.dialect().lacks(answer, &args).or_else(|| answer::check_arity(answer, &args).err());
+        let wrong =
+            self.dialect(id).lacks(answer, &args).or_else(|| answer::check_arity(answer, &args).err());
         if let Some(text) = wrong {
             self.answer_error(id, &text);
             input.skip(request.len);
@@ -81,7 +82,7 @@ impl Worker {
                 self.end_client(id);
                 Flow::Done
             }
-            answer if self.dialect().takes(answer, args[0]) => {
+            answer if self.dialect(id).takes(answer, args[0]) => {
                 self.answer_bytes(id, b"+OK\r\n".to_vec());
                 Flow::Done
             }

@@ -20,6 +20,7 @@ mod input;
 mod lanes;
 mod local;
 mod messages;
+mod nodes;
 mod peers;
 mod private;
 mod queued;
@@ -47,7 +48,7 @@ use crate::identity::{Kept, Permit, Refusal};
 use crate::limits::Limits;
 use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
 use crate::session::{Fate, Session, SessionId, Stall, Transport};
-use crate::upstream::{Backoff, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
+use crate::upstream::{DatabaseId, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
 use arena::Arena;
 use audience::Audience;
 
@@ -155,18 +156,10 @@ pub struct Worker {
     lane_ids: HashMap<LaneKey, LaneId>,
     /// Fence tokens must not be guessed by a client that can inject replies.
     random: ChaCha12Rng,
-    /// How the server behind speaks, as its last greeting told.
-    dialect: Option<dialect::Dialect>,
-    /// Failed connections of the backend node.
-    node: Backoff,
-    /// While the node fails, the one link that tries it.
-    attempt: Option<LinkId>,
-    /// The lane that found the node failing, for trying it without demand.
-    probe_lane: Option<LaneId>,
+    nodes: nodes::Nodes,
     pinned_links: usize,
     /// What each subscriber link carries.
     audiences: HashMap<LinkId, Audience>,
-    shares_subscriptions: bool,
     /// Passwords that have changed and are being tried.
     successions: successions::Successions,
     kept: Arc<Kept>,
@@ -195,7 +188,7 @@ pub struct Seed {
 }
 
 impl Worker {
-    /// A worker without sessions or links.
+    /// A worker without databases, sessions or links.
     #[must_use]
     pub fn new(limits: Arc<Limits>, seed: &Seed) -> Self {
         Self {
@@ -206,13 +199,9 @@ impl Worker {
             lanes: Slab::new(),
             lane_ids: HashMap::new(),
             random: ChaCha12Rng::from_seed(seed.random),
-            dialect: None,
-            node: Backoff::default(),
-            attempt: None,
-            probe_lane: None,
+            nodes: nodes::Nodes::default(),
             pinned_links: 0,
             audiences: HashMap::new(),
-            shares_subscriptions: false,
             successions: successions::Successions::default(),
             kept: Arc::default(),
             vacancies: Vec::new(),
@@ -244,21 +233,23 @@ impl Worker {
         (self.sessions.len(), self.links.len())
     }
 
-    /// Whether the last connection to the backend failed.
-    #[must_use]
-    pub fn is_backend_failing(&self) -> bool {
-        self.node.is_failing()
-    }
-
-    /// A client has completed its handshake. The addresses are its own and the one
-    /// that it connected to.
-    pub fn client_opened(&mut self, permit: Permit, addresses: (String, String), now: Instant) -> SessionId {
-        let key = LaneKey { credential: Arc::clone(permit.credential()), proto: Proto::Resp2, db: 0 };
+    /// A client of this database has completed its handshake. The addresses are its own and the one
+    /// that it connected to. Nothing, if there is no such database.
+    pub fn client_opened(
+        &mut self,
+        permit: Permit,
+        database: DatabaseId,
+        addresses: (String, String),
+        now: Instant,
+    ) -> Option<SessionId> {
+        let node = self.nodes.database(database)?.node;
+        let credential = Arc::clone(permit.credential());
+        let key = LaneKey { node, credential, proto: Proto::Resp2, db: 0 };
         let lane = self.lane(key);
         self.lanes[lane].sessions += 1;
         let client_id = self.next_client_id;
         self.next_client_id += self.client_id_step;
-        self.sessions.insert(Session::new(permit, client_id, addresses, lane, now))
+        Some(self.sessions.insert(Session::new(permit, client_id, addresses, (database, lane), now)))
     }
 
     /// How the client's connection is encrypted.
@@ -380,7 +371,7 @@ impl Worker {
 
     /// Holds every session against changed users: a permit that no longer holds ends
     /// its session, one whose Redis user or rights have changed is exchanged.
-    pub fn recheck(&mut self, permit: &dyn Fn(&Permit) -> Result<Permit, Refusal>, now: Instant) {
+    pub fn recheck(&mut self, permit: &dyn Fn(&Permit) -> Result<Permit, Refusal>) {
         for id in self.sessions.keys() {
             let Some(session) = self.sessions.get_mut(id) else { continue };
             let Ok(renewed) = permit(&session.permit) else {
@@ -398,7 +389,7 @@ impl Worker {
             let credential = Arc::clone(renewed.credential());
             session.permit = renewed;
             if is_changed {
-                self.succeed(lane, &credential, now);
+                self.succeed(lane, &credential);
             }
             if let Some(lane) = self.sibling_lane(id, proto, db) {
                 self.move_session(id, lane);

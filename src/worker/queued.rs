@@ -30,7 +30,7 @@ impl Worker {
         let wrong = match answer {
             Answer::ClientMaintNotifications => Some(answer::MAINT_NOTIFICATIONS.to_owned()),
             answer => {
-                self.dialect().lacks(answer, &args).or_else(|| answer::check_arity(answer, &args).err())
+                self.dialect(id).lacks(answer, &args).or_else(|| answer::check_arity(answer, &args).err())
             }
         };
         if let Some(text) = wrong {

@@ -149,7 +149,7 @@ impl Worker {
                 self.send_batch(id, batch, input, now);
                 self.inline(id, input, len, &strict, now)
             }
-            Err(RequestError::InlineQuotes) if self.reads_joined(unread) => {
+            Err(RequestError::InlineQuotes) if self.reads_joined(id, unread) => {
                 self.send_batch(id, batch, input, now);
                 self.inline_joined(id, input, now)
             }

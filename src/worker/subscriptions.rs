@@ -28,12 +28,6 @@ const INVALIDATE: &[u8] = b"__redis__:invalidate";
 const VACATE_BYTES: usize = 64 * 1024;
 
 impl Worker {
-    /// Whether clients that begin to subscribe share their subscriptions. Those that
-    /// have any go on as they began.
-    pub fn set_shares_subscriptions(&mut self, shares: bool) {
-        self.shares_subscriptions = shares;
-    }
-
     /// A request of a client that has subscriptions over a shared link, or is about to;
     /// `None` where that makes no difference.
     pub(super) fn request_of_subscriber<I: Input>(
@@ -48,7 +42,9 @@ impl Worker {
         let asked = session.subscribed.as_ref().map(|subscribed| subscribed.asked);
         if let Class::Subscribe(topic) | Class::Unsubscribe(topic) = class {
             let own = session.pinned.as_ref().is_some_and(|pinned| pinned.subscriptions.total() > 0);
-            if asked.is_none() && (own || !self.shares_subscriptions) {
+            // Those that have any go on as they began.
+            let shares = self.nodes.database(session.database).is_some_and(|it| it.shares_subscriptions);
+            if asked.is_none() && (own || !shares) {
                 return None;
             }
             if matches!(session.via, Via::Pinned(_)) && !session.is_settled() {

@@ -328,7 +328,7 @@ impl World {
         let accounts = self.people.accounts.iter().map(Option::is_some).collect::<Vec<_>>();
         self.trace(|| format!("users change: {accounts:?}"));
         let map = self.people.map();
-        self.worker.recheck(&|permit| map.permit(permit.evidence()), self.now);
+        self.worker.recheck(&|permit| map.permit(permit.evidence()));
         self.pump();
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use respgate::limits::Limits;
 use respgate::session::SessionId;
-use respgate::upstream::LinkId;
+use respgate::upstream::{Database, DatabaseId, LinkId, NodeId};
 use respgate::worker::{Closed, Loss, Report, Seed, Step, Worker};
 
 use super::check::Facts;
@@ -58,6 +58,13 @@ pub(crate) struct World {
     pub(crate) trace: bool,
 }
 
+/// The database of all clients.
+const DATABASE: DatabaseId = DatabaseId(0);
+
+fn databases(shares_subscriptions: bool) -> BTreeMap<DatabaseId, Database> {
+    BTreeMap::from([(DATABASE, Database { node: NodeId(0), shares_subscriptions })])
+}
+
 impl World {
     pub(crate) fn new(seed: u64, now: Instant, limits: Limits, trace: bool) -> Self {
         let mut dice = Dice::new(seed);
@@ -68,11 +75,13 @@ impl World {
         redis.no_echo = Some(format!("redis{MUTE_USER}"));
         redis.accounts = people.accounts.iter().flatten().cloned().collect();
         let seed = Seed { random, number: 0, workers: 1 };
+        let mut worker = Worker::new(Arc::new(limits.clone()), &seed);
+        worker.set_databases(databases(false), now);
         Self {
             dice,
             now,
             began: now,
-            worker: Worker::new(Arc::new(limits.clone()), &seed),
+            worker,
             output_hard_min: limits.client_output_hard_bytes,
             limits,
             users: people.accounts.iter().flatten().map(|(name, _)| vec![name.clone()]).collect(),
@@ -94,7 +103,7 @@ impl World {
 
     /// Clients subscribe over connections that they share.
     pub(crate) fn share_subscriptions(&mut self) {
-        self.worker.set_shares_subscriptions(true);
+        self.worker.set_databases(databases(true), self.now);
         self.redis.shares = true;
     }
 
@@ -108,7 +117,8 @@ impl World {
     /// A client comes in.
     pub(crate) fn open(&mut self, user: usize) {
         let Ok(permit) = self.people.permit(user) else { return };
-        let session = self.worker.client_opened(permit, ("peer".into(), "local".into()), self.now);
+        let session = self.worker.client_opened(permit, DATABASE, ("peer".into(), "local".into()), self.now);
+        let session = session.expect("the database is there");
         let client_id = self.worker.client_id(session).expect("just opened");
         let number = self.clients.len();
         self.trace(|| format!("client {number} of user {user} opens as {session:?}"));

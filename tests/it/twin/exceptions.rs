@@ -51,8 +51,8 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         id: "inside-multi",
-        differs: "In a transaction that does not arrive whole, commands that the gateway answers itself are refused, and EXEC then fails.",
-        why: "Redis would queue them, and their answer is not Redis' to give.",
+        differs: "In a transaction these are refused, and EXEC then fails: (P|S)SUBSCRIBE and their ends, MONITOR, WAIT and WAITAOF, CLIENT REPLY, CLIENT KILL, UNBLOCK and TRACKING by a client's id, and HELLO with another protocol version.",
+        why: "Redis would queue them, and what they do at EXEC is not Redis' to do alone, or not one reply.",
     },
     Exception {
         id: "invalidation-order",
@@ -104,9 +104,6 @@ pub(crate) fn excuse(version: Version, step: &Step, gateway: &[u8], twin: &[u8])
         return Some(Excuse::Reply("guarded"));
     }
     if gateway == b"-ERR respgate: command not supported inside MULTI\r\n" {
-        return Some(Excuse::Session("inside-multi"));
-    }
-    if gateway == b"-ERR DB index is out of range\r\n" && twin == b"+QUEUED\r\n" {
         return Some(Excuse::Session("inside-multi"));
     }
     None

@@ -151,7 +151,7 @@ fn transaction(words: &Words, dice: &mut Dice) -> Vec<Step> {
                 ])),
                 8 => Request::typed(dice.pick(&[
                     "BLPOP none 0.001",
-                    "BLPOP l 1",
+                    "BLPOP l 0.02",
                     "XREAD BLOCK 1 STREAMS none 0",
                     "WAIT 1 1",
                 ])),

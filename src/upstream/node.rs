@@ -1,0 +1,20 @@
+//! What is behind the gateway, as the machines name it. Where a node is and how it is spoken to
+//! is known to whoever opens the connections.
+
+/// A place that connections are made to, in one way. The number is given by whoever makes them,
+/// never to another place again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u32);
+
+/// One of the configuration's databases: the same number for as long as one of its name is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DatabaseId(pub u32);
+
+/// How a database is reached now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// Where its commands go.
+    pub node: NodeId,
+    /// Whether subscribers share one connection in each worker.
+    pub shares_subscriptions: bool,
+}

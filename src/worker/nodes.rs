@@ -1,0 +1,118 @@
+//! The databases that a worker serves, and what it knows of the node of each: whether it
+//! answers, and how it speaks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::dialect::Dialect;
+use super::{Loss, Worker};
+use crate::session::SessionId;
+use crate::upstream::{Backoff, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId};
+
+/// What a worker knows of a node.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    /// Failed connections to it.
+    pub(super) backoff: Backoff,
+    /// While it fails, the one link that tries it.
+    pub(super) attempt: Option<LinkId>,
+    /// The lane that found it failing, for trying it without demand.
+    pub(super) probe_lane: Option<LaneId>,
+    /// How its server speaks, as its last greeting told.
+    pub(super) dialect: Option<Dialect>,
+}
+
+/// The databases by number, and their nodes.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    databases: BTreeMap<DatabaseId, Database>,
+    nodes: BTreeMap<NodeId, Node>,
+}
+
+impl Nodes {
+    /// A node that some lane is at.
+    pub(super) fn of(&mut self, id: NodeId) -> &mut Node {
+        self.nodes.entry(id).or_default()
+    }
+
+    pub(super) fn get(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    /// The nodes whose last connection failed.
+    pub(super) fn failing(&self) -> Vec<NodeId> {
+        let failing = self.nodes.iter().filter(|(_, node)| node.backoff.is_failing());
+        failing.map(|(&id, _)| id).collect()
+    }
+
+    /// How a database is reached, if it is still there.
+    pub(super) fn database(&self, id: DatabaseId) -> Option<&Database> {
+        self.databases.get(&id)
+    }
+}
+
+impl Worker {
+    /// Whether the last connection to the node of some database failed.
+    #[must_use]
+    pub fn is_backend_failing(&self) -> bool {
+        self.nodes.nodes.values().any(|node| node.backoff.is_failing())
+    }
+
+    /// Where a link is made to.
+    #[must_use]
+    pub fn link_node(&self, id: LinkId) -> Option<NodeId> {
+        Some(self.lanes[self.links.get(id)?.lane].key.node)
+    }
+
+    /// These are the databases from now on. The sessions of one that has moved go on at its new node: what shares a link
+    /// finishes where it is; what lives in a link of its own, or waits for one to be made, ends as
+    /// at any loss of a connection. Sessions of one that is gone are the caller's to end.
+    pub fn set_databases(&mut self, databases: BTreeMap<DatabaseId, Database>, now: Instant) {
+        let before = std::mem::replace(&mut self.nodes.databases, databases);
+        for (id, was) in before {
+            let node = self.nodes.database(id).map(|is| is.node);
+            if node != Some(was.node) {
+                self.leave_node(was.node, now);
+            }
+        }
+        for id in self.sessions.keys() {
+            self.follow(id);
+        }
+        let (nodes, lanes) = (&mut self.nodes, &self.lanes);
+        nodes.nodes.retain(|&id, _| {
+            nodes.databases.values().any(|database| database.node == id)
+                || lanes.iter().any(|(_, lane)| lane.key.node == id)
+        });
+        self.run_ready(now);
+    }
+
+    /// Moves a session to where its database is.
+    fn follow(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get(id) else { return };
+        let Some(node) = self.nodes.database(session.database).map(|database| database.node) else { return };
+        let key = &self.lanes[session.lane].key;
+        if key.node != node {
+            // Not by the lane's: a password that is being replaced is known at the old node alone.
+            let credential = Arc::clone(session.permit.credential());
+            let lane = self.lane(LaneKey { node, credential, ..key.clone() });
+            self.move_session(id, lane);
+        }
+    }
+
+    /// No database is there any more.
+    fn leave_node(&mut self, node: NodeId, now: Instant) {
+        self.forget_successions(node);
+        for id in self.links.keys() {
+            let Some(link) = self.links.get(id) else { continue };
+            if self.lanes[link.lane].key.node != node {
+                continue;
+            }
+            if matches!(link.role, LinkRole::Pinned(_) | LinkRole::Subscriber) || !link.is_ready() {
+                self.lose_link(id, Loss::NodeLeft, now);
+            } else {
+                self.retire_link(id);
+            }
+        }
+    }
+}
