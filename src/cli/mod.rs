@@ -3,6 +3,7 @@
 pub mod cert;
 pub mod check;
 pub mod demo;
+mod connect;
 pub mod explain;
 mod facts;
 mod harden;

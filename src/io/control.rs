@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::census::Census;
 use super::doors::{self, Door, Entrance, ReloadError};
 use super::listen::{self, Accepted, Desk};
+use super::keeper::{self, Keep, Keeper};
 use super::passwords::Passwords;
 use super::peers;
 use super::reach::Reach;
@@ -70,6 +71,8 @@ pub(super) struct Shared {
     pub(super) failing: Vec<AtomicBool>,
     pub(super) audit: Audit,
     pub(super) passwords: Passwords,
+    /// Passwords that are known only while the gateway runs.
+    pub(super) keep: Keep,
     /// Places of clients that have yet to say who they are.
     pub(super) unproven: Semaphore,
     pub(super) stages: watch::Receiver<Stage>,
@@ -116,6 +119,7 @@ pub struct Control {
     stage: watch::Sender<Stage>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     gauges: Gauges,
+    keeper: Mutex<Option<Keeper>>,
 }
 
 /// Listens and starts the threads.
@@ -139,6 +143,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         clients_max,
         failing: (0..workers).map(|_| AtomicBool::new(false)).collect(),
         passwords: Passwords::new(&limits),
+        keep: Keep::default(),
         unproven: Semaphore::new(limits.unproven_clients_max.max(1)),
         stages: stages.clone(),
         live: ArcSwap::from_pointee(Live {
@@ -149,6 +154,8 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         change: Mutex::default(),
         audit: handles.audit,
     });
+    // Before the first client: what it needs is known by then, if it can be.
+    let keeper = Mutex::new(Some(keeper::start(&shared, &handles.registry)?));
     let mut threads = Vec::new();
     let mut queues = Vec::new();
     let (peers, inboxes) = peers::ways(workers);
@@ -176,7 +183,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         threads.push(thread);
     }
     threads.push(start_acceptor(sockets, limits, &shared, queues, stages)?);
-    Ok(Control { shared, stage, threads: Mutex::new(threads), gauges })
+    Ok(Control { shared, stage, threads: Mutex::new(threads), gauges, keeper })
 }
 
 /// Opens the socket of each listener.
@@ -295,6 +302,10 @@ impl Control {
                 tracing::error!("a thread panicked");
             }
         }
+        // Nobody speaks by its passwords any more.
+        if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            keeper.end();
+        }
     }
 }
 
@@ -304,6 +315,7 @@ impl Shared {
         let _turn = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&self.live.load())?;
         self.live.store(Arc::new(changed));
+        self.keep.wake();
         Ok(())
     }
 

@@ -11,11 +11,11 @@ mod backend;
 mod census;
 mod client;
 mod clock;
-mod command;
 mod control;
 mod doors;
 mod guests;
 mod hub;
+mod keeper;
 mod linger;
 mod listen;
 mod node;
@@ -30,9 +30,9 @@ pub mod tls;
 mod transfer;
 mod unproven;
 
-pub use command::PasswordCommand;
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
+pub use keeper::{PasswordCommand, Rehearsal, rehearse};
 pub use settings::{
     Address, Admin, Audit, ClientAuth, Database, LISTENER_NAME, Listener, Log, LogFormat, Settings,
     Subscriptions, WORKERS_MAX, needs_restart,

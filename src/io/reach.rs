@@ -46,6 +46,11 @@ impl Reach {
         self.nodes.get(&id)
     }
 
+    /// Every node, of all databases.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (NodeId, Arc<Node>)> {
+        self.nodes.iter().map(|(&id, node)| (id, Arc::clone(node)))
+    }
+
     /// How connections to a database are made.
     pub(super) fn node_of(&self, database: DatabaseId) -> Option<&Arc<Node>> {
         self.node(self.databases.get(&database)?.node)

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::command::PasswordCommand;
+use super::keeper::PasswordCommand;
 use super::tls::{BackendTls, TlsSettings};
 use crate::identity::roles::{DatabaseRoles, RoleMap};
 use crate::identity::{Chain, Directory, Gate, Rights, UserMap};

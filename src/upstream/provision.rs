@@ -13,13 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::learned::elements;
 use super::{AclRules, Passwords};
 use crate::identity::{Credential, Keeping};
 use crate::resp::write;
 
 /// How long a user that is no longer configured stays: sessions of its are ended within five
 /// seconds, each when its replies have arrived.
-pub const REMOVED_AFTER: Duration = Duration::from_secs(10);
+const REMOVED_AFTER: Duration = Duration::from_secs(10);
 
 /// A user that the gateway makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,19 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// Reads the answer to ACL LIST; nothing if it is none.
+    #[must_use]
+    pub fn list(reply: &[u8]) -> Option<Vec<Self>> {
+        let line = |element: &[u8]| {
+            // A bulk string: a length, CR LF, the line, CR LF.
+            let start = memchr::memchr(b'\n', element.strip_prefix(b"$")?)? + 2;
+            let line = element.get(start..)?.strip_suffix(b"\r\n")?;
+            // No user of ours is called by what is not UTF-8.
+            Self::parse(&String::from_utf8_lossy(line))
+        };
+        elements(reply)?.into_iter().map(line).collect()
+    }
+
     /// Reads `user NAME on #.. ~.. +..`; nothing if it is no such line.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
@@ -234,6 +248,12 @@ impl NodeUsers {
     pub fn is_complete(&self, wanted: &Provisioning) -> bool {
         let is_done = |it: &Account| self.done.get(&it.redis_user).is_some_and(|done| done.rules == it.rules);
         wanted.accounts.iter().all(is_done)
+    }
+
+    /// Whether users are still there that are no longer configured.
+    #[must_use]
+    pub fn awaits_removal(&self) -> bool {
+        !self.unwanted.is_empty()
     }
 
     /// Users in which somebody else has put a password, each told once.
@@ -477,6 +497,12 @@ mod tests {
     fn lines_that_are_none_are_no_users() {
         for line in ["", "user", "User a on", "-NOPERM"] {
             assert_eq!(Shown::parse(line), None, "{line:?}");
+        }
+        let one = b"*1\r\n$13\r\nuser a on #ab\r\n";
+        let list = Shown::list(one).expect("a list");
+        assert_eq!(list.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["a"]);
+        for reply in [&b"+OK\r\n"[..], b"$-1\r\n", b"*1\r\n:1\r\n", b"*1\r\n$2\r\nhi\r\n", b"*1\r\n$-1\r\n", b"*-1\r\n", b""] {
+            assert_eq!(Shown::list(reply), None, "{reply:?}");
         }
     }
 }

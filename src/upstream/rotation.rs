@@ -42,7 +42,7 @@ enum Phase {
 }
 
 /// The passwords of one database's users.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Passwords {
     pairs: BTreeMap<Keeping, Pair>,
     phase: Phase,
@@ -132,6 +132,17 @@ impl Passwords {
             Phase::New | Phase::Steady(_) | Phase::Adding | Phase::Leaving(_) => {}
         }
         false
+    }
+
+    /// How long until the next change, if nothing happens but time.
+    #[must_use]
+    pub fn next(&self, every: Duration, former_stays: Duration, now: Instant) -> Duration {
+        let left = |at: Instant, whole: Duration| whole.saturating_sub(now.saturating_duration_since(at));
+        match self.phase {
+            Phase::New | Phase::Adding => Duration::MAX,
+            Phase::Steady(at) => left(at, every),
+            Phase::Leaving(at) => left(at, former_stays),
+        }
     }
 }
 
