@@ -29,7 +29,9 @@ pub(super) fn as_text(settings: &Settings) -> (String, bool) {
             text += &match change {
                 Change::Made => format!("\n{node}: would make {redis_user}: {rules}"),
                 Change::Removed => format!("\n{node}: would remove {redis_user}"),
-                _ => format!("\n{node}: would change {redis_user}, which is there: another password, {rules}"),
+                _ => {
+                    format!("\n{node}: would change {redis_user}, which is there: another password, {rules}")
+                }
             };
         }
         for (redis_user, why) in refused {

@@ -2,8 +2,8 @@
 
 pub mod cert;
 pub mod check;
-pub mod demo;
 mod connect;
+pub mod demo;
 pub mod explain;
 mod facts;
 mod harden;

@@ -13,8 +13,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::census::Census;
 use super::doors::{self, Door, Entrance, ReloadError};
-use super::listen::{self, Accepted, Desk};
 use super::keeper::{self, Keep, Keeper};
+use super::listen::{self, Accepted, Desk};
 use super::passwords::Passwords;
 use super::peers;
 use super::reach::Reach;

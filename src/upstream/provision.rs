@@ -501,7 +501,15 @@ mod tests {
         let one = b"*1\r\n$13\r\nuser a on #ab\r\n";
         let list = Shown::list(one).expect("a list");
         assert_eq!(list.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["a"]);
-        for reply in [&b"+OK\r\n"[..], b"$-1\r\n", b"*1\r\n:1\r\n", b"*1\r\n$2\r\nhi\r\n", b"*1\r\n$-1\r\n", b"*-1\r\n", b""] {
+        for reply in [
+            &b"+OK\r\n"[..],
+            b"$-1\r\n",
+            b"*1\r\n:1\r\n",
+            b"*1\r\n$2\r\nhi\r\n",
+            b"*1\r\n$-1\r\n",
+            b"*-1\r\n",
+            b"",
+        ] {
             assert_eq!(Shown::list(reply), None, "{reply:?}");
         }
     }

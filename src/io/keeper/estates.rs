@@ -45,7 +45,8 @@ pub(super) struct Meters {
 impl Meters {
     pub(super) fn new(registry: &Registry) -> Self {
         let change = |change: Change| {
-            let (name, about) = ("respgate_provisioning_changes_total", "Redis users made and changed, by why.");
+            let (name, about) =
+                ("respgate_provisioning_changes_total", "Redis users made and changed, by why.");
             (change.as_str(), registry.counter(name, about, &[("change", change.as_str())]))
         };
         let refusals = "Rules of users that Redis refused.";

@@ -44,8 +44,7 @@ impl Talk {
         let opened = tokio::time::timeout(patience, node.open(times)).await;
         let mut talk = Self { socket: opened.map_err(|_| TalkError::Late)??, patience };
         let password = admin.password.given().map_or(&b""[..], |password| password.expose());
-        let auth =
-            zeroize::Zeroizing::new(write::command(&[b"AUTH", admin.redis_user.as_bytes(), password]));
+        let auth = zeroize::Zeroizing::new(write::command(&[b"AUTH", admin.redis_user.as_bytes(), password]));
         talk.order("AUTH", &auth).await?;
         Ok(talk)
     }

@@ -1,3 +1,4 @@
 //! Passwords that change while clients work, and users that the gateway makes for itself.
 
 mod given;
+mod made;
