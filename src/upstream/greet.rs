@@ -250,6 +250,15 @@ mod tests {
     }
 
     #[test]
+    fn where_there_is_one_user_the_password_goes_alone() {
+        let credential =
+            Credential { is_nameless: true, ..Credential::new("default", Secret::new(Vec::new())) };
+        let lane = LaneKey { node: NodeId(0), credential: Arc::new(credential), proto: Proto::Resp2, db: 0 };
+        let (_, first) = Greeting::begin(&lane, &Secret::new(b"pw".to_vec()), [b'7'; 32]);
+        assert_eq!(first, b"*2\r\n$4\r\nAUTH\r\n$2\r\npw\r\n");
+    }
+
+    #[test]
     fn a_user_without_echo_has_no_fences() {
         let mut greeting = greeting(Proto::Resp2, 0);
         sent(greeting.reply(b"+OK\r\n"));
