@@ -4,14 +4,16 @@
 use std::sync::Arc;
 
 use super::credential_cause::CredentialCause;
+use super::database::DatabaseFile;
+use super::file::File;
 use super::login::Logins;
 use super::material::Files;
 use super::password_command::{self, CommandFile};
 use super::problem::{At, Notes};
-use super::provisioning::{Naming, ProvisioningFile};
 use super::secrets::{SecretFile, keys, secret};
 use super::source::Section;
 use crate::identity::{Credential, Password};
+use crate::io::DATABASE_NAME;
 
 /// The one user of such a Redis.
 const DEFAULT_USER: &str = "default";
@@ -43,21 +45,15 @@ pub(super) fn read(section: &mut Section<'_>, notes: &mut Notes) -> AuthFile {
 
 impl AuthFile {
     /// How users become those of Redis.
-    pub(super) fn logins(
-        &self,
-        provisioning: Option<&ProvisioningFile>,
-        files: &mut Files<'_>,
-        notes: &mut Notes,
-    ) -> Logins {
-        let naming = |files: &Files<'_>, notes: &mut Notes| -> Option<Naming> {
-            provisioning.and_then(|file| file.naming(files, notes))
-        };
+    fn logins(&self, database: &DatabaseFile, files: &mut Files<'_>, notes: &mut Notes) -> Logins {
+        let provisioning = database.provisioning.as_ref();
         let Some(password) = &self.password else { return Logins::Named(None) };
         if !self.is_nameless {
             for at in password.at().into_iter().chain(self.command.as_ref().map(|it| &it.at)) {
                 notes.error(at, CredentialCause::PasswordOfDatabase.into());
             }
-            return Logins::Named(naming(files, notes));
+            let name = database.name.as_ref().map_or(DATABASE_NAME, |name| &name.value);
+            return Logins::Named(provisioning.and_then(|file| file.naming(name, files, notes)));
         }
         notes.warn(&self.at, CredentialCause::OneRedisUser.into());
         if let Some(provisioning) = provisioning {
@@ -72,4 +68,9 @@ impl AuthFile {
             password.map(|password| Arc::new(Credential { redis_user, password, is_nameless: true })),
         )
     }
+}
+
+/// How users become those of each database's Redis, in the order of the databases.
+pub(super) fn all(file: &File, files: &mut Files<'_>, notes: &mut Notes) -> Vec<Logins> {
+    file.databases.iter().map(|it| it.auth.logins(it, files, notes)).collect()
 }

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 
 use tracing_subscriber::EnvFilter;
 
-use super::cause::{Cause, LISTENER_NAME_MAX};
+use super::cause::Cause;
+use super::destinations::{self, Known};
 use super::file::File;
+use super::login::Logins;
 use super::material::{self, Files};
 use super::modes::Modes;
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
-use super::{Surroundings, certificates, password_command, provisioning, realms, roles, users, ways};
+use super::{Surroundings, auth, certificates, password_command, provisioning, realms, roles, users, ways};
 use crate::io::{Admin, Audit, Database, LISTENER_NAME, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
@@ -35,15 +37,17 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     if let Some(keystore) = &file.keystore {
         files.open_keystore(&keystore.value, &keystore.at, notes);
     }
-    let listeners = listeners(&file, &mut files, surroundings.now, notes);
-    let node = file.database.node(&mut files, surroundings.now, notes);
-    let logins = file.database.auth.logins(file.database.provisioning.as_ref(), &mut files, notes);
+    let mut known = Known::none();
+    let logins = auth::all(&file, &mut files, notes);
+    let databases = databases(&file, &logins, &mut known, &mut files, surroundings.now, notes);
+    let listeners = listeners(&file, &known, &mut files, surroundings.now, notes);
     let client_ca = listeners.iter().flatten().flat_map(|it: &Listener| &it.tls.trust.client_ca);
     let trusted = ways::trusted(client_ca);
     let elsewhere = users::Elsewhere {
         by_value: realms::users_by_value(file.realms.as_deref().unwrap_or_default()),
         is_value: realms::make_users(file.realms.as_deref().unwrap_or_default()),
-        has_roles: !file.database.roles.is_empty(),
+        has_roles: file.databases.iter().any(|it| !it.roles.is_empty()),
+        databases: &known,
         logins: &logins,
     };
     let users = file.users.as_ref().map(|it| users::user_map(it, &elsewhere, &trusted, &mut files, notes));
@@ -56,10 +60,8 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         let chains: Vec<_> = listeners.iter().map(|listener| &listener.realms).collect();
         realms::unheard(map, &places, &chains, notes);
     }
-    let written = std::mem::take(&mut file.database.roles);
-    let database_roles = roles::database_roles(&written, &logins, &mut files, notes);
-    let made = provisioning::all(&file, &logins, &written, &mut files, notes);
-    let commands = password_command::all(&file, &written, &files, notes);
+    let commands = password_command::all(&file, &files, notes);
+    let written: Vec<_> = file.databases.iter_mut().flat_map(|it| std::mem::take(&mut it.roles)).collect();
     let roles = roles::role_map(&mut file, &mut files, &written, notes);
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
     let log = log(&file, notes);
@@ -67,16 +69,9 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     notes.depends_on(files.paths());
     let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
     realm_users?;
-    let (address, tls) = node?;
     Some(Settings {
         listeners: listeners?,
-        database: Database {
-            address,
-            tls,
-            roles: database_roles,
-            subscriptions: file.database.subscriptions,
-            provisioning: made?,
-        },
+        databases: databases?,
         password_commands: commands?,
         users: users??,
         roles: roles?,
@@ -91,9 +86,46 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
 }
 
 /// All of them, or nothing if any is no good or there is none, which has been noted.
-fn listeners(file: &File, files: &mut Files<'_>, now: i64, notes: &mut Notes) -> Option<Vec<Listener>> {
+fn databases(
+    file: &File,
+    logins: &[Logins],
+    known: &mut Known,
+    files: &mut Files<'_>,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<Vec<Database>> {
+    let mut all = Vec::new();
+    for (it, logins) in file.databases.iter().zip(logins) {
+        let name = destinations::name(it.name.as_ref(), &it.at, known, notes);
+        let node = it.node(files, now, notes);
+        let roles = roles::database_roles(&it.roles, logins, files, notes);
+        let made = provisioning::of(file, it, logins, files, notes);
+        let subscriptions = it.subscriptions;
+        all.push(name.zip(node).zip(made).map(|((name, (address, tls)), provisioning)| Database {
+            name,
+            address,
+            tls,
+            roles,
+            subscriptions,
+            provisioning,
+        }));
+    }
+    let all: Option<Vec<Database>> = all.into_iter().collect();
+    let is_apart = provisioning::are_apart(all.as_deref().unwrap_or_default(), &file.databases, notes);
+    all.filter(|all| is_apart && !all.is_empty())
+}
+
+/// All of them, or nothing if any is no good or there is none, which has been noted.
+fn listeners(
+    file: &File,
+    known: &Known,
+    files: &mut Files<'_>,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<Vec<Listener>> {
     let written = file.realms.as_deref().unwrap_or_default();
-    let built = realms::build(written, !file.database.roles.is_empty(), files, notes);
+    let has_roles = file.databases.iter().any(|it| !it.roles.is_empty());
+    let built = realms::build(written, has_roles, files, notes);
     let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     let realms_known = file.realms.as_ref().and_then(|all| realms::known(all, notes));
     realms::inactive(written, &file.listeners, notes);
@@ -117,8 +149,17 @@ fn listeners(file: &File, files: &mut Files<'_>, now: i64, notes: &mut Notes) ->
         let tls = certificates::tls_settings(it, files, now, notes);
         let realms = file.realms.as_ref().and_then(|all| realms::chain(&built, all, it, notes));
         let gate = it.gate.clone();
-        let listener =
-            || Some(Listener { name: named?, address: address?, tls: tls?, gate: gate?, realms: realms? });
+        let destinations = known.destinations(it, notes);
+        let listener = || {
+            Some(Listener {
+                name: named?,
+                address: address?,
+                tls: tls?,
+                gate: gate?,
+                realms: realms?,
+                destinations: destinations?,
+            })
+        };
         all.push(listener());
     }
     let all: Option<Vec<Listener>> = all.into_iter().collect();
@@ -127,8 +168,7 @@ fn listeners(file: &File, files: &mut Files<'_>, now: i64, notes: &mut Notes) ->
 }
 
 fn listener_name(found: &str) -> Result<String, Cause> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if (1..=LISTENER_NAME_MAX).contains(&found.len()) && found.bytes().all(fits) {
+    if destinations::is_name(found) {
         Ok(found.to_owned())
     } else {
         Err(Cause::BadListenerName { found: found.to_owned() })

@@ -22,6 +22,8 @@ pub enum CredentialCause {
     NoInstance,
     #[error("both instance and instance_env, expected one")]
     TwoInstances,
+    #[error("an earlier database is the same Redis with the same prefix and instance")]
+    SameInstance,
     #[error("found {found} s, expected {least} to {most}")]
     Seconds { found: u64, least: u64, most: u64 },
     #[error("no user and no role has an acl: the gateway makes nobody, and removes whom it has made")]
@@ -64,6 +66,7 @@ impl CredentialCause {
             Self::BadNamePart { .. } => "provisioning_name",
             Self::NoInstance => "no_instance",
             Self::TwoInstances => "two_instances",
+            Self::SameInstance => "same_instance",
             Self::Seconds { .. } => "seconds",
             Self::NobodyProvisioned => "nobody_provisioned",
             Self::CommandBesidePassword => "second_password",
@@ -86,6 +89,7 @@ impl CredentialCause {
                 "add [database.provisioning] with redis_user, redis_password_file and instance; or write redis_user"
             }
             Self::BesideAcl | Self::CommandBesidePassword => "remove one of the two",
+            Self::SameInstance => "give each an instance of its own",
             Self::NoInstance | Self::TwoInstances => {
                 "gateways that share a database need different ones: instance = \"a\", or instance_env = \"HOSTNAME\""
             }

@@ -18,6 +18,7 @@ mod check;
 mod credential_cause;
 mod database;
 mod database_cause;
+mod destinations;
 mod file;
 mod gate;
 mod identity_cause;

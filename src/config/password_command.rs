@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::credential_cause::CredentialCause;
-use super::database::RoleFile;
 use super::file::File;
 use super::material::Files;
 use super::problem::{At, Notes};
@@ -50,15 +49,12 @@ pub(super) fn read(
 }
 
 /// Every command of a configuration, each once.
-pub(super) fn all(
-    file: &File,
-    roles: &[RoleFile],
-    files: &Files<'_>,
-    notes: &mut Notes,
-) -> Option<Vec<PasswordCommand>> {
+pub(super) fn all(file: &File, files: &Files<'_>, notes: &mut Notes) -> Option<Vec<PasswordCommand>> {
     let of_users = file.users.iter().flatten().filter_map(|user| user.login.command.as_ref());
-    let of_roles = roles.iter().filter_map(|role| role.login.command.as_ref());
-    let all = of_users.chain(of_roles).chain(file.database.auth.command.as_ref());
+    let of_roles =
+        file.databases.iter().flat_map(|it| &it.roles).filter_map(|role| role.login.command.as_ref());
+    let of_databases = file.databases.iter().filter_map(|it| it.auth.command.as_ref());
+    let all = of_users.chain(of_roles).chain(of_databases);
     let all: Vec<_> = all.map(|command| command.command(files, notes)).collect();
     let mut all = all.into_iter().collect::<Option<Vec<_>>>()?;
     all.sort_by(|one, other| one.keeping.cmp(&other.keeping));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::credential_cause::CredentialCause;
-use super::database::RoleFile;
+use super::database::{DatabaseFile, RoleFile};
 use super::file::{File, UserFile};
 use super::login::Logins;
 use super::material::Files;
@@ -16,6 +16,7 @@ use super::secrets::{SecretFile, keys, secret};
 use super::source::{Section, Written};
 use super::users;
 use crate::identity::{Credential, Keeping};
+use crate::io::{DATABASE_NAME, Database};
 use crate::upstream::{Account, AclRules, Provisioning};
 
 const PREFIX: &str = "respgate";
@@ -39,6 +40,8 @@ pub(super) struct ProvisioningFile {
 pub(super) struct Naming {
     /// With the colon at its end.
     namespace: String,
+    /// Which has passwords of its own.
+    database: String,
 }
 
 /// Takes the section apart.
@@ -62,13 +65,13 @@ impl Naming {
     /// The user that is made for this user or role.
     pub(super) fn credential(&self, kind: &str, name: &str) -> Credential {
         let redis_user = self.redis_user(kind, name);
-        let keeping = keeping(&redis_user);
+        let keeping = self.keeping(&redis_user);
         Credential::kept(redis_user, keeping)
     }
-}
 
-fn keeping(redis_user: &str) -> Keeping {
-    Keeping(format!("made: {redis_user}").into())
+    fn keeping(&self, redis_user: &str) -> Keeping {
+        Keeping(format!("made in {}: {redis_user}", self.database).into())
+    }
 }
 
 impl ProvisioningFile {
@@ -78,7 +81,7 @@ impl ProvisioningFile {
     }
 
     /// What users are called, or a note of why that cannot be said.
-    pub(super) fn naming(&self, files: &Files<'_>, notes: &mut Notes) -> Option<Naming> {
+    pub(super) fn naming(&self, database: &str, files: &Files<'_>, notes: &mut Notes) -> Option<Naming> {
         let prefix = match &self.prefix {
             None => Some(PREFIX.to_owned()),
             Some(written) => part(&written.value, &written.at, notes),
@@ -98,14 +101,14 @@ impl ProvisioningFile {
                 None
             }
         };
-        Some(Naming { namespace: format!("{}:{}:", prefix?, instance?) })
+        Some(Naming { namespace: format!("{}:{}:", prefix?, instance?), database: database.to_owned() })
     }
 
     /// What is to be made by whom. Users and roles whose names are no good have been noted.
     fn build(
         &self,
         naming: Option<&Naming>,
-        users: &[UserFile],
+        users: &[&UserFile],
         roles: &[RoleFile],
         files: &mut Files<'_>,
         notes: &mut Notes,
@@ -125,8 +128,9 @@ impl ProvisioningFile {
                 let acl = acl.as_ref()?;
                 let parsed = AclRules::parse(&acl.value);
                 let rules = notes.ok(&acl.at, parsed.map_err(|why| CredentialCause::Acl(why).into()));
-                let redis_user = naming?.redis_user(kind, &name.as_ref()?.value);
-                Some(Account { keeping: keeping(&redis_user), redis_user, rules: rules? })
+                let naming = naming?;
+                let redis_user = naming.redis_user(kind, &name.as_ref()?.value);
+                Some(Account { keeping: naming.keeping(&redis_user), redis_user, rules: rules? })
             })
             .collect();
         Some(Provisioning {
@@ -138,20 +142,42 @@ impl ProvisioningFile {
     }
 }
 
-/// What a configuration has made, if it does.
-pub(super) fn all(
+/// What a database has made, if it does.
+pub(super) fn of(
     file: &File,
+    database: &DatabaseFile,
     logins: &Logins,
-    roles: &[RoleFile],
     files: &mut Files<'_>,
     notes: &mut Notes,
 ) -> Option<Option<Provisioning>> {
-    let Some(written) = &file.database.provisioning else { return Some(None) };
+    let Some(written) = &database.provisioning else { return Some(None) };
     let naming = match logins {
         Logins::Named(naming) => naming.as_ref(),
         Logins::Nameless(_) => return None,
     };
-    written.build(naming, file.users.as_deref().unwrap_or_default(), roles, files, notes).map(Some)
+    let is_only = file.databases.len() == 1;
+    let is_here = |user: &&UserFile| match (&user.database, &database.name) {
+        (Some(named), Some(name)) => named.value == name.value,
+        (Some(named), None) => named.value == DATABASE_NAME,
+        (None, _) => is_only,
+    };
+    let users: Vec<&UserFile> = file.users.iter().flatten().filter(is_here).collect();
+    written.build(naming, &users, &database.roles, files, notes).map(Some)
+}
+
+/// Whether no two databases are the same Redis with the same names: each would remove the
+/// other's users.
+pub(super) fn are_apart(all: &[Database], written: &[DatabaseFile], notes: &mut Notes) -> bool {
+    let place = |it: &Database| Some((it.address.clone(), it.provisioning.as_ref()?.namespace.clone()));
+    let mut is_apart = true;
+    for (at, database) in all.iter().enumerate() {
+        let is_double = place(database).is_some() && all[..at].iter().any(|it| place(it) == place(database));
+        if let (true, Some(file)) = (is_double, written[at].provisioning.as_ref()) {
+            notes.error(&file.at, CredentialCause::SameInstance.into());
+            is_apart = false;
+        }
+    }
+    is_apart
 }
 
 /// A part of a name, if it can be one.

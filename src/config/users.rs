@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::cause::Cause;
 use super::credential_cause::CredentialCause;
+use super::destinations::Known;
 use super::file::{CommandsFile, Hash, UserFile};
 use super::identity_cause::IdentityCause;
 use super::login::Logins;
@@ -24,8 +25,10 @@ pub(super) struct Elsewhere<'a> {
     pub(super) is_value: bool,
     /// Whether some role has a Redis user.
     pub(super) has_roles: bool,
-    /// How users become those of Redis.
-    pub(super) logins: &'a Logins,
+    /// How users become those of each database's Redis.
+    pub(super) logins: &'a [Logins],
+    /// Those that a redis_user may be for.
+    pub(super) databases: &'a Known,
 }
 
 /// Builds the map of users. Nothing is built if a user has a problem, but the
@@ -96,18 +99,21 @@ fn one(
     let is_by_value = name.is_some_and(|name| elsewhere.by_value.contains(name.as_str()));
     let ways = recognised_by(written, is_by_value, trusted, files, notes);
     // Without a Redis user of its own it is to Redis who it says to be.
-    let has_own = written.login.is_written() || matches!(elsewhere.logins, Logins::Nameless(_));
+    let logins = elsewhere.databases.logins_of(written, elsewhere.logins);
+    let is_nameless = matches!(logins, Logins::Nameless(_));
+    let has_own = written.login.is_written() || is_nameless;
     let is_itself = !has_own && written.needs.password() && written.hashes.is_empty();
     let is_by_role = !has_own && !is_itself && elsewhere.has_roles;
     if is_itself && name.is_some_and(|name| name == "default") {
         notes.error(written.name.as_ref().map_or(&written.at, |name| &name.at), Cause::DefaultUser);
     }
+    let database = elsewhere.databases.of_user(written, elsewhere.logins, notes);
     let credential = if is_itself || is_by_role {
         None
     } else {
-        written.login.credential("user", name.map(String::as_str), elsewhere.logins, files, notes)
+        written.login.credential("user", name.map(String::as_str), logins, files, notes)
     };
-    if matches!(elsewhere.logins, Logins::Nameless(_)) {
+    if is_nameless {
         held_back_here(written, notes);
     }
     let hash = hash(written, files, notes);
@@ -120,7 +126,12 @@ fn one(
         ways.is_complete && (!ways.entries.is_empty() || is_by_value || !written.needs.certificate());
     let has_credential = credential.is_some() || is_itself || is_by_role;
     let has_hash = hash.is_some() || written.hashes.is_empty();
-    let is_complete = is_recognised && name.is_some() && has_credential && has_hash && commands.is_some();
+    let is_complete = is_recognised
+        && name.is_some()
+        && has_credential
+        && has_hash
+        && commands.is_some()
+        && database.is_some();
     let (places, entries): (_, Vec<_>) = ways.entries.into_iter().unzip();
     let name_at = written.name.as_ref().map_or(&written.at, |name| &name.at).clone();
     One {
@@ -133,6 +144,7 @@ fn one(
             scope: ways.scope,
             password: hash.map(Arc::new),
             credential,
+            database: database.flatten(),
             commands: commands.unwrap_or_default(),
         },
         places: Places { name: name_at, entries: places },

@@ -34,6 +34,6 @@ pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
 pub use keeper::{PasswordCommand, Rehearsal, rehearse};
 pub use settings::{
-    Address, Admin, Audit, ClientAuth, Database, LISTENER_NAME, Listener, Log, LogFormat, Settings,
-    Subscriptions, WORKERS_MAX, needs_restart,
+    Address, Admin, Audit, ClientAuth, DATABASE_NAME, Database, Destinations, LISTENER_NAME, Listener, Log,
+    LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
 };

@@ -3,23 +3,27 @@
 
 mod acl;
 mod backoff;
+mod circuit;
 mod greet;
 mod lane;
 mod learned;
 mod link;
 mod node;
 mod provision;
+mod rehearsal;
 mod rotation;
+mod shown;
 
 pub use acl::{AclError, AclRules};
 pub use backoff::Backoff;
+pub use circuit::Circuit;
 pub use greet::{GreetError, Greeting, Server};
 pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
 pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};
 pub use node::{Database, DatabaseId, NodeId};
-pub use provision::{
-    Account, Change, NodeUsers, Order, Provisioning, Shown, beginning, objection, rehearsal,
-};
+pub use provision::{Account, Change, NodeUsers, Order, Provisioning};
+pub use rehearsal::{beginning, objection, rehearsal};
 pub use rotation::{Fresh, Passwords};
+pub use shown::Shown;

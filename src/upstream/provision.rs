@@ -13,8 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::learned::elements;
-use super::{AclRules, Passwords};
+use super::{AclRules, Passwords, Shown};
 use crate::identity::{Credential, Keeping};
 use crate::resp::write;
 
@@ -44,40 +43,6 @@ pub struct Provisioning {
     pub rotate_every: Duration,
     /// The users.
     pub accounts: Vec<Account>,
-}
-
-/// A line of ACL LIST.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
-    name: String,
-    hashes: BTreeSet<String>,
-    /// All the rest of it.
-    rest: String,
-}
-
-impl Shown {
-    /// Reads the answer to ACL LIST; nothing if it is none.
-    #[must_use]
-    pub fn list(reply: &[u8]) -> Option<Vec<Self>> {
-        let line = |element: &[u8]| {
-            // A bulk string: a length, CR LF, the line, CR LF.
-            let start = memchr::memchr(b'\n', element.strip_prefix(b"$")?)? + 2;
-            let line = element.get(start..)?.strip_suffix(b"\r\n")?;
-            // No user of ours is called by what is not UTF-8.
-            Self::parse(&String::from_utf8_lossy(line))
-        };
-        elements(reply)?.into_iter().map(line).collect()
-    }
-
-    /// Reads `user NAME on #.. ~.. +..`; nothing if it is no such line.
-    #[must_use]
-    pub fn parse(line: &str) -> Option<Self> {
-        let mut words = line.strip_prefix("user ")?.split(' ');
-        let name = words.next()?.to_owned();
-        let (hashes, rest): (Vec<_>, Vec<_>) = words.partition(|word| word.starts_with('#'));
-        let hashes = hashes.into_iter().map(|word| word[1..].to_owned()).collect();
-        Some(Self { name, hashes, rest: rest.join(" ") })
-    }
 }
 
 /// Why something has to be said.
@@ -307,37 +272,6 @@ impl Done {
     }
 }
 
-/// The last word of a rehearsal, which no Redis knows.
-const NO_RULE: &str = "respgate-rehearsal";
-
-/// A command that has a node look at rules and change nothing: its last word is none.
-#[must_use]
-pub fn rehearsal(account: &Account) -> Vec<u8> {
-    let mut words: Vec<&[u8]> = vec![b"ACL", b"SETUSER", account.redis_user.as_bytes()];
-    words.extend(account.rules.words().map(str::as_bytes));
-    words.push(NO_RULE.as_bytes());
-    write::command(&words)
-}
-
-/// What the node objects to, if it is not that last word.
-#[must_use]
-pub fn objection(error: &str) -> Option<&str> {
-    (!error.contains(NO_RULE)).then_some(error)
-}
-
-/// What a gateway that begins now would do at a node that shows these users: to whom, and why.
-#[must_use]
-pub fn beginning(wanted: &Provisioning, list: &[Shown]) -> Vec<(String, Change)> {
-    let shown = |name: &str| list.iter().any(|line| line.name == name);
-    let made = wanted.accounts.iter().map(|account| {
-        let change = if shown(&account.redis_user) { Change::Changed } else { Change::Made };
-        (account.redis_user.clone(), change)
-    });
-    let ours = |name: &str| wanted.accounts.iter().any(|account| account.redis_user == name);
-    let gone = list.iter().filter(|line| line.name.starts_with(&wanted.namespace) && !ours(&line.name));
-    made.chain(gone.map(|line| (line.name.clone(), Change::Removed))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "tests need some instant to count from")]
@@ -435,7 +369,10 @@ mod tests {
         let passwords = passwords(&wanted, 0);
         let (mut redis, mut users, now) = (Redis::default(), NodeUsers::default(), Instant::now());
         redis.0.insert("r:a:user:app".to_owned(), vec!["#old".to_owned(), "+get".to_owned()]);
-        assert_eq!(beginning(&wanted, &redis.list()), [("r:a:user:app".to_owned(), Change::Changed)]);
+        assert_eq!(
+            crate::upstream::beginning(&wanted, &redis.list()),
+            [("r:a:user:app".to_owned(), Change::Changed)]
+        );
         let said = redis.round(&mut users, &wanted, &passwords, now);
         assert_eq!(said, [("r:a:user:app".to_owned(), Change::Changed)]);
         let hash = format!("#{}", passwords.hashes(&wanted.accounts[0].keeping)[0]);
@@ -482,35 +419,5 @@ mod tests {
         users.reconnected();
         let order = users.orders(&wanted, &passwords, &redis.list(), now).pop().expect("it is tried again");
         assert!(users.refused(order));
-    }
-
-    #[test]
-    fn a_rehearsal_ends_in_a_word_that_is_no_rule() {
-        let command = String::from_utf8(rehearsal(&account("x", "+get ~a"))).expect("text");
-        assert!(command.ends_with("$18\r\nrespgate-rehearsal\r\n"), "{command}");
-        assert_eq!(objection("ERR Error in ACL SETUSER modifier 'respgate-rehearsal': Syntax error"), None);
-        let other = "ERR Error in ACL SETUSER modifier '+nonsense': Unknown command or category name in ACL";
-        assert_eq!(objection(other), Some(other));
-    }
-
-    #[test]
-    fn lines_that_are_none_are_no_users() {
-        for line in ["", "user", "User a on", "-NOPERM"] {
-            assert_eq!(Shown::parse(line), None, "{line:?}");
-        }
-        let one = b"*1\r\n$13\r\nuser a on #ab\r\n";
-        let list = Shown::list(one).expect("a list");
-        assert_eq!(list.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["a"]);
-        for reply in [
-            &b"+OK\r\n"[..],
-            b"$-1\r\n",
-            b"*1\r\n:1\r\n",
-            b"*1\r\n$2\r\nhi\r\n",
-            b"*1\r\n$-1\r\n",
-            b"*-1\r\n",
-            b"",
-        ] {
-            assert_eq!(Shown::list(reply), None, "{reply:?}");
-        }
     }
 }

@@ -7,7 +7,7 @@ use bytes::{Buf, BytesMut};
 use rand_chacha::rand_core::Rng;
 
 use super::dialect::Dialect;
-use super::{Loss, Report, Step, Worker};
+use super::{Loss, Worker};
 use crate::identity::Kept;
 use crate::upstream::{Greeting, LinkId, Next, Phase, REPLY_BYTES_MAX};
 
@@ -48,7 +48,9 @@ impl Worker {
                 lane.backoff.succeeded();
             }
         }
-        self.connect_waiting(now);
+        for id in self.links.keys() {
+            self.try_connect(id, now);
+        }
         self.run_ready(now);
     }
 
@@ -64,13 +66,8 @@ impl Worker {
         if len < input.len() {
             return Err(Loss::Surplus);
         }
-        let node = self.nodes.of(self.lanes[link.lane].key.node);
-        if node.backoff.is_failing() {
-            node.backoff.succeeded();
-            node.attempt = None;
-            self.steps.push(Step::Report(Report::BackendBack));
-            self.connect_waiting(now);
-        }
+        let node = self.lanes[link.lane].key.node;
+        self.node_answered(node, now);
         let Some(link) = self.links.get_mut(id) else { return Ok(()) };
         let Phase::Greeting(greeting) = &mut link.phase else { return Ok(()) };
         let next = greeting.reply(&input[..len]).map_err(Loss::Greeting)?;
@@ -88,6 +85,8 @@ impl Worker {
                 lane.server = Some(server);
                 lane.backoff.succeeded();
                 self.ready.append(&mut lane.waiters);
+                self.nodes.of(node).connecting_ended();
+                self.connect_next(node, now);
                 self.succeeded(of);
             }
         }

@@ -12,6 +12,7 @@ mod clients;
 mod commands;
 mod dice;
 mod echo;
+mod failure;
 mod fences;
 mod gateway;
 mod ledger;
@@ -27,6 +28,7 @@ mod wire;
 mod world;
 
 mod credentials;
+mod databases;
 mod nodes;
 mod operate;
 mod passwords;

@@ -63,6 +63,7 @@ impl Meters {
 
 /// One database's users.
 struct Estate {
+    database: String,
     wanted: Provisioning,
     passwords: Passwords,
     places: HashMap<NodeId, Place>,
@@ -128,10 +129,11 @@ pub(super) async fn keep(
 
 /// Which estates there are by these settings. One that is not configured any more is emptied.
 fn follow(estates: &mut Vec<Estate>, live: &Live) {
-    let wanted = live.settings.database.provisioning.as_ref();
+    let databases = live.settings.databases.iter();
+    let all: Vec<_> = databases.filter_map(|it| Some((&it.name, it.provisioning.as_ref()?))).collect();
     for estate in estates.iter_mut() {
-        match wanted.filter(|wanted| wanted.namespace == estate.wanted.namespace) {
-            Some(wanted) => {
+        match all.iter().find(|(database, wanted)| estate.is_of(database, wanted)) {
+            Some(&(_, wanted)) => {
                 if wanted.admin != estate.wanted.admin {
                     estate.places.values_mut().for_each(|place| place.talk = None);
                 }
@@ -145,9 +147,12 @@ fn follow(estates: &mut Vec<Estate>, live: &Live) {
             None => {}
         }
     }
-    let is_new = |wanted: &&Provisioning| estates.iter().all(|it| it.wanted.namespace != wanted.namespace);
-    if let Some(wanted) = wanted.filter(is_new) {
+    for (database, wanted) in all {
+        if estates.iter().any(|estate| estate.is_of(database, wanted)) {
+            continue;
+        }
         let mut estate = Estate {
+            database: database.clone(),
             wanted: wanted.clone(),
             passwords: Passwords::default(),
             places: HashMap::new(),
@@ -161,6 +166,10 @@ fn follow(estates: &mut Vec<Estate>, live: &Live) {
 }
 
 impl Estate {
+    fn is_of(&self, database: &str, wanted: &Provisioning) -> bool {
+        self.database == database && self.wanted.namespace == wanted.namespace
+    }
+
     fn want(&mut self, wanted: Provisioning) {
         self.passwords.want(&wanted, &mut random);
         self.wanted = wanted;
@@ -186,7 +195,7 @@ impl Estate {
     }
 
     async fn look_everywhere(&mut self, live: &Live, limits: &Arc<Limits>, meters: &Meters) {
-        let nodes: HashMap<NodeId, Arc<Node>> = live.reach.nodes().collect();
+        let nodes: HashMap<NodeId, Arc<Node>> = live.reach.nodes_of(&self.database).into_iter().collect();
         self.places.retain(|id, _| nodes.contains_key(id));
         // A node that does not answer holds up no other.
         let mut looks = JoinSet::new();

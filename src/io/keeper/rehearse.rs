@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::talk::{Talk, TalkError};
+use crate::io::doors::ReloadError;
 use crate::io::node::Node;
 use crate::io::reach::Reach;
 use crate::io::settings::Settings;
-use crate::io::tls::TlsError;
 use crate::limits::Limits;
 use crate::upstream::{Change, Provisioning, beginning, objection, rehearsal};
 
@@ -19,6 +19,8 @@ pub struct Rehearsal {
     pub users: Vec<(String, Change)>,
     /// Users whose rules Redis refuses, and its words.
     pub refused: Vec<(String, String)>,
+    /// As whom it was asked.
+    pub admin: String,
     /// Why it could not be asked.
     pub error: Option<String>,
 }
@@ -35,20 +37,26 @@ impl Rehearsal {
 ///
 /// # Errors
 /// If TLS cannot be spoken by the settings.
-pub async fn rehearse(settings: &Settings) -> Result<Vec<Rehearsal>, TlsError> {
-    let Some(wanted) = &settings.database.provisioning else { return Ok(Vec::new()) };
-    let reach = Reach::plan(None, settings)?;
+pub async fn rehearse(settings: &Settings) -> Result<Vec<Rehearsal>, ReloadError> {
     let mut rehearsals = Vec::new();
-    for (_, node) in reach.nodes() {
-        rehearsals.push(at(&node, wanted, &settings.limits).await);
+    if settings.databases.iter().all(|database| database.provisioning.is_none()) {
+        return Ok(rehearsals);
+    }
+    let reach = Reach::plan(None, settings)?;
+    for database in &settings.databases {
+        let Some(wanted) = &database.provisioning else { continue };
+        for (_, node) in reach.nodes_of(&database.name) {
+            rehearsals.push(at(&node, wanted, &settings.limits).await);
+        }
     }
     Ok(rehearsals)
 }
 
 /// The same at one node.
 async fn at(node: &Arc<Node>, wanted: &Provisioning, limits: &Limits) -> Rehearsal {
+    let admin = wanted.admin.redis_user.clone();
     let mut rehearsal =
-        Rehearsal { node: node.to_string(), users: Vec::new(), refused: Vec::new(), error: None };
+        Rehearsal { node: node.to_string(), users: Vec::new(), refused: Vec::new(), admin, error: None };
     if let Err(error) = ask(node, wanted, limits, &mut rehearsal).await {
         rehearsal.error = Some(error.to_string());
     }
