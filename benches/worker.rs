@@ -28,7 +28,7 @@ fn permit() -> Permit {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/v01_plain.pem");
     let der = CertificateDer::from_pem_file(file).expect("a PEM file");
     let certificate = Certificate::from_der(&der).expect("a certificate");
-    let credential = Credential { redis_user: "app".into(), password: Secret::new(b"password".to_vec()) };
+    let credential = Credential::new("app", Secret::new(b"password".to_vec()));
     let entries = vec![Entry::from(SUBJECT.parse::<SubjectLine>().expect("a subject line"))];
     let user = User { entries, ..User::new("app", credential) };
     let map = UserMap::build(vec![user]).expect("a sound map");

@@ -154,6 +154,11 @@ limits! {
     sentinel_urgent_interval_ms: u64 = 250,
     /// Connecting to a sentinel, or an answer of one; past that its word no longer counts.
     sentinel_timeout_ms: u64 = 2_000,
+    /// How often the users that the gateway makes are held against what Redis shows of
+    /// them. A login that Redis refuses has it look at once.
+    provisioning_check_ms: u64 = 5_000,
+    /// A program that a password comes from is killed if it has not ended by then.
+    password_command_timeout_ms: u64 = 10_000,
     /// How long a client that asks about others (CLIENT KILL, CLIENT UNBLOCK, the REDIRECT of
     /// CLIENT TRACKING) waits for the workers that serve them.
     peer_timeout_ms: u64 = 2_000,

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::cluster_cause::ClusterCause;
+use super::credential_cause::CredentialCause;
 use super::database_cause::DatabaseCause;
 use super::identity_cause::IdentityCause;
 use super::role_cause::{Elsewhere, RoleCause};
@@ -194,6 +195,8 @@ pub enum Cause {
     Sentinel(#[from] SentinelCause),
     #[error(transparent)]
     Cluster(#[from] ClusterCause),
+    #[error(transparent)]
+    Credential(CredentialCause),
     #[error("{0}")]
     Elsewhere(Box<Elsewhere>),
 }
@@ -288,6 +291,7 @@ impl Cause {
             Self::Database(cause) => cause.id(),
             Self::Sentinel(cause) => cause.id(),
             Self::Cluster(cause) => cause.id(),
+            Self::Credential(cause) => cause.id(),
             Self::Elsewhere(elsewhere) => elsewhere.cause.id(),
         }
     }
@@ -397,6 +401,7 @@ impl Cause {
             Self::Database(cause) => return cause.way_out(),
             Self::Sentinel(cause) => return cause.way_out(),
             Self::Cluster(cause) => return cause.way_out(),
+            Self::Credential(cause) => return cause.way_out(),
             _ => return None,
         })
     }

@@ -79,7 +79,7 @@ impl ClusterFile {
             // Why has been noted where the list is.
             return None;
         }
-        let service = Arc::new(Credential { redis_user: redis_user?, password: password? });
+        let service = Arc::new(Credential::new(redis_user?, password?));
         Some(Cluster { seeds, service, addresses })
     }
 

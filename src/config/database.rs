@@ -2,13 +2,16 @@
 
 use rustls::pki_types::ServerName;
 
+use super::auth::{self, AuthFile};
 use super::cause::Cause;
 use super::certificates::{self, Role};
 use super::cluster::{self, ClusterFile};
 use super::database_cause::DatabaseCause;
 use super::keys;
+use super::login::{self, LoginFile};
 use super::material::Files;
 use super::problem::{At, Notes};
+use super::provisioning::{self, ProvisioningFile};
 use super::secrets::{SecretFile, keys, secret};
 use super::sentinel::{self, SentinelFile};
 use super::sentinel_cause::SentinelCause;
@@ -32,6 +35,8 @@ pub(super) struct DatabaseFile {
     tls: Option<TlsFile>,
     pub(super) subscriptions: Subscriptions,
     pub(super) roles: Vec<RoleFile>,
+    pub(super) auth: AuthFile,
+    pub(super) provisioning: Option<ProvisioningFile>,
 }
 
 /// `[database.tls]`
@@ -50,8 +55,7 @@ pub(super) struct TlsFile {
 /// One of `[database] roles`
 pub(super) struct RoleFile {
     pub(super) role: Option<Written<String>>,
-    pub(super) redis_user: Option<Written<String>>,
-    pub(super) password: SecretFile,
+    pub(super) login: LoginFile,
 }
 
 /// Takes the section apart.
@@ -71,19 +75,32 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile 
     let ways = [("pinned", Subscriptions::Pinned), ("shared", Subscriptions::Shared)];
     let subscriptions = section.take("subscriptions").and_then(|entry| entry.word(&ways, notes));
     let roles = section.take("roles").and_then(|entry| entry.sections(notes)).unwrap_or_default();
+    let auth = auth::read(&mut section, notes);
+    let provisioning = section.take("provisioning").and_then(|entry| entry.section(notes));
     section.finish(notes);
+    let provisioning = provisioning.map(|section| provisioning::read(section, notes));
     let roles = roles.into_iter().map(|section| read_role(section, notes)).collect();
     let subscriptions = subscriptions.unwrap_or_default();
-    DatabaseFile { at, name, address, sentinel, require_master, cluster, tls, subscriptions, roles }
+    DatabaseFile {
+        at,
+        name,
+        address,
+        sentinel,
+        require_master,
+        cluster,
+        tls,
+        subscriptions,
+        roles,
+        auth,
+        provisioning,
+    }
 }
 
 fn read_role(mut section: Section<'_>, notes: &mut Notes) -> RoleFile {
     let role = section.need("role", "role = \"reader\"", notes).and_then(|entry| entry.text(notes));
-    let redis_user = section.need("redis_user", "redis_user = \"reader\"", notes);
-    let redis_user = redis_user.and_then(|entry| entry.text(notes));
-    let password = secret(&mut section, keys!("redis_password"), notes);
+    let login = login::read(&mut section, false, notes);
     section.finish(notes);
-    RoleFile { role, redis_user, password }
+    RoleFile { role, login }
 }
 
 pub(super) fn read_tls(mut section: Section<'_>, notes: &mut Notes) -> TlsFile {

@@ -182,11 +182,9 @@ async fn ask(
     let times = (limits.keepalive_ms, limits.tcp_user_timeout_ms);
     let mut socket = node.open(times).await.map_err(|error| error.to_string())?;
     let service = &cluster.service;
-    let auth = zeroize::Zeroizing::new(write::command(&[
-        b"AUTH",
-        service.redis_user.as_bytes(),
-        service.password.expose(),
-    ]));
+    let Some(password) = service.password.given() else { return Err("its password is not known".to_owned()) };
+    let auth =
+        zeroize::Zeroizing::new(write::command(&[b"AUTH", service.redis_user.as_bytes(), password.expose()]));
     let answer = call(&mut socket, &auth).await?;
     if answer != b"+OK\r\n" {
         return Err(format!("it answers AUTH with {}", shown(&answer)));

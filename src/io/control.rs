@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::census::Census;
 use super::cluster;
 use super::doors::{self, Door, Entrance, ReloadError};
+use super::keeper::{self, Keep, Keeper};
 use super::listen::{self, Accepted, Desk};
 use super::passwords::Passwords;
 use super::peers;
@@ -76,6 +77,8 @@ pub(super) struct Shared {
     pub(super) wanted_maps: Mutex<BTreeSet<DatabaseId>>,
     pub(super) audit: Audit,
     pub(super) passwords: Passwords,
+    /// Passwords that are known only while the gateway runs.
+    pub(super) keep: Keep,
     /// Places of clients that have yet to say who they are.
     pub(super) unproven: Semaphore,
     pub(super) stages: watch::Receiver<Stage>,
@@ -122,6 +125,7 @@ pub struct Control {
     stage: watch::Sender<Stage>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     gauges: Gauges,
+    keeper: Mutex<Option<Keeper>>,
 }
 
 /// Listens and starts the threads.
@@ -146,6 +150,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         failing: (0..workers).map(|_| AtomicBool::new(false)).collect(),
         wanted_maps: Mutex::default(),
         passwords: Passwords::new(&limits),
+        keep: Keep::default(),
         unproven: Semaphore::new(limits.unproven_clients_max.max(1)),
         stages: stages.clone(),
         live: ArcSwap::from_pointee(Live {
@@ -156,6 +161,8 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         change: Mutex::default(),
         audit: handles.audit,
     });
+    // Before the first client: what it needs is known by then, if it can be.
+    let keeper = Mutex::new(Some(keeper::start(&shared, &handles.registry)?));
     let mut threads = Vec::new();
     let mut queues = Vec::new();
     let (peers, inboxes) = peers::ways(workers);
@@ -185,7 +192,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
     threads.push(sentinel::start(&shared, stages.clone(), &handles.registry)?);
     threads.push(cluster::start(&shared, stages.clone())?);
     threads.push(start_acceptor(sockets, limits, &shared, queues, stages)?);
-    Ok(Control { shared, stage, threads: Mutex::new(threads), gauges })
+    Ok(Control { shared, stage, threads: Mutex::new(threads), gauges, keeper })
 }
 
 /// Opens the socket of each listener.
@@ -309,6 +316,10 @@ impl Control {
                 tracing::error!("a thread panicked");
             }
         }
+        // Nobody speaks by its passwords any more.
+        if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            keeper.end();
+        }
     }
 }
 
@@ -318,6 +329,7 @@ impl Shared {
         let _turn = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&self.live.load())?;
         self.live.store(Arc::new(changed));
+        self.keep.wake();
         Ok(())
     }
 

@@ -14,8 +14,8 @@ use super::peers::Peers;
 use super::reach::Reach;
 use super::{backend, clock};
 use crate::session::SessionId;
-use crate::upstream::{DatabaseId, LinkId};
-use crate::worker::{NeedlessAuth, Report, Step, Worker};
+use crate::upstream::{DatabaseId, GreetError, LinkId};
+use crate::worker::{Loss, NeedlessAuth, Report, Step, Worker};
 
 /// Bytes read from a socket at a time. One buffer serves all clients of a thread,
 /// so that an idle client has none.
@@ -41,6 +41,8 @@ pub(super) struct Hub {
     pub(super) refused: RefCell<HashMap<(usize, &'static str), u64>>,
     pub(super) ended: RefCell<HashMap<(usize, &'static str), u64>>,
     pub(super) panics: Cell<u64>,
+    /// Redis has refused a login since the last look.
+    pub(super) is_login_refused: Cell<bool>,
     /// Passwords that were refused, for the metric.
     pub(super) passwords: RefCell<HashMap<(usize, &'static str), u64>>,
     /// Clusters whose map is to be read again.
@@ -98,6 +100,7 @@ impl Hub {
             refused: RefCell::default(),
             ended: RefCell::default(),
             panics: Cell::new(0),
+            is_login_refused: Cell::new(false),
             passwords: RefCell::default(),
             wanted_maps: RefCell::default(),
             needless_auths: RefCell::default(),
@@ -178,6 +181,9 @@ impl Hub {
     fn report(&self, report: Report) {
         match report {
             Report::LinkLost { redis_user, loss, in_flight } => {
+                if matches!(loss, Loss::Greeting(GreetError::Auth(_))) {
+                    self.is_login_refused.set(true);
+                }
                 if loss.is_alarm() {
                     tracing::error!(redis_user, in_flight, %loss, "backend connection lost");
                 } else {
@@ -193,6 +199,19 @@ impl Hub {
                     redis_user,
                     "this Redis user may not ECHO: its connections cannot be proved in step, and its scripts run \
                      on connections of their own"
+                );
+            }
+            Report::PasswordRefused { redis_user } => {
+                tracing::error!(
+                    redis_user,
+                    "Redis refuses the changed password of this user: connections that speak by the old one stay in \
+                     use, and the new one is tried again"
+                );
+            }
+            Report::PasswordTaken { redis_user } => {
+                tracing::info!(
+                    redis_user,
+                    "the changed password of this user is in use: the one before may go"
                 );
             }
             Report::NeedlessAuth(id, auth) => {

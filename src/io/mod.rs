@@ -16,6 +16,7 @@ mod control;
 mod doors;
 mod guests;
 mod hub;
+mod keeper;
 mod linger;
 mod listen;
 mod node;
@@ -33,6 +34,7 @@ mod unproven;
 
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
+pub use keeper::{PasswordCommand, Rehearsal, rehearse};
 pub use sentinel::Sentinels;
 pub use settings::{
     Address, Admin, Audit, ClientAuth, Cluster, DATABASE_NAME, Database, Destinations, LISTENER_NAME,

@@ -94,6 +94,12 @@ impl Reach {
         self.nodes.get(&id)
     }
 
+    /// Every node of the database of this name.
+    pub(super) fn nodes_of(&self, database: &str) -> Vec<(NodeId, Arc<Node>)> {
+        let number = self.id(database).and_then(|id| self.databases.get(&id)).map(|database| database.node);
+        number.and_then(|number| Some((number, Arc::clone(self.node(number)?)))).into_iter().collect()
+    }
+
     /// How connections to the database of this name are made.
     pub(super) fn node_of(&self, database: &str) -> Option<&Arc<Node>> {
         self.node(self.databases.get(&self.id(database)?)?.node)

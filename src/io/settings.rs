@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::keeper::PasswordCommand;
 use super::sentinel::Sentinels;
 use super::tls::{BackendTls, TlsSettings};
 use crate::identity::roles::{DatabaseRoles, RoleMap};
 use crate::identity::{Chain, Credential, Directory, Gate, Rights, UserMap};
 use crate::limits::Limits;
+use crate::upstream::Provisioning;
 
 /// The most workers that may be configured.
 pub const WORKERS_MAX: usize = 256;
@@ -46,6 +48,8 @@ pub struct Settings {
     pub watch: bool,
     /// Whether clients may ask RESPGATE WHOAMI.
     pub whoami: bool,
+    /// Programs that passwords come from.
+    pub password_commands: Vec<PasswordCommand>,
 }
 
 impl Settings {
@@ -132,6 +136,8 @@ pub struct Database {
     pub roles: DatabaseRoles,
     /// How it is told what clients subscribe to.
     pub subscriptions: Subscriptions,
+    /// Which of its users the gateway makes, if it does.
+    pub provisioning: Option<Provisioning>,
 }
 
 /// How the nodes of a cluster are found.

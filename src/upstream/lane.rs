@@ -22,6 +22,14 @@ pub struct LaneKey {
     pub db: u32,
 }
 
+impl LaneKey {
+    /// Whether it is at this node, for this user with this password.
+    #[must_use]
+    pub fn is_of(&self, node: NodeId, credential: &Arc<Credential>) -> bool {
+        self.node == node && (Arc::ptr_eq(&self.credential, credential) || self.credential == *credential)
+    }
+}
+
 impl PartialEq for LaneKey {
     fn eq(&self, other: &Self) -> bool {
         (self.node, self.proto, self.db) == (other.node, other.proto, other.db)

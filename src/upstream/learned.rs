@@ -130,7 +130,7 @@ fn may_share(reply: &[u8]) -> Option<(&[u8], Option<Keys>)> {
 }
 
 /// The elements of an array or set, each with its type and its end; `None` for anything else.
-fn elements(aggregate: &[u8]) -> Option<Vec<&[u8]>> {
+pub(super) fn elements(aggregate: &[u8]) -> Option<Vec<&[u8]>> {
     let end = memchr::memchr(b'\n', aggregate)?;
     if !matches!(aggregate.first(), Some(b'*' | b'~')) || aggregate[1..].starts_with(b"-") {
         return None;

@@ -35,7 +35,8 @@ impl Worker {
         let Some(link) = self.links.get_mut(id) else { return };
         let lane = &self.lanes[link.lane];
         let node = self.nodes.of(lane.key.node);
-        if !lane.backoff.allows(now) || !node.circuit.allows(now) {
+        let is_known = lane.key.credential.secret(&self.kept).is_some();
+        if !is_known || !lane.backoff.allows(now) || !node.circuit.allows(now) {
             return;
         }
         node.circuit.tries(id, now, &self.limits, workers);
@@ -117,7 +118,8 @@ impl Worker {
         let is_late = !is_idle && past(link.progress_at, patience);
         if link.is_waiting() {
             if is_late {
-                self.lose_link(id, Loss::FailFast, now);
+                let is_known = lane.key.credential.secret(&self.kept).is_some();
+                self.lose_link(id, if is_known { Loss::FailFast } else { Loss::NoPassword }, now);
             } else {
                 self.try_connect(id, now);
             }

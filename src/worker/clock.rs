@@ -26,6 +26,8 @@ impl Worker {
             self.probe_node(node, now);
         }
         self.tick_parked(now);
+        self.try_successions(now);
+        self.tell_what_has_gone();
         self.hold_buffers_down();
         self.tick_peers(now);
         if self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {

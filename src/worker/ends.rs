@@ -30,6 +30,8 @@ pub enum Loss {
     ConnectTimeout,
     #[error("not connected while the backend fails")]
     FailFast,
+    #[error("the password of this user is not known yet")]
+    NoPassword,
     #[error(transparent)]
     Greeting(GreetError),
     #[error("the backend closed the connection")]
@@ -138,6 +140,7 @@ impl Worker {
     pub(super) fn lose_link(&mut self, id: LinkId, loss: Loss, now: Instant) {
         let Some(link) = self.take_link(id) else { return };
         self.note_failure(&link, &loss, now);
+        let is_refused = matches!(loss, Loss::Greeting(GreetError::Auth(_)));
         let refusal = match &loss {
             Loss::Greeting(GreetError::Select(text)) => LaneRefusal::Backend(text.clone()),
             _ => LaneRefusal::Unavailable,
@@ -163,7 +166,11 @@ impl Worker {
         }
         self.ready.extend_from_slice(&link.waiters);
         self.connect_next(self.lanes[link.lane].key.node, now);
+        let key = is_refused.then(|| self.lanes[link.lane].key.clone());
         self.release_lane(link.lane);
+        if let Some(key) = key {
+            self.refused(key.node, &key.credential);
+        }
     }
 
     /// Those who wait for a lane's first greeting cannot have the lane.

@@ -29,8 +29,15 @@ impl From<Stall> for Unplaced {
 }
 
 impl Worker {
-    /// The lane of this key, made if it is new.
+    /// The lane for this key, made if it is new: by another credential while this one's
+    /// password is being tried.
     pub(super) fn lane(&mut self, key: LaneKey) -> LaneId {
+        let credential = self.in_force(key.node, &key.credential);
+        self.lane_of(LaneKey { credential, ..key })
+    }
+
+    /// The lane of exactly this key, made if it is new.
+    pub(super) fn lane_of(&mut self, key: LaneKey) -> LaneId {
         if let Some(&id) = self.lane_ids.get(&key) {
             return id;
         }

@@ -31,6 +31,7 @@ mod replies;
 mod requests;
 mod streaming;
 mod subscriptions;
+mod successions;
 mod transactions;
 mod unknown;
 mod uploads;
@@ -42,11 +43,11 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use slab::Slab;
 
 use crate::command::Commands;
-use crate::identity::{Permit, Reason, Refusal};
+use crate::identity::{Kept, Permit, Reason, Refusal};
 use crate::limits::Limits;
 use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
 use crate::session::{Fate, Session, SessionId, Stall, Transport};
@@ -117,6 +118,16 @@ pub enum Report {
         /// What it has named.
         to: String,
     },
+    /// The backend does not take a password that has changed. Told once for each.
+    PasswordRefused {
+        /// The Redis user.
+        redis_user: String,
+    },
+    /// The backend has taken it, and nothing in this worker needs the one before any more.
+    PasswordTaken {
+        /// The Redis user.
+        redis_user: String,
+    },
     /// The backend answers again.
     BackendBack,
 }
@@ -160,6 +171,9 @@ pub struct Worker {
     pinned_links: usize,
     /// What each subscriber link carries.
     audiences: HashMap<LinkId, Audience>,
+    /// Passwords that have changed and are being tried.
+    successions: successions::Successions,
+    kept: Arc<Kept>,
     /// Subscriber links with subscriptions that nobody has any more.
     vacancies: Vec<LinkId>,
     next_client_id: u64,
@@ -200,6 +214,8 @@ impl Worker {
             clusters: cluster::Clusters::default(),
             pinned_links: 0,
             audiences: HashMap::new(),
+            successions: successions::Successions::default(),
+            kept: Arc::default(),
             vacancies: Vec::new(),
             next_client_id: seed.number + 1,
             client_id_step: seed.workers,
@@ -393,8 +409,13 @@ impl Worker {
                 ended.push((id, Refusal::new(Reason::RoleChanged, detail)));
                 continue;
             }
+            let is_changed = old != new;
+            let (proto, db, lane) = (session.proto, session.db, session.lane);
+            let credential = Arc::clone(renewed.credential());
             session.permit = renewed;
-            let (proto, db) = (session.proto, session.db);
+            if is_changed {
+                self.succeed(lane, &credential);
+            }
             if let Some(lane) = self.sibling_lane(id, proto, db) {
                 self.move_session(id, lane);
             }
@@ -441,17 +462,6 @@ impl Worker {
 
     fn request_limits(&self) -> RequestLimits {
         RequestLimits { args_max: self.limits.request_args_max, bulk_bytes_max: self.limits.bulk_bytes_max }
-    }
-
-    fn token(&mut self) -> [u8; 32] {
-        let mut raw = [0; 16];
-        self.random.fill_bytes(&mut raw);
-        let mut token = [0; 32];
-        for (pair, byte) in token.chunks_exact_mut(2).zip(raw) {
-            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
-        }
-        token
     }
 
     fn wake_client(&mut self, id: SessionId) {

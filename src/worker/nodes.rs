@@ -2,6 +2,7 @@
 //! answers, and how it speaks.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::dialect::Dialect;
@@ -112,13 +113,16 @@ impl Worker {
         let key = &self.lanes[session.lane].key;
         let is_member = |map: &Topology| map.members().iter().any(|member| member.id == key.node);
         if key.node != node && !self.clusters.map(session.database).is_some_and(is_member) {
-            let lane = self.lane(LaneKey { node, ..key.clone() });
+            // Not by the lane's: a password that is being replaced is known at the old node alone.
+            let credential = Arc::clone(session.permit.credential());
+            let lane = self.lane(LaneKey { node, credential, ..key.clone() });
             self.move_session(id, lane);
         }
     }
 
     /// No database is there any more.
     fn leave_node(&mut self, node: NodeId, at_once: bool, now: Instant) {
+        self.forget_successions(node);
         for id in self.links.keys() {
             let Some(link) = self.links.get(id) else { continue };
             if self.lanes[link.lane].key.node != node {

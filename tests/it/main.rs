@@ -28,6 +28,7 @@ mod states;
 mod wire;
 mod world;
 
+mod credentials;
 mod databases;
 mod nodes;
 mod operate;

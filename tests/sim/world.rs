@@ -51,6 +51,8 @@ pub(crate) struct World {
     lost_at: HashMap<String, usize>,
     /// Something was done to the backend's output that is to be noticed.
     pub(crate) alarms_allowed: usize,
+    /// Accounts that are configured and that Redis has yet to be told of.
+    pub(crate) late_accounts: Vec<(String, String)>,
     pub(crate) draining: bool,
     pub(crate) listens: bool,
     pub(crate) trace: bool,
@@ -92,6 +94,7 @@ impl World {
             at: 0,
             lost_at: HashMap::new(),
             alarms_allowed: 0,
+            late_accounts: Vec::new(),
             draining: false,
             listens: false,
             trace,
@@ -210,7 +213,10 @@ impl World {
                 client.excused = true;
             }
             Report::NoFences { redis_user } => assert_eq!(Some(redis_user), self.redis.no_echo.as_ref()),
-            Report::BackendBack | Report::NeedlessAuth(..) => {}
+            Report::PasswordRefused { .. } => {
+                assert!(self.alarms_allowed > 0, "a password is refused that is right")
+            }
+            Report::BackendBack | Report::NeedlessAuth(..) | Report::PasswordTaken { .. } => {}
         }
     }
 
