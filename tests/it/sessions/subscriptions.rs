@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::wire::Client;
-use crate::world::{Door, at_each_door};
+use crate::world::{Door, at_both_doors, at_each_door};
 
 fn resp3(door: &Door<'_>) -> Client {
     let mut client = door.client("app");
@@ -244,6 +244,22 @@ fn thousands_of_channels_are_confirmed_one_by_one_and_left_at_once() {
 
 #[test]
 fn a_channel_may_have_a_very_long_name() {
+#[test]
+fn what_is_no_command_is_told_so_before_what_may_not_be_said_while_subscribed() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        client.send("SUBSCRIBE news");
+        client.read();
+        client.talk(&[
+            (
+                "CLIENT Maint_Notifications ON",
+                "-ERR unknown subcommand 'Maint_Notifications'. Try CLIENT HELP.",
+            ),
+            ("CLIENT SETNAME", "-ERR wrong number of arguments for 'client|setname' command"),
+        ]);
+    });
+}
+
     at_each_door(|door| {
         for (letter, mut client) in [("n", door.client("app")), ("m", resp3(door))] {
             let name = letter.repeat(300_000);
