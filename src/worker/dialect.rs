@@ -97,6 +97,7 @@ impl Worker {
             }
             Err(wait) => return wait,
         }
+        self.end_caching(id, now);
         self.refuse_command(id, name);
         input.skip(request.len);
         Flow::Done
