@@ -38,6 +38,10 @@ use crate::resp;
 use crate::wire::Client;
 use crate::world::{Setup, World};
 
+/// A machine that is busy with something else for some seconds makes no difference.
+const PATIENT: &str = "connect_timeout_ms = 60_000\nprobe_timeout_ms = 60_000\npeer_timeout_ms = 60_000\n\
+    large_reply_stall_timeout_ms = 60_000\nop_timeout_ms = 300_000";
+
 /// Side by side, each with a gateway, a server and a twin of its own.
 const WORKERS: u64 = 4;
 
@@ -151,7 +155,7 @@ fn replay(version: Version, seed: u64) {
 /// A gateway, its server, and the server's twin. The twin's users are denied what the gateway
 /// guards, so that Redis itself says what the gateway has to say then.
 fn with_stage(version: Version, play: impl FnOnce(&mut Stage<'_>, &Words)) {
-    let world = World::with(Setup { version, ..Setup::default() });
+    let world = World::with(Setup { version, limits: PATIENT, ..Setup::default() });
     let directory = tempfile::tempdir().expect("a directory");
     let twin = Redis::start(version, directory.path(), &[]);
     let _last_words = LastWords(directory.path());

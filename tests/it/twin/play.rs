@@ -275,14 +275,15 @@ impl<'a> Stage<'a> {
     /// Has the twin answer all that it has been sent, which takes at least so many rounds.
     fn settle(&mut self, pairs: &mut [Pair], rounds: usize, may_wait: u64) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
-        let (mut round, mut quiet) = (0, false);
-        while round < rounds || !quiet {
+        // Twice: a client that has waited may go on while the server tells that nobody waits.
+        let (mut round, mut quiet) = (0, 0);
+        while round < rounds || quiet < 2 {
             let waiting = blocked(&mut self.admins[1]);
             let mut more = false;
             for pair in pairs.iter_mut().filter(|pair| !pair.twin.ended) {
                 more |= pair.twin.read(false).map_err(|error| format!("reading from the twin: {error}"))?;
             }
-            quiet = !more && waiting <= may_wait;
+            quiet = if !more && waiting <= may_wait { quiet + 1 } else { 0 };
             round += 1;
             if Instant::now() > deadline {
                 self.admins[1].send("CLIENT LIST");

@@ -138,7 +138,7 @@ impl Words {
         if !is_free(&name) || name == "xadd" {
             return Request::typed("PING");
         }
-        without_injection(args)
+        harmless(args)
     }
 
     /// A command with arguments in right number.
@@ -189,15 +189,20 @@ impl Words {
                 () => word,
             });
         }
-        without_injection(args)
+        harmless(args)
     }
 }
 
-/// The request. What FUNCTION LIST finds fault with it repeats as it is: with line ends in it, a
-/// reply that nobody asked for, which the gateway does not pass on: exception `injected-replies`.
-fn without_injection(mut args: Vec<Vec<u8>>) -> Request {
+/// The request, without what is the server's own fault. What FUNCTION LIST finds fault with it repeats
+/// as it is: with line ends in it, a reply that nobody asked for, which the gateway does not pass on
+/// (exception `injected-replies`). A vector of as many values as there are numbers ends Redis 8.2.
+fn harmless(mut args: Vec<Vec<u8>>) -> Request {
     if args[0].eq_ignore_ascii_case(b"function") {
         args.iter_mut().for_each(|arg| arg.retain(|byte| !matches!(byte, b'\r' | b'\n')));
+    }
+    if args[0].eq_ignore_ascii_case(b"vadd") || args[0].eq_ignore_ascii_case(b"vsim") {
+        let huge = args.iter_mut().filter(|arg| arg.starts_with(b"92233"));
+        huge.for_each(|arg| *arg = b"7".to_vec());
     }
     Request::new(args)
 }
