@@ -12,9 +12,6 @@ use crate::resp::{Proto, write};
 /// Redis' answer to a password that does not fit.
 pub(crate) const WRONGPASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
-/// Redis' answer to a subcommand that it does not have.
-pub(crate) const MAINT_NOTIFICATIONS: &str = "ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.";
-
 const OK: &[u8] = b"+OK\r\n";
 
 /// Answers a command about the connection itself; `None` when nothing is said, as
@@ -44,11 +41,10 @@ pub(crate) fn answer(session: &mut Session, answer: Answer, args: &[&[u8]], now:
         Answer::ClientTrackingInfo => tracking_info(session.proto),
         Answer::ClientGetRedir => write::integer(-1),
         Answer::ClientReply => return reply_mode(session, args[2]),
-        Answer::ClientMaintNotifications => write::error(MAINT_NOTIFICATIONS),
         Answer::Respgate => whoami::answer(session, args),
         Answer::NotClustered => write::error("ERR This instance has cluster support disabled"),
-        Answer::Hello | Answer::Select | Answer::Reset | Answer::Quit => {
-            unreachable!("{answer:?} is decided where lanes are known")
+        Answer::Hello | Answer::Select | Answer::Reset | Answer::Quit | Answer::ClientMaintNotifications => {
+            unreachable!("{answer:?} is decided where lanes and servers are known")
         }
     })
 }

@@ -15,6 +15,8 @@ pub struct Pinned {
     pub watching: bool,
     /// What the session listens to.
     pub subscriptions: Subscriptions,
+    /// RESET has been sent there, which ends the subscriptions: the link is closed behind it.
+    pub has_left: bool,
     /// A command left state that only the connection's end removes.
     pub connection: bool,
     /// A command that names a client waits to be told which connection is meant: what follows
@@ -95,6 +97,7 @@ impl Pinned {
             transaction: None,
             watching: false,
             subscriptions: Subscriptions::default(),
+            has_left: false,
             connection: false,
             awaits_name: false,
             awaits_stream: false,

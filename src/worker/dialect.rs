@@ -47,9 +47,14 @@ impl Dialect {
 
     /// The server's words about a subcommand that it does not have.
     pub(super) fn lacks(self, answer: Answer, args: &[&[u8]]) -> Option<String> {
-        let newer = matches!(answer, Answer::ClientSetInfo | Answer::ClientNoTouch);
+        let is_lacking = match answer {
+            Answer::ClientSetInfo | Answer::ClientNoTouch => self.is_before_7_2,
+            // What a server that has it would announce concerns the gateway's connections.
+            Answer::ClientMaintNotifications => true,
+            _ => false,
+        };
         let name = String::from_utf8_lossy(args.get(1)?);
-        (self.is_before_7_2 && newer).then(|| format!("ERR unknown subcommand '{name}'. Try CLIENT HELP."))
+        is_lacking.then(|| format!("ERR unknown subcommand '{name}'. Try CLIENT HELP."))
     }
 }
 
@@ -92,6 +97,7 @@ impl Worker {
             }
             Err(wait) => return wait,
         }
+        self.end_caching(id, now);
         self.refuse_command(id, name);
         input.skip(request.len);
         Flow::Done

@@ -79,6 +79,8 @@ impl Loss {
 #[allow(missing_docs, reason = "as_str says what each is")]
 pub enum Closed {
     CrossProtocol,
+    ReplicaAsks,
+    Unheard,
     OutputLimit,
     BuffersFull,
     OutputStalled,
@@ -94,8 +96,10 @@ pub enum Closed {
 
 impl Closed {
     /// Every reason, for registering a metric for each.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::CrossProtocol,
+        Self::ReplicaAsks,
+        Self::Unheard,
         Self::OutputLimit,
         Self::BuffersFull,
         Self::OutputStalled,
@@ -114,6 +118,8 @@ impl Closed {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CrossProtocol => "cross_protocol",
+            Self::ReplicaAsks => "replica_asks",
+            Self::Unheard => "unheard",
             Self::OutputLimit => "output_limit",
             Self::BuffersFull => "buffers_full",
             Self::OutputStalled => "output_stalled",

@@ -12,7 +12,7 @@ use crate::command::Answer;
 use crate::resp::{Proto, Request, long, write};
 use crate::session::answer::{self, WRONGPASS};
 use crate::session::{About, LaneRefusal, ReplyMode, Session, SessionId, Stall, Via, hello};
-use crate::upstream::{Expect, LaneId};
+use crate::upstream::{Expect, LaneId, LinkId};
 
 /// Redis' text for database numbers that it does not have.
 const DB_RANGE: &str = "ERR DB index is out of range";
@@ -60,6 +60,9 @@ impl Worker {
             return flow;
         }
         let args = arguments(input, request);
+        if ends_caching(answer) {
+            self.end_caching(id, now);
+        }
         let wrong =
             self.dialect(id).lacks(answer, &args).or_else(|| answer::check_arity(answer, &args).err());
         if let Some(text) = wrong {
@@ -76,7 +79,7 @@ impl Worker {
         let flow = match answer {
             Answer::Hello => self.hello(id, &args, now),
             Answer::Select => self.select(id, &args, now),
-            Answer::Reset => self.reset(id),
+            Answer::Reset => self.reset(id, now),
             Answer::Quit => {
                 self.answer_bytes(id, b"+OK\r\n".to_vec());
                 self.end_client(id);
@@ -259,11 +262,12 @@ impl Worker {
 
     /// Back to what the session was just after the handshake, and still its
     /// certificate's user.
-    fn reset(&mut self, id: SessionId) -> Flow {
-        let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
-        if !session.is_settled() {
+    fn reset(&mut self, id: SessionId, now: Instant) -> Flow {
+        let Some(session) = self.sessions.get(id) else { return Flow::Done };
+        if !session.is_settled() || self.leaves_subscriptions(id, now) {
             return Flow::Wait(Stall::Barrier);
         }
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
         // OFF ends here, and a SKIP takes this reply.
         let skipped = std::mem::take(&mut session.reply_mode) == ReplyMode::Skip;
         let about = std::mem::take(&mut session.about);
@@ -279,6 +283,54 @@ impl Worker {
         }
         Flow::Done
     }
+
+    /// Whether Redis has yet to say that this client listens no more: who publishes once the client
+    /// has been told must not count it.
+    fn leaves_subscriptions(&mut self, id: SessionId, now: Instant) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else { return false };
+        let Some(pinned) = session.pinned.as_mut() else { return false };
+        if pinned.subscriptions.total() == 0 || pinned.stream || pinned.has_left {
+            return false;
+        }
+        pinned.has_left = true;
+        let on = pinned.link;
+        self.say_unheard(id, on, b"RESET", now);
+        true
+    }
+
+    /// What CLIENT CACHING said is for the command behind it, also where that is answered here: Redis
+    /// is given another in its place.
+    pub(super) fn end_caching(&mut self, id: SessionId, now: Instant) {
+        let pinned = self.sessions.get(id).and_then(|session| session.pinned.as_ref());
+        // Inside a transaction it holds until EXEC.
+        let on = pinned.filter(|it| it.connection && !it.stream && it.transaction.is_none());
+        if let Some(on) = on.map(|pinned| pinned.link) {
+            self.say_unheard(id, on, b"PING", now);
+        }
+    }
+
+    /// Sends a word of the gateway's own over the session's link. The client gets no reply to it, and
+    /// what has to wait for replies waits for this one as well.
+    fn say_unheard(&mut self, id: SessionId, on: LinkId, word: &[u8], now: Instant) {
+        let (Some(session), Some(link)) = (self.sessions.get_mut(id), self.links.get_mut(on)) else { return };
+        link.claim(id, 1, Expect::Reply, now);
+        link.append(&write::command(&[word]));
+        session.slots.push_awaited(1, true);
+        session.via = Via::Pinned(on);
+        self.wake_link(on);
+    }
+}
+
+/// Whether CLIENT CACHING holds no longer behind it, and Redis would not hear of it otherwise.
+fn ends_caching(answer: Answer) -> bool {
+    matches!(
+        answer,
+        Answer::Auth
+            | Answer::Hello
+            | Answer::NotClustered
+            | Answer::Respgate
+            | Answer::ClientMaintNotifications
+    )
 }
 
 /// Redis' refusal of commands while a RESP2 client is subscribed.

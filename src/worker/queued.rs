@@ -27,12 +27,8 @@ impl Worker {
     ) -> Flow {
         let args = arguments(input, request);
         let Some(session) = self.sessions.get(id) else { return Flow::Done };
-        let wrong = match answer {
-            Answer::ClientMaintNotifications => Some(answer::MAINT_NOTIFICATIONS.to_owned()),
-            answer => {
-                self.dialect(id).lacks(answer, &args).or_else(|| answer::check_arity(answer, &args).err())
-            }
-        };
+        let wrong =
+            self.dialect(id).lacks(answer, &args).or_else(|| answer::check_arity(answer, &args).err());
         if let Some(text) = wrong {
             // Redis as well looks at this when it queues a command.
             return self.spoil_transaction(id, input, request, &text);
@@ -131,11 +127,12 @@ impl Worker {
         }
         let reply = match queued.answer {
             Answer::Hello => self.hello_again(id, &args),
+            answer if self.dialect(id).takes(answer, args[0]) => None,
             answer => {
                 self.sessions.get_mut(id).and_then(|session| answer::answer(session, answer, &args, now))
             }
         };
-        // The session is gone: nobody reads it.
+        // Or else the session is gone, and nobody reads it.
         reply.unwrap_or_else(|| b"+OK\r\n".to_vec())
     }
 

@@ -379,6 +379,13 @@ impl Worker {
             self.ask_about(id, &input.bytes()[request.name.clone()], now);
         }
         let settled = self.sessions.get(id).is_some_and(|session| session.is_settled());
+        if class == Class::Pin(Why::Stream)
+            && self.is_sync_too_early(id, &input.bytes()[request.name.clone()], request.argc)
+        {
+            self.answer_error(id, "ERR SYNC and PSYNC are invalid with pending output");
+            input.skip(request.len);
+            return Flow::Done;
+        }
         if matches!(class, Class::Pin(Why::Stream)) && !settled {
             return Flow::Wait(Stall::Barrier);
         }
@@ -455,6 +462,9 @@ impl Worker {
 
     /// Gives the client a reply of the gateway's own, in its turn.
     pub(super) fn answer_bytes(&mut self, id: SessionId, reply: Vec<u8>) {
+        if self.feeds_replica(id) {
+            return self.close_client(id, Closed::ReplicaAsks);
+        }
         self.tally.requests += 1;
         self.tally.answered_here += 1;
         if let Some(session) = self.sessions.get_mut(id) {

@@ -8,9 +8,9 @@ use bytes::BytesMut;
 use super::input::Input;
 use super::requests::{Flow, arguments};
 use super::{Closed, Loss, Worker};
-use crate::command::{Class, Verdict};
+use crate::command::{Answer, Class, Verdict};
 use crate::resp::Request;
-use crate::session::{SessionId, Stall};
+use crate::session::{ReplyMode, SessionId, Stall};
 use crate::upstream::{Expect, LinkId, LinkRole, REPLY_BYTES_MAX};
 
 impl Worker {
@@ -29,6 +29,23 @@ impl Worker {
         self.settle_session(owner, 1);
     }
 
+    /// Whether Redis would refuse this SYNC: not all that it has said before has left.
+    pub(super) fn is_sync_too_early(&self, id: SessionId, name: &[u8], argc: usize) -> bool {
+        let is_sync = (name.eq_ignore_ascii_case(b"SYNC") && argc == 1)
+            || (name.eq_ignore_ascii_case(b"PSYNC") && argc >= 3);
+        let session = self.sessions.get(id);
+        let has_pending = session.is_some_and(|session| !session.is_settled() || !session.out.is_empty());
+        is_sync && has_pending && !self.is_modal(id)
+    }
+
+    /// Whether no answer may stand in what the client reads: it is a replica, and what comes is not
+    /// replies. Redis closes one that asks something.
+    pub(super) fn feeds_replica(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(id).filter(|session| session.reply_mode == ReplyMode::On);
+        let pinned = session.and_then(|session| session.pinned.as_ref());
+        pinned.is_some_and(|pinned| pinned.stream && !pinned.monitors)
+    }
+
     /// One request of a client whose link streams.
     pub(super) fn request_while_streaming<I: Input>(
         &mut self,
@@ -39,6 +56,12 @@ impl Worker {
         now: Instant,
     ) -> Flow {
         match verdict {
+            Verdict::Pass(Class::Answer(answer))
+                if self.feeds_replica(id) && answer != Answer::ClientReply =>
+            {
+                self.close_client(id, Closed::ReplicaAsks);
+                Flow::Done
+            }
             Verdict::Pass(Class::Answer(answer)) => self.answer_here(id, input, request, answer, now),
             Verdict::Pass(Class::Abuse) | Verdict::Refuse(_) => {
                 self.close_client(id, Closed::CrossProtocol);

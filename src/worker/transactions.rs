@@ -12,7 +12,7 @@ use super::unknown::verdict;
 use super::{Closed, Worker};
 use crate::command::{Answer, Class, Tx, Verdict, Why};
 use crate::resp::{Found, Request, RequestScanner, write};
-use crate::session::{LaneRefusal, ReplyMode, SessionId, Stall, Transaction};
+use crate::session::{LaneRefusal, ReplyMode, SessionId, Stall, Transaction, answer};
 use crate::upstream::{Expect, LinkId};
 
 /// A transaction that is complete in the input.
@@ -119,7 +119,10 @@ impl Worker {
                 return Flow::Done;
             }
             Verdict::Pass(Class::Answer(answer @ (Answer::Reset | Answer::Quit))) => {
-                return self.answer_here(id, input, request, answer, now);
+                return match answer::check_arity(answer, &arguments(input, request)) {
+                    Ok(()) => self.answer_here(id, input, request, answer, now),
+                    Err(text) => self.spoil_transaction(id, input, request, &text),
+                };
             }
             Verdict::Pass(class) if self.is_for_one_node(id, input.bytes(), request, class) => {
                 return self.refuse_in_transaction(id, input, request);
@@ -217,13 +220,18 @@ impl Worker {
         })
     }
 
-    /// EXEC fails then, as it does where Redis refuses a command.
+    /// EXEC fails then, as it does where Redis refuses a command. A client that would not hear of
+    /// it is closed: it goes on as if it had been queued.
     pub(super) fn refuse_in_transaction<I: Input>(
         &mut self,
         id: SessionId,
         input: &mut I,
         request: &Request,
     ) -> Flow {
+        if self.sessions.get(id).is_some_and(|session| session.reply_mode != ReplyMode::On) {
+            self.close_client(id, Closed::Unheard);
+            return Flow::Done;
+        }
         self.spoil_transaction(id, input, request, "ERR respgate: command not supported inside MULTI")
     }
 

@@ -14,6 +14,7 @@ mod leaving;
 mod monitor;
 mod order;
 mod queued;
+mod replicating;
 mod sharing;
 mod subscriptions;
 mod tracking;

@@ -96,8 +96,8 @@ fn mistakes_show_when_they_show_in_redis() {
             &[
                 ("MULTI", "+OK"),
                 (
-                    "CLIENT MAINT_NOTIFICATIONS on",
-                    "-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.",
+                    "CLIENT maint_notifications on",
+                    "-ERR unknown subcommand 'maint_notifications'. Try CLIENT HELP.",
                 ),
                 ("EXEC", ABORTED),
             ],
@@ -264,6 +264,54 @@ fn an_exec_with_an_argument_ends_the_transaction() {
 
 /// What Redis would queue and the gateway cannot: its reply has no place among those of EXEC, or it
 /// is about links that are not the session's.
+#[test]
+fn a_reset_that_is_none_spoils_the_transaction() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        every_way(
+            &mut client,
+            &[
+                ("MULTI", "+OK"),
+                ("SET k never", "+QUEUED"),
+                ("RESET now", "-ERR wrong number of arguments for 'reset' command"),
+                ("EXEC", ABORTED),
+                ("EXISTS k", ":0"),
+            ],
+        );
+    });
+}
+
+#[test]
+fn what_only_a_cluster_needs_is_answered_inside_as_it_is_outside() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        let said = ["READONLY", "READWRITE", "ASKING"].map(|command| client.ask(command));
+        let replies = format!("[{}]", said.join(", "));
+        let turns = [
+            ("MULTI", "+OK"),
+            ("READONLY", "+QUEUED"),
+            ("READWRITE", "+QUEUED"),
+            ("ASKING", "+QUEUED"),
+            ("EXEC", &replies),
+        ];
+        every_way(&mut client, &turns);
+    });
+}
+
+#[test]
+fn a_refusal_that_nobody_would_hear_closes() {
+    let world = World::start();
+    for unheard in ["CLIENT REPLY ON", "HELLO 3", "SUBSCRIBE c", "WAIT 0 0"] {
+        let mut client = world.client("app");
+        client.talk(&[("DEL k", ":0")]);
+        for command in ["CLIENT REPLY OFF", "MULTI", "SET k never", unheard, "EXEC", "CLIENT REPLY ON"] {
+            client.write(&typed(command));
+        }
+        assert!(client.read_to_end().is_empty(), "{unheard}");
+        world.client("app").talk(&[("EXISTS k", ":0")]);
+    }
+}
+
 #[test]
 fn what_cannot_be_queued_is_refused_and_exec_then_fails() {
     let world = World::start();

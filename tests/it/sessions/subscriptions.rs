@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::wire::Client;
-use crate::world::{Door, at_each_door};
+use crate::world::{Door, at_both_doors, at_each_door};
 
 fn resp3(door: &Door<'_>) -> Client {
     let mut client = door.client("app");
@@ -137,6 +137,29 @@ fn a_subscriber_that_leaves_is_no_longer_counted() {
 }
 
 #[test]
+fn who_has_been_told_reset_is_no_longer_counted() {
+    at_both_doors(|door| {
+        let (mut subscriber, mut publisher) = (door.client("app"), door.client("ops"));
+        for round in 0..300 {
+            let hello = if round % 2 == 0 { "HELLO 2" } else { "HELLO 3" };
+            subscriber.ask(hello);
+            for subscribe in ["SUBSCRIBE c", "PSUBSCRIBE c*", "SSUBSCRIBE c"] {
+                subscriber.ask(subscribe);
+            }
+            publisher.talk(&[("PUBLISH c heard", ":2")]);
+            subscriber.read();
+            subscriber.read();
+            subscriber.talk(&[("RESET", "+RESET")]);
+            publisher.talk(&[("PUBLISH c x", ":0"), ("SPUBLISH c x", ":0"), ("PUBSUB NUMPAT", ":0")]);
+            if !door.is_gateway() {
+                subscriber.ask("AUTH app canary-app");
+            }
+            subscriber.talk(&[("GET none", "nil")]);
+        }
+    });
+}
+
+#[test]
 fn a_client_may_publish_to_itself_in_resp3() {
     at_each_door(|door| {
         let mut client = resp3(door);
@@ -218,6 +241,22 @@ fn commands_in_subscribed_mode_are_refused_by_their_whole_name() {
         assert_eq!(client.ask("SUBSCRIBE"), "-ERR wrong number of arguments for 'subscribe' command");
         client.talk(&[("QUIT", "+OK")]);
         client.expect_end();
+    });
+}
+
+#[test]
+fn what_is_no_command_is_told_so_before_what_may_not_be_said_while_subscribed() {
+    at_both_doors(|door| {
+        let mut client = door.client("app");
+        client.send("SUBSCRIBE news");
+        client.read();
+        client.talk(&[
+            (
+                "CLIENT Maint_Notifications ON",
+                "-ERR unknown subcommand 'Maint_Notifications'. Try CLIENT HELP.",
+            ),
+            ("CLIENT SETNAME", "-ERR wrong number of arguments for 'client|setname' command"),
+        ]);
     });
 }
 

@@ -301,3 +301,27 @@ fn nothing_overtakes_a_redirect_whose_client_is_being_looked_for() {
         ]);
     });
 }
+
+#[test]
+fn client_caching_is_for_the_next_command_whoever_answers_that() {
+    at_both_doors(|door| {
+        for next in ["HELLO 3", "HELLO 9", "READONLY x", "AUTH nobody wrong", "CLIENT MAINT_NOTIFICATIONS ON"]
+        {
+            let (mut client, mut other) = (resp3(door), door.client("ops"));
+            client.talk(&[("CLIENT TRACKING ON OPTIN", "+OK"), ("CLIENT CACHING YES", "+OK")]);
+            assert!(client.ask("CLIENT TRACKINGINFO").contains("caching-yes"));
+            client.ask(next);
+            let info = client.ask("CLIENT TRACKINGINFO");
+            assert!(!info.contains("caching-yes"), "after {next}: {info}");
+            client.ask("GET k");
+            other.talk(&[("SET k 1", "+OK")]);
+            nothing_came(&mut client);
+        }
+        // The container's others leave it as it is.
+        let (mut client, mut other) = (resp3(door), door.client("ops"));
+        client.talk(&[("CLIENT TRACKING ON OPTIN", "+OK"), ("CLIENT CACHING YES", "+OK")]);
+        client.talk(&[("CLIENT SETNAME me", "+OK"), ("CLIENT GETNAME", "$me"), ("GET k", "$1")]);
+        other.talk(&[("SET k 2", "+OK")]);
+        invalidated(&mut client, "[$k]");
+    });
+}

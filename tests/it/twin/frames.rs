@@ -167,6 +167,21 @@ pub(crate) fn is_invalidation(frame: &[u8]) -> bool {
     frame.starts_with(b">2\r\n$10\r\ninvalidate\r\n")
 }
 
+/// The keys of invalidations, in the order of their names; null for all keys.
+pub(crate) fn invalidated(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    for frame in frames {
+        let mut parts = tree(frame, &mut 0).parts;
+        let told = parts.swap_remove(1);
+        if told.parts.is_empty() {
+            keys.push(told.head);
+        }
+        keys.extend(told.parts.into_iter().map(|key| key.head));
+    }
+    keys.sort();
+    keys
+}
+
 /// As text, for a person.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     let most = bytes.len().min(400);
@@ -187,6 +202,14 @@ fn frames_end_where_they_end() {
         assert_eq!(frame_len(&[frame, b"+more\r\n"].concat()), Some(frame.len()), "{}", shown(frame));
         assert!((0..frame.len()).all(|cut| frame_len(&frame[..cut]).is_none()), "{}", shown(frame));
     }
+}
+
+#[test]
+fn the_keys_of_invalidations_are_the_same_however_they_are_grouped() {
+    let both = b">2\r\n$10\r\ninvalidate\r\n*2\r\n$1\r\ns\r\n$1\r\nn\r\n".to_vec();
+    let one = |key: &str| format!(">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\n{key}\r\n").into_bytes();
+    assert_eq!(invalidated(&[both]), invalidated(&[one("n"), one("s")]));
+    assert_eq!(invalidated(&[b">2\r\n$10\r\ninvalidate\r\n_\r\n".to_vec()]), [b"_\r\n"]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The differential test: sessions by the thousand, each a number's, are played through the
 //! gateway and to a twin of the server behind it, and every reply is compared.
 //!
-//! `RESPGATE_TWIN_SESSIONS` says how many in all, `RESPGATE_TWIN_SERVER` on which server alone
-//! (`redis-7.0`, `redis-8.2`, `valkey-9.1`), `RESPGATE_TWIN_SEED` replays one session and shows it.
+//! `RESPGATE_TWIN_SESSIONS` says how many in all, `RESPGATE_TWIN_FIRST` from which seed on,
+//! `RESPGATE_TWIN_SERVER` on which server alone (`redis-7.0`, `redis-8.2`, `valkey-9.1`),
+//! `RESPGATE_TWIN_SEED` replays one session and shows it.
 
 mod commands;
 mod compare;
@@ -21,6 +22,7 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -35,6 +37,10 @@ use crate::backend::{Redis, Version};
 use crate::resp;
 use crate::wire::Client;
 use crate::world::{Setup, World};
+
+/// A machine that is busy with something else for some seconds makes no difference.
+const PATIENT: &str = "connect_timeout_ms = 60_000\nprobe_timeout_ms = 60_000\npeer_timeout_ms = 60_000\n\
+    large_reply_stall_timeout_ms = 60_000\nop_timeout_ms = 300_000";
 
 /// Side by side, each with a gateway, a server and a twin of its own.
 const WORKERS: u64 = 4;
@@ -61,6 +67,7 @@ fn twin_servers_one_of_them_behind_the_gateway_give_the_same_replies() {
 
 /// Plays so many sessions, and returns what differed.
 fn run(version: Version, sessions: u64, differences_max: usize) -> Vec<String> {
+    let first = from_env("RESPGATE_TWIN_FIRST").unwrap_or(0);
     let start = Instant::now();
     let (played, requests) = (AtomicU64::new(0), AtomicU64::new(0));
     let (found, texts) = (Mutex::new(BTreeSet::new()), Mutex::new(Vec::new()));
@@ -71,7 +78,8 @@ fn run(version: Version, sessions: u64, differences_max: usize) -> Vec<String> {
             let excused = &excused;
             scope.spawn(move || {
                 with_stage(version, |stage, words| {
-                    for seed in (worker..sessions).step_by(WORKERS as usize) {
+                    for seed in (first + worker..first + sessions).step_by(WORKERS as usize) {
+                        let _playing = Playing(version, seed);
                         let session = scenes::session(words, seed);
                         if let Some(difference) = stage.play(&session, |_| {}) {
                             let is_new = found.lock().expect("no worker panicked").insert(difference.kind());
@@ -147,9 +155,10 @@ fn replay(version: Version, seed: u64) {
 /// A gateway, its server, and the server's twin. The twin's users are denied what the gateway
 /// guards, so that Redis itself says what the gateway has to say then.
 fn with_stage(version: Version, play: impl FnOnce(&mut Stage<'_>, &Words)) {
-    let world = World::with(Setup { version, ..Setup::default() });
+    let world = World::with(Setup { version, limits: PATIENT, ..Setup::default() });
     let directory = tempfile::tempdir().expect("a directory");
     let twin = Redis::start(version, directory.path(), &[]);
+    let _last_words = LastWords(directory.path());
     for server in [&world.redis, &twin] {
         // Timeouts are noticed within a hundredth of a second, in the place of a tenth.
         server.client("root").talk(&[("CONFIG SET hz 100", "+OK")]);
@@ -161,6 +170,31 @@ fn with_stage(version: Version, play: impl FnOnce(&mut Stage<'_>, &Words)) {
     first.iter_mut().for_each(|client| client.talk(&[("PING", "+PONG")]));
     drop(first);
     play(&mut Stage::new(version, &world, &twin), &Words::new(version, known));
+}
+
+/// Tells which session was under way when a worker panicked.
+struct Playing(Version, u64);
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self(version, seed) = self;
+            say(&format!("it was RESPGATE_TWIN_SERVER={} RESPGATE_TWIN_SEED={seed}", version.name()));
+        }
+    }
+}
+
+/// Tells what the twin in this directory wrote into its log last, when a worker panicked.
+struct LastWords<'a>(&'a Path);
+
+impl Drop for LastWords<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read(self.0.join("redis.log")).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log[log.len().saturating_sub(8_000)..]).into_owned();
+            say(&format!("the twin's last words:\n{log}"));
+        }
+    }
 }
 
 fn deny_guarded(client: &mut Client, known: &[commands::Known]) {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::compare::{Compare, alike};
 use super::dice::Dice;
 use super::exceptions::{self, Excuse};
-use super::frames::{is_invalidation, is_monitor_line, order_runs, shown, take_frames};
+use super::frames::{invalidated, is_invalidation, is_monitor_line, order_runs, shown, take_frames};
 use super::request::{Cuts, Request, Session, Step};
 use crate::backend::{Redis, Version};
 use crate::wire::{Client, PATIENCE};
@@ -76,6 +76,9 @@ struct Pair {
     last: Vec<u8>,
     /// The twin has been told after RESET that it may not: the next reply is AUTH's.
     is_nobody: bool,
+    /// Whether what was read has been tracked in this session, and RESET came after that.
+    has_tracked: bool,
+    has_forgotten: bool,
 }
 
 /// What came of a step that was not as it should be.
@@ -130,6 +133,9 @@ impl<'a> Stage<'a> {
                 Some(at) if !session.fresh => self.kept.swap_remove(at),
                 _ => self.connect(session.user),
             });
+        }
+        for pair in &mut pairs {
+            (pair.has_tracked, pair.has_forgotten) = (false, false);
         }
         for (number, step) in session.steps.iter().enumerate() {
             tell(&format!("step {number}: {step}"));
@@ -190,6 +196,8 @@ impl<'a> Stage<'a> {
             excused: Vec::new(),
             last: Vec::new(),
             is_nobody: false,
+            has_tracked: false,
+            has_forgotten: false,
         }
     }
 
@@ -232,6 +240,7 @@ impl<'a> Stage<'a> {
             _ => bytes.len(),
         };
         let pair = &mut pairs[step.connection];
+        pair.note_tracking(step);
         // Who has been shown the door cannot be written to.
         let _ = pair.twin.client.try_write(&step.for_twin(user));
         write(&mut pair.gateway.client, &bytes[..first], step.cuts);
@@ -266,14 +275,15 @@ impl<'a> Stage<'a> {
     /// Has the twin answer all that it has been sent, which takes at least so many rounds.
     fn settle(&mut self, pairs: &mut [Pair], rounds: usize, may_wait: u64) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
-        let (mut round, mut quiet) = (0, false);
-        while round < rounds || !quiet {
+        // Twice: a client that has waited may go on while the server tells that nobody waits.
+        let (mut round, mut quiet) = (0, 0);
+        while round < rounds || quiet < 2 {
             let waiting = blocked(&mut self.admins[1]);
             let mut more = false;
             for pair in pairs.iter_mut().filter(|pair| !pair.twin.ended) {
                 more |= pair.twin.read(false).map_err(|error| format!("reading from the twin: {error}"))?;
             }
-            quiet = !more && waiting <= may_wait;
+            quiet = if !more && waiting <= may_wait { quiet + 1 } else { 0 };
             round += 1;
             if Instant::now() > deadline {
                 self.admins[1].send("CLIENT LIST");
@@ -346,7 +356,7 @@ impl Pair {
             if alike(compares[at], got, said) {
                 continue;
             }
-            match exceptions::excuse(version, step, got, said) {
+            match exceptions::excuse(version, compares[at], got, said) {
                 Some(Excuse::Reply(id)) => self.excused.push(id),
                 Some(Excuse::Session(id)) => return Err(Stop::Excused(id)),
                 None => {
@@ -375,8 +385,16 @@ impl Pair {
 }
 
 impl Pair {
-    /// Waits for the invalidations that the twin has sent. In a pipeline there may be more of them
-    /// from the gateway, or, where it changes the protocol version, fewer: exception
+    /// Notes whether the twin may remember more of what has been read than the gateway's server.
+    fn note_tracking(&mut self, step: &Step) {
+        for request in &step.requests {
+            self.has_tracked |= request.is("CLIENT") && request.has(1, "TRACKING");
+            self.has_forgotten |= self.has_tracked && request.is_reset();
+        }
+    }
+
+    /// Waits for the invalidations that the twin has sent. In a pipeline they may be in other groups,
+    /// and more of them from the gateway, or, where it changes the protocol version, fewer: exception
     /// `invalidation-order`.
     fn compare_invalidations(&mut self, step: &Step) -> Result<(), Stop> {
         let is_pipeline = step.requests.len() > 1;
@@ -385,14 +403,18 @@ impl Pair {
             self.gateway.invalid.clear();
             return Ok(());
         }
-        while self.gateway.invalid.len() < twin.len()
+        let wanted = invalidated(&twin);
+        while !missing(&wanted, &self.gateway.invalid).is_empty()
             && !self.gateway.ended
             && self.gateway.read(true).is_ok()
         {}
         let gateway = std::mem::take(&mut self.gateway.invalid);
-        let mut rest = gateway.iter();
-        let missing = twin.iter().find(|said| !rest.any(|got| got == *said));
-        if missing.is_none() && (is_pipeline || gateway.len() == twin.len()) {
+        let missing = missing(&wanted, &gateway);
+        if missing.is_empty() && (is_pipeline || gateway == twin) {
+            return Ok(());
+        }
+        if !missing.is_empty() && self.has_forgotten {
+            self.excused.push("invalidation-after-reset");
             return Ok(());
         }
         let shown =
@@ -400,6 +422,17 @@ impl Pair {
         let text = format!("invalidations\n  gateway {}\n  twin    {}", shown(&gateway), shown(&twin));
         Err(Stop::Differs(text))
     }
+}
+
+/// Which of these keys, in order, are not in so many of the gateway's invalidations.
+fn missing(wanted: &[Vec<u8>], gateway: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let got = invalidated(gateway);
+    let mut rest = got.iter().peekable();
+    let mut is_missing = |key: &Vec<u8>| {
+        while rest.next_if(|got| **got < *key).is_some() {}
+        rest.next_if(|got| **got == *key).is_none()
+    };
+    wanted.iter().filter(|key| is_missing(key)).cloned().collect()
 }
 
 fn write(client: &mut Client, bytes: &[u8], cuts: Cuts) {

@@ -48,12 +48,31 @@ impl Request {
         self.is("RESET") && self.args.len() == 1
     }
 
+    /// Inside a transaction it takes replies out of EXEC's array, which then never ends.
+    fn is_silence(&self) -> bool {
+        self.is("CLIENT") && self.has(1, "REPLY") && !self.has(2, "ON")
+    }
+
+    /// Whether the gateway may refuse it inside a transaction, which is not to be told from its being
+    /// queued where nothing is answered: exception `inside-multi`.
+    fn is_refused_inside(&self) -> bool {
+        let of_client = ["REPLY", "KILL", "UNBLOCK", "TRACKING", "TRACKINGINFO", "GETREDIR"];
+        let others = ["HELLO", "MONITOR", "SYNC", "PSYNC", "WAIT", "WAITAOF"];
+        self.is_about_subscriptions()
+            || others.iter().any(|name| self.is(name))
+            || (self.is("CLIENT") && of_client.iter().any(|sub| self.has(1, sub)))
+    }
+
+    fn is_about_subscriptions(&self) -> bool {
+        ["SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUNSUBSCRIBE"]
+            .iter()
+            .any(|name| self.is(name))
+    }
+
     /// Whether there may be more replies than one, or none, or others than its own behind it.
     fn is_uneven(&self) -> bool {
         self.args.is_empty()
-            || ["SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUNSUBSCRIBE"]
-                .iter()
-                .any(|name| self.is(name))
+            || self.is_about_subscriptions()
             || self.is("MONITOR")
             || (self.is("CLIENT") && (self.has(1, "REPLY") || self.has(1, "TRACKING")))
     }
@@ -146,7 +165,7 @@ impl Session {
     /// What follows from the order of the requests, on each connection.
     pub(crate) fn sealed(mut self) -> Self {
         for connection in 0..self.connections() {
-            let mut queued: Option<Compare> = None;
+            let (mut queued, mut is_muted): (Option<Compare>, bool) = (None, false);
             for step in self.steps.iter_mut().filter(|step| step.connection == connection) {
                 for request in &mut step.requests {
                     if request.is("MULTI") {
@@ -155,11 +174,15 @@ impl Session {
                         request.compare = queued.take().unwrap_or(Compare::Exact);
                     } else if request.is("DISCARD") || request.is_reset() {
                         queued = None;
+                        is_muted &= !request.is_reset();
                     } else if let Some(worst) = &mut queued {
-                        if self.loses_auth && (request.is("AUTH") || request.has(2, "AUTH")) {
+                        let loses_auth = self.loses_auth && (request.is("AUTH") || request.has(2, "AUTH"));
+                        if loses_auth || request.is_silence() || (is_muted && request.is_refused_inside()) {
                             *request = Request::typed("PING");
                         }
                         *worst = request.compare.max(*worst);
+                    } else if request.is("CLIENT") && request.has(1, "REPLY") {
+                        is_muted = request.has(2, "OFF") || (is_muted && !request.has(2, "ON"));
                     }
                 }
             }

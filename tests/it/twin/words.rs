@@ -133,10 +133,12 @@ impl Words {
             1 => args.push(argument(dice)),
             _ => args[at] = argument(dice),
         }
-        if args[0].eq_ignore_ascii_case(b"SPOP") || args[0].eq_ignore_ascii_case(b"XADD") {
+        let name = String::from_utf8_lossy(&args[0]).to_lowercase();
+        // One that has lost its first word may be another: FLUSHALL SYNC.
+        if !is_free(&name) || name == "xadd" {
             return Request::typed("PING");
         }
-        Request::new(args)
+        harmless(args)
     }
 
     /// A command with arguments in right number.
@@ -187,8 +189,22 @@ impl Words {
                 () => word,
             });
         }
-        Request::new(args)
+        harmless(args)
     }
+}
+
+/// The request, without what is the server's own fault. What FUNCTION LIST finds fault with it repeats
+/// as it is: with line ends in it, a reply that nobody asked for, which the gateway does not pass on
+/// (exception `injected-replies`). A vector of as many values as there are numbers ends Redis 8.2.
+fn harmless(mut args: Vec<Vec<u8>>) -> Request {
+    if args[0].eq_ignore_ascii_case(b"function") {
+        args.iter_mut().for_each(|arg| arg.retain(|byte| !matches!(byte, b'\r' | b'\n')));
+    }
+    if args[0].eq_ignore_ascii_case(b"vadd") || args[0].eq_ignore_ascii_case(b"vsim") {
+        let huge = args.iter_mut().filter(|arg| arg.starts_with(b"92233"));
+        huge.for_each(|arg| *arg = b"7".to_vec());
+    }
+    Request::new(args)
 }
 
 /// A word for any place.
