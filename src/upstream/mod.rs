@@ -11,7 +11,7 @@ pub mod sentinel;
 
 pub use backoff::Backoff;
 pub use greet::{GreetError, Greeting, Role, Server};
-pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
+pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now, role_of, role_question};
 pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};

@@ -52,7 +52,7 @@ pub enum Loss {
     OpTimeout,
     #[error("a request was broken off")]
     Aborted,
-    #[error("the configuration names another backend")]
+    #[error("the database is somewhere else from now on")]
     NodeLeft,
 }
 
@@ -138,6 +138,8 @@ impl Worker {
     pub(super) fn lose_link(&mut self, id: LinkId, loss: Loss, now: Instant) {
         let Some(link) = self.take_link(id) else { return };
         self.note_failure(&link, &loss, now);
+        let other_role = matches!(loss, Loss::Greeting(GreetError::Role { .. }));
+        let node = self.lanes[link.lane].key.node;
         let lane = &mut self.lanes[link.lane];
         let refusal = match &loss {
             Loss::Greeting(GreetError::Select(text)) => LaneRefusal::Backend(text.clone()),
@@ -168,6 +170,9 @@ impl Worker {
         }
         self.ready.extend_from_slice(&link.waiters);
         self.release_lane(link.lane);
+        if other_role {
+            self.leave_other_role(node, now);
+        }
     }
 
     /// Takes a link away without a word; the driver closes its socket.
