@@ -2,6 +2,7 @@
 //! comes to speak for its Redis user. State only; the bytes are moved by `io`.
 
 mod backoff;
+mod circuit;
 mod greet;
 mod lane;
 mod learned;
@@ -10,6 +11,7 @@ mod node;
 pub mod sentinel;
 
 pub use backoff::Backoff;
+pub use circuit::Circuit;
 pub use greet::{GreetError, Greeting, Role, Server};
 pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now, role_of, role_question};
 pub use lane::{Lane, LaneId, LaneKey};

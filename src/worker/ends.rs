@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{Report, Step, Worker};
 use crate::resp::ReplyError;
 use crate::session::{Fate, LaneRefusal, Session, SessionId, Upload};
-use crate::upstream::{Expect, GreetError, Link, LinkId, LinkRole};
+use crate::upstream::{Expect, GreetError, LaneId, Link, LinkId, LinkRole, Phase};
 
 /// The answer to a request no byte of which has been written.
 pub(super) const NOT_SENT: &str = "ERR respgate: backend unavailable, command not sent";
@@ -140,17 +140,11 @@ impl Worker {
         self.note_failure(&link, &loss, now);
         let other_role = matches!(loss, Loss::Greeting(GreetError::Role { .. }));
         let node = self.lanes[link.lane].key.node;
-        let lane = &mut self.lanes[link.lane];
         let refusal = match &loss {
             Loss::Greeting(GreetError::Select(text)) => LaneRefusal::Backend(text.clone()),
             _ => LaneRefusal::Unavailable,
         };
-        for id in std::mem::take(&mut lane.waiters) {
-            if let Some(session) = self.sessions.get_mut(id) {
-                session.lane_refusal = Some((lane.key.proto, lane.key.db, refusal.clone()));
-                self.ready.push(id);
-            }
-        }
+        self.refuse_waiters(link.lane, &refusal);
         if !matches!(loss, Loss::Greeting(GreetError::Select(_))) {
             // A database that the backend does not have is its client's mistake.
             let redis_user = self.lanes[link.lane].key.credential.redis_user.clone();
@@ -169,9 +163,21 @@ impl Worker {
             LinkRole::Shared | LinkRole::Control => {}
         }
         self.ready.extend_from_slice(&link.waiters);
+        self.connect_next(self.lanes[link.lane].key.node, now);
         self.release_lane(link.lane);
         if other_role {
             self.leave_other_role(node, now);
+        }
+    }
+
+    /// Those who wait for a lane's first greeting cannot have the lane.
+    pub(super) fn refuse_waiters(&mut self, lane: LaneId, refusal: &LaneRefusal) {
+        let lane = &mut self.lanes[lane];
+        for id in std::mem::take(&mut lane.waiters) {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.lane_refusal = Some((lane.key.proto, lane.key.db, refusal.clone()));
+                self.ready.push(id);
+            }
         }
     }
 
@@ -211,32 +217,16 @@ impl Worker {
         if matches!(link.role, LinkRole::Pinned(_)) {
             self.pinned_links -= 1;
         }
-        self.nodes.of(lane.key.node).attempt.take_if(|attempt| *attempt == id);
+        let node = self.nodes.of(lane.key.node);
+        node.circuit.gone(id);
+        if matches!(link.phase, Phase::Connecting | Phase::Greeting(_)) {
+            node.connecting_ended();
+        }
         Some(link)
     }
 
-    fn note_failure(&mut self, link: &Link, loss: &Loss, now: Instant) {
-        use rand_chacha::rand_core::Rng;
-        let random = self.random.next_u64();
-        let node = self.nodes.of(self.lanes[link.lane].key.node);
-        match loss {
-            Loss::Connect(_) | Loss::Greeting(GreetError::Role { .. }) => {
-                node.backoff.failed(now, &self.limits, random);
-                node.probe_lane = Some(link.lane);
-            }
-            // Before Ready, the connection as such may be what fails.
-            Loss::ConnectTimeout | Loss::Closed | Loss::Io(_) if !link.is_ready() => {
-                node.backoff.failed(now, &self.limits, random);
-                node.probe_lane = Some(link.lane);
-            }
-            Loss::Greeting(GreetError::Select(_)) => {}
-            Loss::Greeting(_) => self.lanes[link.lane].backoff.failed(now, &self.limits, random),
-            _ => {}
-        }
-    }
-
     /// Each request that waited gets one error, which says whether it may have run.
-    fn fail_requests(&mut self, link: &Link) {
+    pub(super) fn fail_requests(&mut self, link: &Link) {
         let mut broken_off = link.stream.is_some();
         if let (Some(stream), LinkRole::Pinned(owner)) = (link.stream, link.role)
             && !stream.completes
@@ -377,13 +367,5 @@ impl Worker {
         self.unpin(id);
         self.unlisten(id);
         self.wake_client(id);
-    }
-
-    /// Ends a session whose requests have been answered; others end when they are.
-    pub(super) fn drain_client(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get(id) else { return };
-        if session.is_settled() && session.input.is_empty() && session.upload.is_none() {
-            self.end_client(id);
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::{Buf, BytesMut};
 
 use super::dialect::Dialect;
-use super::{Loss, Report, Step, Worker};
+use super::{Loss, Worker};
 use crate::upstream::{Greeting, LinkId, Next, Phase, REPLY_BYTES_MAX};
 
 impl Worker {
@@ -36,13 +36,10 @@ impl Worker {
         let Phase::Greeting(greeting) = &mut link.phase else { return Ok(()) };
         let next = greeting.reply(&input[..len]).map_err(Loss::Greeting);
         let (lane, has_role) = (link.lane, greeting.has_role());
-        let node = self.nodes.of(self.lanes[lane].key.node);
+        let node = self.lanes[lane].key.node;
         // What answers, and is something else, is not what has been failing.
-        if has_role && node.backoff.is_failing() {
-            node.backoff.succeeded();
-            node.attempt = None;
-            self.steps.push(Step::Report(Report::BackendBack));
-            self.connect_waiting(now);
+        if has_role {
+            self.node_answered(node, now);
         }
         let next = next?;
         let Some(link) = self.links.get_mut(id) else { return Ok(()) };
@@ -59,6 +56,8 @@ impl Worker {
                 lane.server = Some(server);
                 lane.backoff.succeeded();
                 self.ready.append(&mut lane.waiters);
+                self.nodes.of(node).connecting_ended();
+                self.connect_next(node, now);
             }
         }
         self.wake_link(id);

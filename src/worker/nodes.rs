@@ -1,27 +1,37 @@
 //! The databases that a worker serves, and what it knows of the node of each: whether it
 //! answers, and how it speaks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use super::dialect::Dialect;
 use super::{Loss, Worker};
 use crate::session::SessionId;
-use crate::upstream::{Backoff, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId, Role};
+use crate::upstream::{Circuit, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId, Role};
 
 /// What a worker knows of a node.
 #[derive(Debug, Default)]
 pub(super) struct Node {
     /// What it has to be.
     pub(super) role: Option<Role>,
-    /// Failed connections to it, and those to something else in its place.
-    pub(super) backoff: Backoff,
-    /// While it fails, the one link that tries it.
-    pub(super) attempt: Option<LinkId>,
+    /// Whether it may be connected to.
+    pub(super) circuit: Circuit,
+    /// Links to it that are being connected.
+    pub(super) connecting: usize,
+    /// Links that wait for one of those to be.
+    pub(super) queue: VecDeque<LinkId>,
     /// The lane that found it failing, for trying it without demand.
     pub(super) probe_lane: Option<LaneId>,
     /// How its server speaks, as its last greeting told.
     pub(super) dialect: Option<Dialect>,
+}
+
+impl Node {
+    /// A link that was being connected has been, or is gone.
+    pub(super) fn connecting_ended(&mut self) {
+        // It may be of a time before the node was forgotten.
+        self.connecting = self.connecting.saturating_sub(1);
+    }
 }
 
 /// The databases by number, and their nodes.
@@ -43,7 +53,7 @@ impl Nodes {
 
     /// The nodes whose last connection failed.
     pub(super) fn failing(&self) -> Vec<NodeId> {
-        let failing = self.nodes.iter().filter(|(_, node)| node.backoff.is_failing());
+        let failing = self.nodes.iter().filter(|(_, node)| node.circuit.is_open());
         failing.map(|(&id, _)| id).collect()
     }
 
@@ -57,7 +67,7 @@ impl Worker {
     /// Whether the last connection to the node of some database failed.
     #[must_use]
     pub fn is_backend_failing(&self) -> bool {
-        self.nodes.nodes.values().any(|node| node.backoff.is_failing())
+        self.nodes.nodes.values().any(|node| node.circuit.is_open())
     }
 
     /// Where a link is made to.

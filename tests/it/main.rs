@@ -12,6 +12,7 @@ mod clients;
 mod commands;
 mod dice;
 mod echo;
+mod failure;
 mod fences;
 mod gateway;
 mod ledger;
@@ -26,6 +27,7 @@ mod states;
 mod wire;
 mod world;
 
+mod databases;
 mod nodes;
 mod operate;
 mod passwords;
