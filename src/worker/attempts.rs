@@ -150,17 +150,16 @@ impl Worker {
             Loss::FailFast | Loss::NodeLeft | Loss::Aborted | Loss::NoResources(_) => {}
             // Its client's mistake.
             Loss::Greeting(GreetError::Select(_)) => {}
-            // Something else is in its place.
-            Loss::Greeting(GreetError::Role { .. }) => {
-                node.circuit.failed(now, &self.limits, random);
-                node.probe_lane = Some(link.lane);
-            }
             Loss::Closed | Loss::Io(_) | Loss::OpTimeout if link.is_ready() => {
                 node.circuit.suspect();
                 node.probe_lane = Some(link.lane);
             }
-            // Before Ready, the connection as such may be what fails.
-            Loss::Connect(_) | Loss::ConnectTimeout | Loss::Closed | Loss::Io(_) => {
+            // Before Ready, the connection as such may be what fails; or something else is in its place.
+            Loss::Connect(_)
+            | Loss::ConnectTimeout
+            | Loss::Closed
+            | Loss::Io(_)
+            | Loss::Greeting(GreetError::Role { .. }) => {
                 node.circuit.failed(now, &self.limits, random);
                 node.probe_lane = Some(link.lane);
             }

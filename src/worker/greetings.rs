@@ -49,7 +49,7 @@ impl Worker {
             Next::Done { server, fences, id } => {
                 link.become_ready(now);
                 link.backend_id = Some(id);
-                self.nodes.of(self.lanes[lane].key.node).dialect = Some(Dialect::of(&server));
+                self.nodes.of(node).dialect = Some(Dialect::of(&server));
                 self.note_fences(lane, fences);
                 let lane = &mut self.lanes[lane];
                 lane.learned.greeted(lane.server.as_ref() == Some(&server));
