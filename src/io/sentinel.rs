@@ -135,6 +135,13 @@ impl Leads<'_> {
         let (name, limits) = (&database.name, Arc::new(live.settings.limits.clone()));
         if let Some(lead) = self.leads.get(name).filter(|lead| lead.settings == *sentinels) {
             lead.room.set_limits(&limits);
+            // Where the settings have come and gone meanwhile, what is known is put in force again.
+            let known = live.reach.node_of(name).and_then(|node| place(node.address()?));
+            if let Some(master) = lead.room.peek(|council| council.master().cloned())
+                && known.as_ref() != Some(&master)
+            {
+                move_to(self.shared, name, &sentinels.master, &master);
+            }
             return;
         }
         let believed = live.reach.node_of(name).and_then(|node| place(node.address()?));

@@ -77,6 +77,13 @@ pub enum GreetError {
     Unexpected(&'static str),
 }
 
+impl GreetError {
+    /// The backend is `found`, and has to be `wanted`.
+    pub(crate) fn role(found: &str, wanted: Role) -> Self {
+        Self::Role { found: found.chars().take(32).collect(), wanted }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Auth,
@@ -135,7 +142,7 @@ impl Greeting {
             Step::Auth => {
                 accept(reply, "AUTH", GreetError::Auth)?;
                 self.step = Step::Hello;
-                Ok(Next::Send(write::command(&[b"HELLO", &[b'0' + self.proto.number()]])))
+                Ok(Next::Send(role_question(self.proto)))
             }
             Step::Hello => {
                 if let Some(text) = error_text(reply) {
@@ -143,8 +150,7 @@ impl Greeting {
                 }
                 let server = server(reply, self.proto).ok_or(GreetError::Unexpected("HELLO"))?;
                 if let Some(wanted) = self.wanted.filter(|wanted| server.0.role != wanted.as_str()) {
-                    let found = server.0.role.chars().take(32).collect();
-                    return Err(GreetError::Role { found, wanted });
+                    return Err(GreetError::role(&server.0.role, wanted));
                 }
                 self.server = Some(server);
                 if self.db == 0 {
@@ -184,6 +190,19 @@ impl Greeting {
 #[must_use]
 pub(crate) fn fence(token: &[u8; 32]) -> Vec<u8> {
     write::command(&[b"ECHO", token])
+}
+
+/// The command whose reply tells the backend's role. It needs no right, is answered at any time,
+/// and changes nothing on a link that speaks this version.
+#[must_use]
+pub(crate) fn role_question(proto: Proto) -> Vec<u8> {
+    write::command(&[b"HELLO", &[b'0' + proto.number()]])
+}
+
+/// The role in that reply.
+#[must_use]
+pub(crate) fn role_of(reply: &[u8], proto: Proto) -> Option<String> {
+    Some(server(reply, proto)?.0.role)
 }
 
 /// The only reply that a fence may have.

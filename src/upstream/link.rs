@@ -78,6 +78,8 @@ pub enum Expect {
     Subscription,
     /// Any; the session gets these bytes in its place.
     Instead(Bytes),
+    /// What the server says of itself, which goes to nobody.
+    Role,
     /// What the server says of this command, which goes to nobody.
     CommandInfo(Box<str>),
     /// Any but an error, which goes to nobody. An error ends the link.
@@ -115,7 +117,13 @@ impl Expect {
     /// Whether the reply is a session's; the others are the gateway's own.
     #[must_use]
     pub fn is_for_session(&self) -> bool {
-        !matches!(self, Self::Fence { .. } | Self::Nothing | Self::Ignored | Self::Mark)
+        !matches!(self, Self::Fence { .. } | Self::Role | Self::Nothing | Self::Ignored | Self::Mark)
+    }
+
+    /// Whether it only shows that the link is as it should be.
+    #[must_use]
+    pub fn is_proof(&self) -> bool {
+        matches!(self, Self::Fence { .. } | Self::Role)
     }
 }
 
@@ -172,6 +180,8 @@ pub struct Link {
     pub since_fence: u64,
     /// See `since_fence`.
     pub fence_at: Instant,
+    /// When the backend was last asked for its role.
+    pub role_at: Instant,
     /// Not read from, until its reader has caught up.
     pub paused: bool,
     /// Takes no new request and closes when the last reply has arrived.
@@ -217,6 +227,7 @@ impl Link {
             used_at: now,
             since_fence: 0,
             fence_at: now,
+            role_at: now,
             paused: false,
             draining: false,
             strayed: false,
@@ -304,6 +315,7 @@ impl Link {
         self.out = std::mem::take(&mut self.queued);
         self.progress_at = now;
         self.fence_at = now;
+        self.role_at = now;
     }
 
     /// The socket has taken so many bytes of `out`.

@@ -20,7 +20,7 @@ pub use acl::{AclError, AclRules};
 pub use backoff::Backoff;
 pub use circuit::Circuit;
 pub use greet::{GreetError, Greeting, Role, Server};
-pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
+pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now, role_of, role_question};
 pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};

@@ -156,7 +156,7 @@ impl Worker {
                 node.circuit.suspect();
                 node.probe_lane = Some(link.lane);
             }
-            // Before Ready, the connection as such may be what fails.
+            // Before Ready, the connection as such may be what fails; or something else is in its place.
             Loss::Connect(_)
             | Loss::ConnectTimeout
             | Loss::Closed

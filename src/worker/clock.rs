@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Closed, Loss, READ_AHEAD, Worker};
 use crate::session::{Fate, Session, SessionId};
-use crate::upstream::{Expect, LinkId, LinkRole, Phase};
+use crate::upstream::{LinkId, LinkRole, Phase};
 
 /// Sessions are looked at this often; there may be thousands.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ impl Worker {
             }
             return;
         }
-        let only_fences = link.pending.iter().all(|ticket| matches!(ticket.expect, Expect::Fence { .. }));
+        let only_fences = link.pending.iter().all(|ticket| ticket.expect.is_proof());
         let patience = if only_fences { limits.probe_timeout_ms } else { limits.op_timeout_ms };
         if !link.pending.is_empty() && !link.paused && since(link.progress_at) >= ms(patience) {
             return self.lose_link(id, Loss::OpTimeout, now);
@@ -98,6 +98,7 @@ impl Worker {
         if (active || idle) && !link.draining {
             self.send_fence(id, false, now);
         }
+        self.ask_role(id, now);
     }
 
     fn tick_session(&mut self, id: SessionId, now: Instant, unix_now: i64) {

@@ -54,7 +54,7 @@ pub enum Loss {
     OpTimeout,
     #[error("a request was broken off")]
     Aborted,
-    #[error("the configuration names another backend")]
+    #[error("the database is somewhere else from now on")]
     NodeLeft,
 }
 
@@ -147,6 +147,8 @@ impl Worker {
         let Some(link) = self.take_link(id) else { return };
         self.note_failure(&link, &loss, now);
         let is_refused = matches!(loss, Loss::Greeting(GreetError::Auth(_)));
+        let other_role = matches!(loss, Loss::Greeting(GreetError::Role { .. }));
+        let node = self.lanes[link.lane].key.node;
         let refusal = match &loss {
             Loss::Greeting(GreetError::Select(text)) => LaneRefusal::Backend(text.clone()),
             _ => LaneRefusal::Unavailable,
@@ -176,6 +178,9 @@ impl Worker {
         self.release_lane(link.lane);
         if let Some(key) = key {
             self.refused(key.node, &key.credential);
+        }
+        if other_role {
+            self.leave_other_role(node, now);
         }
     }
 

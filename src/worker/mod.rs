@@ -29,6 +29,7 @@ mod private;
 mod queued;
 mod replies;
 mod requests;
+mod roles;
 mod streaming;
 mod subscriptions;
 mod successions;

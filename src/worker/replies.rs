@@ -243,6 +243,14 @@ impl Worker {
                 self.landed(id, session, (place, part), input, len, now);
                 return Ok(());
             }
+            Expect::Role => {
+                self.role_told(id, frame)?;
+                input.advance(len);
+                if let Some(link) = self.links.get_mut(id) {
+                    link.settle(1);
+                }
+                return Ok(());
+            }
             Expect::Subscription => return Err(Loss::OutOfStep),
             Expect::CommandInfo(name) => {
                 self.lanes[link.lane].learned.answered(&name, frame, &self.commands);

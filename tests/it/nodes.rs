@@ -89,7 +89,7 @@ fn a_subscriber_does_not_stay_at_the_backend_that_was() {
     move_away(&world, &mut [&mut other]);
     subscriber.expect_end();
     world.client("app").talk(&[("SUBSCRIBE news", "[$subscribe, $news, :1]")]);
-    world.gateway.stderr.wait_for("of the loss", |line| line.contains("names another backend"));
+    world.gateway.stderr.wait_for("of the loss", |line| line.contains("is somewhere else from now on"));
 }
 
 #[test]

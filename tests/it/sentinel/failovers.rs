@@ -98,6 +98,11 @@ fn failovers_do_nothing_twice_and_write_to_nothing_but_the_master() {
         vigil.faults();
         let (was, wait) = fail_over(&mut group, deed, &probe.firsts, &switches);
         waits.push((deed, wait));
+        say(&format!(
+            "failover {}: {deed:?}, {wait:.0?} after the word, {:.0?} in all",
+            round + 1,
+            start.elapsed()
+        ));
         vigil.peace(&world);
         come_back(&mut group.nodes[was], deed);
         group.wait_settled();

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::backend::{USERS, leashed, password};
 use crate::pki::{Leaf, pki, write_secret};
-use crate::resp::Value;
+use crate::resp::{Value, request, typed};
 use crate::wire::{Client, PATIENCE};
 
 /// What the sentinels call the master.
@@ -101,22 +101,35 @@ impl Server {
 
     /// A connection that may do everything.
     pub(crate) fn client(&self) -> Client {
-        let mut client = Client::unix(&self.directory.join("redis.sock")).expect("it runs");
-        if !self.is_sentinel {
-            client.talk(&[(&format!("AUTH root {}", password("root")), "+OK")]);
-        }
-        client
+        self.try_client().expect("it runs")
     }
 
-    /// Asks once more if the connection is lost: a sentinel that demotes a node has it close
+    fn try_client(&self) -> std::io::Result<Client> {
+        let mut client = Client::unix(&self.directory.join("redis.sock"))?;
+        if !self.is_sentinel {
+            client.try_write(&request(&["AUTH", "root", &password("root")]))?;
+            assert_eq!(client.try_read()?.to_string(), "+OK");
+        }
+        Ok(client)
+    }
+
+    /// Asks again if the connection is lost: a sentinel that demotes a node has it close
     /// everybody's.
     pub(crate) fn ask(&self, command: &str) -> String {
-        let mut client = self.client();
-        client.send(command);
-        match client.try_read() {
-            Ok(reply) => reply.to_string(),
-            Err(_) => self.client().ask(command),
+        let ask = || {
+            let mut client = self.try_client()?;
+            client.try_write(&typed(command))?;
+            client.try_read()
+        };
+        let mut reply = ask();
+        for _ in 0..5 {
+            if let Ok(reply) = reply {
+                return reply.to_string();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            reply = ask();
         }
+        panic!("{command} is not answered: {reply:?}", reply = reply.err());
     }
 
     pub(crate) fn log(&self) -> String {

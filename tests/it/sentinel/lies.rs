@@ -131,3 +131,21 @@ fn what_lives_in_a_connection_ends_with_the_master_that_is_left() {
     assert!(!list.contains("name=respgate"), "{list}");
     stage.world.client("app").talk(&[("SUBSCRIBE news", "[$subscribe, $news, :1]")]);
 }
+
+#[test]
+fn a_master_that_is_demoted_and_keeps_its_connections_is_left() {
+    let stage = Stage::begin(0);
+    stage.world.announce(LOST);
+    let mut client = stage.world.client("app");
+    let [was, is] = [0, 1].map(|node: usize| stage.nodes[node].port);
+    wait_for(&mut client, "written", |reply| *reply == Value::Int(i64::from(was)));
+    // By hand, and without the CLIENT KILL that a sentinel would send along.
+    assert_eq!(stage.nodes[1].ask("REPLICAOF NO ONE"), "+OK");
+    assert_eq!(stage.nodes[0].ask(&format!("REPLICAOF 127.0.0.1 {is}")), "+OK");
+    super::wait_until("nothing is sent there", || client.ask("GET k") == NOT_SENT);
+    for _ in 0..20 {
+        assert_eq!(write(&mut client).to_string(), NOT_SENT);
+    }
+    (0..3).for_each(|liar| stage.say(liar, 1));
+    wait_for(&mut client, "written", |reply| *reply == Value::Int(i64::from(is)));
+}
