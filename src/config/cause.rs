@@ -11,6 +11,7 @@ use super::database_cause::DatabaseCause;
 use super::identity_cause::IdentityCause;
 use super::role_cause::{Elsewhere, RoleCause};
 use super::secret_cause::SecretCause;
+use super::sentinel_cause::SentinelCause;
 use crate::identity::{EntryError, HashError, LineError, Lint, MapError};
 use crate::io::tls::CrlError;
 
@@ -190,6 +191,8 @@ pub enum Cause {
     #[error(transparent)]
     Database(#[from] DatabaseCause),
     #[error(transparent)]
+    Sentinel(#[from] SentinelCause),
+    #[error(transparent)]
     Credential(CredentialCause),
     #[error("{0}")]
     Elsewhere(Box<Elsewhere>),
@@ -283,6 +286,7 @@ impl Cause {
             Self::Identity(cause) => cause.id(),
             Self::Role(cause) => cause.id(),
             Self::Database(cause) => cause.id(),
+            Self::Sentinel(cause) => cause.id(),
             Self::Credential(cause) => cause.id(),
             Self::Elsewhere(elsewhere) => elsewhere.cause.id(),
         }
@@ -391,6 +395,7 @@ impl Cause {
             Self::NoUser => "add a [[user]] section".to_owned(),
             Self::Identity(cause) => return cause.way_out(),
             Self::Database(cause) => return cause.way_out(),
+            Self::Sentinel(cause) => return cause.way_out(),
             Self::Credential(cause) => return cause.way_out(),
             _ => return None,
         })

@@ -101,9 +101,11 @@ fn databases(
         let roles = roles::database_roles(&it.roles, logins, files, notes);
         let made = provisioning::of(file, it, logins, files, notes);
         let subscriptions = it.subscriptions;
-        all.push(name.zip(node).zip(made).map(|((name, (address, tls)), provisioning)| Database {
+        let requires_master = it.requires_master(notes);
+        all.push(name.zip(node).zip(made).map(|((name, (location, tls)), provisioning)| Database {
             name,
-            address,
+            location,
+            requires_master,
             tls,
             roles,
             subscriptions,

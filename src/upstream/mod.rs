@@ -12,12 +12,13 @@ mod node;
 mod provision;
 mod rehearsal;
 mod rotation;
+pub mod sentinel;
 mod shown;
 
 pub use acl::{AclError, AclRules};
 pub use backoff::Backoff;
 pub use circuit::Circuit;
-pub use greet::{GreetError, Greeting, Server};
+pub use greet::{GreetError, Greeting, Role, Server};
 pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
 pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;

@@ -157,7 +157,11 @@ impl Worker {
                 node.probe_lane = Some(link.lane);
             }
             // Before Ready, the connection as such may be what fails.
-            Loss::Connect(_) | Loss::ConnectTimeout | Loss::Closed | Loss::Io(_) => {
+            Loss::Connect(_)
+            | Loss::ConnectTimeout
+            | Loss::Closed
+            | Loss::Io(_)
+            | Loss::Greeting(GreetError::Role { .. }) => {
                 node.circuit.failed(now, &self.limits, random);
                 node.probe_lane = Some(link.lane);
             }

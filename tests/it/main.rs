@@ -35,6 +35,7 @@ mod passwords;
 mod programs;
 mod rights;
 mod secrets;
+mod sentinel;
 mod sessions;
 mod storm;
 mod tools;
