@@ -226,11 +226,8 @@ impl Watch<'_> {
 /// Whether Redis refuses rules of users that the gateway is to make. Where it cannot be asked they are
 /// taken, and made when it can.
 async fn is_refused(settings: &Settings) -> bool {
-    let rehearsals = match rehearse(settings).await {
-        Ok(rehearsals) => rehearsals,
-        // Told by whoever brings the settings into force.
-        Err(_) => return false,
-    };
+    // An error is told by whoever brings the settings into force.
+    let Ok(rehearsals) = rehearse(settings).await else { return false };
     let mut is_refused = false;
     for Rehearsal { node, refused, .. } in rehearsals {
         for (redis_user, why) in refused {

@@ -19,18 +19,13 @@ use crate::io::DATABASE_NAME;
 const DEFAULT_USER: &str = "default";
 
 /// The keys of `[database]` that say it.
+#[derive(Default)]
 pub(super) struct AuthFile {
     pub(super) is_nameless: bool,
     /// The section's place, or the key's.
     at: At,
     password: Option<SecretFile>,
     pub(super) command: Option<CommandFile>,
-}
-
-impl Default for AuthFile {
-    fn default() -> Self {
-        Self { is_nameless: false, at: At::default(), password: None, command: None }
-    }
 }
 
 /// Takes the keys out of their section.

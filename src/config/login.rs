@@ -51,7 +51,7 @@ impl LoginFile {
     }
 
     fn has_password(&self) -> Option<&At> {
-        self.password.at().or(self.command.as_ref().map(|command| &command.at))
+        self.password.at().or_else(|| self.command.as_ref().map(|command| &command.at))
     }
 
     /// The credential that is meant, or a note of why there is none. `name` is the user's or the

@@ -168,10 +168,13 @@ pub(super) fn of(
 /// Whether no two databases are the same Redis with the same names: each would remove the
 /// other's users.
 pub(super) fn are_apart(all: &[Database], written: &[DatabaseFile], notes: &mut Notes) -> bool {
-    let place = |it: &Database| Some((it.location.to_string(), it.provisioning.as_ref()?.namespace.clone()));
+    let namespace = |it: &Database| it.provisioning.as_ref().map(|made| made.namespace.clone());
+    let are_one = |one: &Database, other: &Database| {
+        one.location.is_same_place(&other.location) && namespace(one) == namespace(other)
+    };
     let mut is_apart = true;
     for (at, database) in all.iter().enumerate() {
-        let is_double = place(database).is_some() && all[..at].iter().any(|it| place(it) == place(database));
+        let is_double = namespace(database).is_some() && all[..at].iter().any(|it| are_one(it, database));
         if let (true, Some(file)) = (is_double, written[at].provisioning.as_ref()) {
             notes.error(&file.at, CredentialCause::SameInstance.into());
             is_apart = false;

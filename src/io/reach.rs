@@ -97,7 +97,9 @@ impl Reach {
     /// Every node of the database of this name.
     pub(super) fn nodes_of(&self, database: &str) -> Vec<(NodeId, Arc<Node>)> {
         let number = self.id(database).and_then(|id| self.databases.get(&id)).map(|database| database.node);
-        number.and_then(|number| Some((number, Arc::clone(self.node(number)?)))).into_iter().collect()
+        let node = number.and_then(|number| Some((number, Arc::clone(self.node(number)?))));
+        // One that has yet to be found cannot be spoken to.
+        node.into_iter().filter(|(_, node)| node.address().is_some()).collect()
     }
 
     /// How connections to the database of this name are made.

@@ -68,8 +68,8 @@ impl Worker {
         }
         let Phase::Greeting(greeting) = &mut link.phase else { return Ok(()) };
         let next = greeting.reply(&input[..len]).map_err(Loss::Greeting);
-        let (lane, has_role) = (link.lane, greeting.has_role());
-        let node = self.lanes[lane].key.node;
+        let (of, has_role) = (link.lane, greeting.has_role());
+        let node = self.lanes[of].key.node;
         // What answers, and is something else, is not what has been failing.
         if has_role {
             self.node_answered(node, now);
@@ -83,8 +83,7 @@ impl Worker {
                 link.become_ready(now);
                 link.backend_id = Some(backend_id);
                 self.nodes.of(node).dialect = Some(Dialect::of(&server));
-                self.note_fences(lane, fences);
-                let of = lane;
+                self.note_fences(of, fences);
                 let lane = &mut self.lanes[of];
                 lane.learned.greeted(lane.server.as_ref() == Some(&server));
                 lane.server = Some(server);
