@@ -80,7 +80,9 @@ pub fn as_text(result: &Result<Loaded, Problems>) -> String {
             let users = plural(settings.users.users().len(), "user");
             let addresses: Vec<_> =
                 settings.listeners.iter().map(|listener| listener.address.to_string()).collect();
-            let (from, to) = (addresses.join(" and "), &settings.database.address);
+            let databases: Vec<_> =
+                settings.databases.iter().map(|database| database.address.to_string()).collect();
+            let (from, to) = (addresses.join(" and "), databases.join(" and "));
             format!("{file}: can run, {warnings}: {users}, {from} to {to}")
         }
     });

@@ -84,12 +84,16 @@ fn gateway(path: &Path) -> Result<(), RunError> {
     let (audit, writer) = audit::start((&settings.audit).into())?;
     let registry = Arc::new(Registry::new()?);
     let (admin, is_watching) = (settings.admin, settings.watch);
-    let database = settings.database.address.to_string();
+    let databases: Vec<_> =
+        settings.databases.iter().map(|it| (it.name.clone(), it.address.to_string())).collect();
     let handles = Handles { audit: audit.clone(), registry: Arc::clone(&registry) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let control = start(settings, handles)?;
     for (listener, address) in control.addresses() {
-        tracing::info!(%address, listener, %database, version = env!("CARGO_PKG_VERSION"), "listening");
+        tracing::info!(%address, listener, version = env!("CARGO_PKG_VERSION"), "listening");
+    }
+    for (database, address) in databases {
+        tracing::info!(database, address, "commands go to");
     }
     let result = runtime.block_on(async {
         let health = Health::starting();

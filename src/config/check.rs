@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use tracing_subscriber::EnvFilter;
 
-use super::cause::{Cause, LISTENER_NAME_MAX};
+use super::cause::Cause;
+use super::destinations::{self, Known};
 use super::file::File;
 use super::material::{self, Files};
 use super::modes::Modes;
@@ -35,14 +36,16 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     if let Some(keystore) = &file.keystore {
         files.open_keystore(&keystore.value, &keystore.at, notes);
     }
-    let listeners = listeners(&file, &mut files, surroundings.now, notes);
-    let node = file.database.node(&mut files, surroundings.now, notes);
+    let mut known = Known::none();
+    let databases = databases(&file, &mut known, &mut files, surroundings.now, notes);
+    let listeners = listeners(&file, &known, &mut files, surroundings.now, notes);
     let client_ca = listeners.iter().flatten().flat_map(|it: &Listener| &it.tls.trust.client_ca);
     let trusted = ways::trusted(client_ca);
     let elsewhere = users::Elsewhere {
         by_value: realms::users_by_value(file.realms.as_deref().unwrap_or_default()),
         is_value: realms::make_users(file.realms.as_deref().unwrap_or_default()),
-        has_roles: !file.database.roles.is_empty(),
+        has_roles: file.databases.iter().any(|it| !it.roles.is_empty()),
+        databases: &known,
     };
     let users = file.users.as_ref().map(|it| users::user_map(it, &elsewhere, &trusted, &mut files, notes));
     let realm_users = match (&file.realms, &file.users) {
@@ -54,8 +57,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         let chains: Vec<_> = listeners.iter().map(|listener| &listener.realms).collect();
         realms::unheard(map, &places, &chains, notes);
     }
-    let written = std::mem::take(&mut file.database.roles);
-    let database_roles = roles::database_roles(&written, &mut files, notes);
+    let written: Vec<_> = file.databases.iter_mut().flat_map(|it| std::mem::take(&mut it.roles)).collect();
     let roles = roles::role_map(&mut file, &mut files, &written, notes);
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
     let log = log(&file, notes);
@@ -63,15 +65,9 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     notes.depends_on(files.paths());
     let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
     realm_users?;
-    let (address, tls) = node?;
     Some(Settings {
         listeners: listeners?,
-        database: Database {
-            address,
-            tls,
-            roles: database_roles,
-            subscriptions: file.database.subscriptions,
-        },
+        databases: databases?,
         users: users??,
         roles: roles?,
         limits: file.limits,
@@ -85,9 +81,42 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
 }
 
 /// All of them, or nothing if any is no good or there is none, which has been noted.
-fn listeners(file: &File, files: &mut Files<'_>, now: i64, notes: &mut Notes) -> Option<Vec<Listener>> {
+fn databases(
+    file: &File,
+    known: &mut Known,
+    files: &mut Files<'_>,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<Vec<Database>> {
+    let mut all = Vec::new();
+    for it in &file.databases {
+        let name = destinations::name(it.name.as_ref(), &it.at, known, notes);
+        let node = it.node(files, now, notes);
+        let roles = roles::database_roles(&it.roles, files, notes);
+        let subscriptions = it.subscriptions;
+        all.push(name.zip(node).map(|(name, (address, tls))| Database {
+            name,
+            address,
+            tls,
+            roles,
+            subscriptions,
+        }));
+    }
+    let all: Option<Vec<Database>> = all.into_iter().collect();
+    all.filter(|all| !all.is_empty())
+}
+
+/// All of them, or nothing if any is no good or there is none, which has been noted.
+fn listeners(
+    file: &File,
+    known: &Known,
+    files: &mut Files<'_>,
+    now: i64,
+    notes: &mut Notes,
+) -> Option<Vec<Listener>> {
     let written = file.realms.as_deref().unwrap_or_default();
-    let built = realms::build(written, !file.database.roles.is_empty(), files, notes);
+    let has_roles = file.databases.iter().any(|it| !it.roles.is_empty());
+    let built = realms::build(written, has_roles, files, notes);
     let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     let realms_known = file.realms.as_ref().and_then(|all| realms::known(all, notes));
     realms::inactive(written, &file.listeners, notes);
@@ -111,8 +140,17 @@ fn listeners(file: &File, files: &mut Files<'_>, now: i64, notes: &mut Notes) ->
         let tls = certificates::tls_settings(it, files, now, notes);
         let realms = file.realms.as_ref().and_then(|all| realms::chain(&built, all, it, notes));
         let gate = it.gate.clone();
-        let listener =
-            || Some(Listener { name: named?, address: address?, tls: tls?, gate: gate?, realms: realms? });
+        let destinations = known.destinations(it, notes);
+        let listener = || {
+            Some(Listener {
+                name: named?,
+                address: address?,
+                tls: tls?,
+                gate: gate?,
+                realms: realms?,
+                destinations: destinations?,
+            })
+        };
         all.push(listener());
     }
     let all: Option<Vec<Listener>> = all.into_iter().collect();
@@ -121,8 +159,7 @@ fn listeners(file: &File, files: &mut Files<'_>, now: i64, notes: &mut Notes) ->
 }
 
 fn listener_name(found: &str) -> Result<String, Cause> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if (1..=LISTENER_NAME_MAX).contains(&found.len()) && found.bytes().all(fits) {
+    if destinations::is_name(found) {
         Ok(found.to_owned())
     } else {
         Err(Cause::BadListenerName { found: found.to_owned() })

@@ -1,4 +1,4 @@
-//! `[database]`: where Redis is, and how a connection to it is encrypted.
+//! `[database]`, or one of several `[[database]]`: where Redis is, and how a connection to it is encrypted.
 
 use rustls::pki_types::ServerName;
 
@@ -19,8 +19,9 @@ use crate::io::{Address, Subscriptions};
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// The section as written.
-#[derive(Default)]
 pub(super) struct DatabaseFile {
+    pub(super) at: At,
+    pub(super) name: Option<Written<String>>,
     pub(super) address: Option<Written<String>>,
     tls: Option<TlsFile>,
     pub(super) subscriptions: Subscriptions,
@@ -49,6 +50,8 @@ pub(super) struct RoleFile {
 
 /// Takes the section apart.
 pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile {
+    let at = section.at().clone();
+    let name = section.take("name").and_then(|entry| entry.text(notes));
     let address = section.need("address", "address = \"127.0.0.1:6379\"", notes);
     let address = address.and_then(|entry| entry.text(notes));
     let tls = section.take("tls").and_then(|entry| entry.section(notes)).map(|it| read_tls(it, notes));
@@ -57,7 +60,7 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile 
     let roles = section.take("roles").and_then(|entry| entry.sections(notes)).unwrap_or_default();
     section.finish(notes);
     let roles = roles.into_iter().map(|section| read_role(section, notes)).collect();
-    DatabaseFile { address, tls, subscriptions: subscriptions.unwrap_or_default(), roles }
+    DatabaseFile { at, name, address, tls, subscriptions: subscriptions.unwrap_or_default(), roles }
 }
 
 fn read_role(mut section: Section<'_>, notes: &mut Notes) -> RoleFile {

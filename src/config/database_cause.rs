@@ -2,7 +2,7 @@
 
 use crate::identity::BadFingerprint;
 
-/// One thing that is wrong or doubtful in `[database.tls]`.
+/// One thing that is wrong or doubtful in `[database]`, or in what leads there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the error texts say what the variants and their fields are")]
 pub enum DatabaseCause {
@@ -24,6 +24,18 @@ pub enum DatabaseCause {
     ServerName { found: String },
     #[error("certificate and key belong together: expected both or neither")]
     HalfAPair,
+    #[error("found {found:?}, expected up to 64 letters, digits and any of . _ -")]
+    BadName { found: String },
+    #[error("the database name {found:?} is taken by an earlier database")]
+    Duplicate { found: String },
+    #[error("there is no database {found:?}, expected one of {}", .known.join(", "))]
+    Unknown { found: String, known: Vec<String> },
+    #[error("there are several databases, expected database or sni with one of {}", .known.join(", "))]
+    Which { known: Vec<String> },
+    #[error("there are several databases, expected beside it database with one of {}", .known.join(", "))]
+    WhichOfUser { known: Vec<String> },
+    #[error("says which database redis_user is for, and there is no redis_user")]
+    WithoutRedisUser,
 }
 
 impl DatabaseCause {
@@ -37,6 +49,12 @@ impl DatabaseCause {
             Self::TlsOnUnixSocket => "tls_on_unix_socket",
             Self::ServerName { .. } => "backend_server_name",
             Self::HalfAPair => "certificate_without_key",
+            Self::BadName { .. } => "database_name",
+            Self::Duplicate { .. } => "duplicate_database",
+            Self::Unknown { .. } => "unknown_database",
+            Self::Which { .. } => "listener_without_database",
+            Self::WhichOfUser { .. } => "user_without_database",
+            Self::WithoutRedisUser => "database_without_redis_user",
         }
     }
 
@@ -45,6 +63,10 @@ impl DatabaseCause {
         let text = match self {
             Self::NoCa => "for example: ca = \"redis-ca.crt\"",
             Self::NotVerified => "set ca, and verification_mode = \"certificate\" if only the name is wrong",
+            Self::Duplicate { .. } => {
+                "give each [[database]] a name of its own, for example: name = \"orders\""
+            }
+            Self::WithoutRedisUser => "remove it: [database] roles are for every user that has the role",
             Self::TlsOnUnixSocket => "remove [database.tls], or connect by TCP",
             _ => return None,
         };

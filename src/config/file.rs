@@ -3,6 +3,7 @@
 
 use super::cause::Cause;
 use super::database::{self, DatabaseFile};
+use super::destinations::{self, ByServerName};
 use super::problem::{At, Notes};
 use super::realms::{self, RealmFile};
 use super::roles::{self, Placed};
@@ -27,7 +28,8 @@ pub(super) struct File {
     pub(super) whoami: Option<Written<bool>>,
     /// Empty if the section is missing or unreadable.
     pub(super) listeners: Vec<ListenerFile>,
-    pub(super) database: DatabaseFile,
+    /// Empty if the section is missing or unreadable.
+    pub(super) databases: Vec<DatabaseFile>,
     pub(super) role_rules: Vec<Placed>,
     pub(super) role_mapping_file: Option<Written<String>>,
     pub(super) users: Option<Vec<UserFile>>,
@@ -56,6 +58,9 @@ pub(super) struct ListenerFile {
     pub(super) gate: Option<Gate>,
     /// The names of its realms, if they are given.
     pub(super) realms: Option<Vec<Written<String>>>,
+    /// Where its clients' commands go.
+    pub(super) database: Option<Written<String>>,
+    pub(super) sni: Vec<ByServerName>,
 }
 
 /// `[[user]]`
@@ -67,6 +72,8 @@ pub(super) struct UserFile {
     pub(super) ways: WaysFile,
     pub(super) roles: Vec<Written<String>>,
     pub(super) redis_user: Option<Written<String>>,
+    /// What the redis_user is one of.
+    pub(super) database: Option<Written<String>>,
     pub(super) password: SecretFile,
     /// Every key for a hash that is there; without a text if that was not a string.
     pub(super) hashes: Vec<(Hash, At, Option<String>)>,
@@ -104,11 +111,11 @@ impl File {
         let listeners = listener.and_then(|entry| entry.section_or_sections(notes)).unwrap_or_default();
         let listeners = listeners.into_iter().map(|it| listener_file(it, notes)).collect();
         let database = root.need("database", "[database] with address = \"127.0.0.1:6379\"", notes);
-        let database = database.and_then(|entry| entry.section(notes));
-        let database = database.map(|section| database::read(section, notes)).unwrap_or_default();
+        let databases = database.and_then(|entry| entry.section_or_sections(notes)).unwrap_or_default();
+        let databases: Vec<_> = databases.into_iter().map(|it| database::read(it, notes)).collect();
         let role_rules = roles::read(&mut root, notes);
         let role_mapping_file = root.take("role_mapping_file").and_then(|entry| entry.text(notes));
-        let has_roles = !database.roles.is_empty();
+        let has_roles = databases.iter().any(|it| !it.roles.is_empty());
         let users = root.take("user").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
         let realms = root.take("realm").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
         let admin = root.take("admin").and_then(|entry| entry.section(notes));
@@ -124,7 +131,7 @@ impl File {
             watch: watch.is_some_and(|flag| flag.value),
             whoami,
             listeners,
-            database,
+            databases,
             role_rules,
             role_mapping_file,
             users: users.map(|users| users.into_iter().map(|it| user_file(it, has_roles, notes)).collect()),
@@ -164,6 +171,9 @@ fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
     let min_version = section.take("tls_min_version").and_then(|entry| entry.word(&versions, notes));
     let gate = gate::read(&mut section, notes);
     let realms = section.take("realms").and_then(|entry| entry.filled_texts(notes));
+    let database = section.take("database").and_then(|entry| entry.text(notes));
+    let sni = section.take("sni").and_then(|entry| entry.section(notes));
+    let sni = sni.map(|sni| destinations::read_sni(sni, notes)).unwrap_or_default();
     section.finish(notes);
     ListenerFile {
         at,
@@ -178,6 +188,8 @@ fn listener_file(mut section: Section<'_>, notes: &mut Notes) -> ListenerFile {
         min_version: min_version.unwrap_or_default(),
         gate,
         realms,
+        database,
+        sni,
     }
 }
 
@@ -224,13 +236,14 @@ fn user_file(mut section: Section<'_>, has_roles: bool, notes: &mut Notes) -> Us
         section.need("redis_user", "redis_user = \"app\"", notes)
     };
     let redis_user = redis_user.and_then(|entry| entry.text(notes));
+    let database = section.take("database").and_then(|entry| entry.text(notes));
     let commands = section.take("commands").and_then(|entry| {
         let (at, is_list) = (entry.at.clone(), entry.is_list());
         entry.texts(notes).map(|names| CommandsFile { at, names, is_list })
     });
     section.finish(notes);
     let enabled = enabled.is_none_or(|flag| flag.value);
-    UserFile { at, name, needs, enabled, ways, roles, redis_user, password, hashes, commands }
+    UserFile { at, name, needs, enabled, ways, roles, redis_user, database, password, hashes, commands }
 }
 
 /// The keys for a password's hash, which a user of certificates alone has none of.

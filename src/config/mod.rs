@@ -16,6 +16,7 @@ mod certificates;
 mod check;
 mod database;
 mod database_cause;
+mod destinations;
 mod file;
 mod gate;
 mod identity_cause;

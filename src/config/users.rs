@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cause::Cause;
+use super::destinations::Known;
 use super::file::{CommandsFile, Hash, UserFile};
 use super::identity_cause::IdentityCause;
 use super::material::Files;
@@ -22,6 +23,8 @@ pub(super) struct Elsewhere<'a> {
     pub(super) is_value: bool,
     /// Whether some role has a Redis user.
     pub(super) has_roles: bool,
+    /// Those that a redis_user may be for.
+    pub(super) databases: &'a Known,
 }
 
 /// Builds the map of users. Nothing is built if a user has a problem, but the
@@ -103,6 +106,7 @@ fn one(
     let credential = redis_user
         .zip(password.as_ref())
         .map(|(redis_user, password)| Arc::new(Credential { redis_user, password: password.clone() }));
+    let database = elsewhere.databases.of_user(written, notes);
     let hash = hash(written, files, notes);
     let commands = written.commands.as_ref().map_or(Some(Profile::Default), |it| profile(it, notes));
     if commands.as_ref().is_some_and(|commands| *commands != Profile::Default) {
@@ -113,7 +117,12 @@ fn one(
         ways.is_complete && (!ways.entries.is_empty() || is_by_value || !written.needs.certificate());
     let has_credential = credential.is_some() || is_itself || is_by_role;
     let has_hash = hash.is_some() || written.hashes.is_empty();
-    let is_complete = is_recognised && name.is_some() && has_credential && has_hash && commands.is_some();
+    let is_complete = is_recognised
+        && name.is_some()
+        && has_credential
+        && has_hash
+        && commands.is_some()
+        && database.is_some();
     let (places, entries): (_, Vec<_>) = ways.entries.into_iter().unzip();
     let name_at = written.name.as_ref().map_or(&written.at, |name| &name.at).clone();
     One {
@@ -126,6 +135,7 @@ fn one(
             scope: ways.scope,
             password: hash.map(Arc::new),
             credential,
+            database: database.flatten(),
             commands: commands.unwrap_or_default(),
         },
         places: Places { name: name_at, entries: places },

@@ -56,6 +56,12 @@ impl Claim {
         self.user.as_ref()
     }
 
+    /// The name of the database that its commands would go to.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        self.evidence.database()
+    }
+
     /// Why the client is not in as long as it gives no password.
     #[must_use]
     pub fn missing(&self) -> Refusal {

@@ -16,6 +16,8 @@ pub struct Evidence {
     issuers: Arc<[Fingerprint]>,
     peer: IpAddr,
     listener: Arc<str>,
+    server_name: Option<Arc<str>>,
+    database: Arc<str>,
 }
 
 impl Evidence {
@@ -28,14 +30,21 @@ impl Evidence {
         peer: IpAddr,
         listener: impl Into<Arc<str>>,
     ) -> Self {
-        Self { certificate, issuers: issuers.into(), peer, listener: listener.into() }
+        let (issuers, listener, database) = (issuers.into(), listener.into(), "".into());
+        Self { certificate, issuers, peer, listener, server_name: None, database }
+    }
+
+    /// The same client, by the server name that it asked for, and the database that this leads to.
+    #[must_use]
+    pub fn towards(self, server_name: Option<Arc<str>>, database: Arc<str>) -> Self {
+        Self { server_name, database, ..self }
     }
 
     /// The same client, as if it had shown no certificate: where it comes from and
     /// where to.
     #[must_use]
     pub fn without_certificate(&self) -> Self {
-        Self::new(None, [], self.peer, Arc::clone(&self.listener))
+        Self { certificate: None, issuers: [].into(), ..self.clone() }
     }
 
     /// The client's own certificate, if it showed one.
@@ -60,5 +69,17 @@ impl Evidence {
     #[must_use]
     pub fn listener(&self) -> &str {
         &self.listener
+    }
+
+    /// The server name that it asked for, if it did.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
+    }
+
+    /// The name of the database that its commands go to.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.database
     }
 }

@@ -47,6 +47,10 @@ reasons! {
     TooManyClients = "too_many_clients", Operator;
     /// The listener that the client came to is no longer in the configuration.
     ListenerRemoved = "listener_removed", Operator;
+    /// The listener leads to no database by the server name that the client asked for.
+    UnknownServerName = "unknown_server_name", Client;
+    /// The client's listener leads to another database now.
+    DatabaseChanged = "database_changed", Operator;
     /// The client showed no certificate.
     NoClientCertificate = "no_client_certificate", Client;
     /// The certificate is malformed, too old a version, or wrongly signed.

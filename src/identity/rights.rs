@@ -49,7 +49,10 @@ impl Rights<'_> {
     /// Lets somebody in as the Redis user that is theirs.
     pub(super) fn permit(&self, known: Known) -> Result<Permit, Refusal> {
         let proved = || known.proof.as_ref().and_then(|proof| proof.credential());
-        let own = known.user.credential.clone().or_else(proved);
+        let is_here = |name: &String| name == known.evidence.database();
+        let is_for_here = known.user.database.as_ref().is_none_or(is_here);
+        // What is a secret between the gateway and one database is not told to another.
+        let own = known.user.credential.clone().filter(|_| is_for_here).or_else(proved);
         let resolved = self.database.resolve(own.as_ref(), self.rules, &known.principal())?;
         Ok(Permit::new(known, resolved))
     }

@@ -66,6 +66,8 @@ pub struct User {
     /// The Redis ACL user that its commands run as; without one, the one of its role,
     /// or, if Redis compares its password, the one of its name.
     pub credential: Option<Arc<Credential>>,
+    /// The database that the credential is for; without one, every database.
+    pub database: Option<String>,
     /// Which guarded commands it may send.
     pub commands: Profile,
 }
@@ -82,6 +84,7 @@ impl User {
             scope: None,
             password: None,
             credential: Some(Arc::new(credential)),
+            database: None,
             commands: Profile::Default,
         }
     }
@@ -96,6 +99,7 @@ impl User {
             scope: None,
             password: None,
             credential: None,
+            database: None,
             commands: Profile::Default,
         }
     }

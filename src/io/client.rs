@@ -19,7 +19,6 @@ use super::doors::{Entrance, removed};
 use super::guests::Guest;
 use super::hub::Hub;
 use super::listen::Accepted;
-use super::reach::DATABASE;
 use super::thread::TICK;
 use super::tls::Verified;
 use super::transfer::{End, transfer};
@@ -227,8 +226,12 @@ fn admit(
     let shown = Shown { chain: chain.into(), verified: verified(entrance, chain).map_err(with)? };
     let issuers: Arc<[Fingerprint]> =
         shown.verified.as_ref().map_or_else(|| [].into(), |(_, verified)| verified.issuers.as_slice().into());
-    let evidence = Evidence::new(certificate.clone(), issuers, caller.peer.ip(), Arc::clone(entrance.name()));
-    let permit = match entrance.directory(&live.settings).arrive(&evidence) {
+    let asked = connection.server_name();
+    let database = entrance.destination(asked).map_err(with)?;
+    let evidence = Evidence::new(certificate.clone(), issuers, caller.peer.ip(), Arc::clone(entrance.name()))
+        .towards(asked.map(Into::into), Arc::clone(database));
+    let directory = entrance.directory(&live.settings, database).map_err(with)?;
+    let permit = match directory.arrive(&evidence) {
         Admission::Permit(permit) => permit,
         Admission::Unproven(claim) => return Ok((Admitted::Unproven(claim), shown)),
         Admission::Refused(refusal) => return Err(with(refusal)),
@@ -282,13 +285,16 @@ async fn run(
     let local = tls.get_ref().0.local_addr().unwrap_or(shared.doors[caller.door].address);
     let addresses = (caller.peer.to_string(), local.to_string());
     let user = permit.user().name.clone();
-    let open =
-        || hub.with(|machine, now| machine.client_opened(permit.clone(), DATABASE, addresses.clone(), now));
-    let mut opened = open();
+    let open = |permit: Permit| {
+        let database = shared.live.load().reach.id(permit.evidence().database())?;
+        hub.with(|machine, now| machine.client_opened(permit, database, addresses.clone(), now))
+    };
+    let mut opened = open(permit.clone());
     if opened.is_none() {
-        // Of a database that the machine will hear of at the thread's next turn.
+        // Of a database that the machine will hear of at the thread's next turn. Waiting may take
+        // the permit past a reload.
         tokio::time::sleep(2 * TICK).await;
-        opened = open();
+        opened = shared.live.load().again(&permit).ok().and_then(open);
     }
     let Some(id) = opened else { return };
     if shown.verified.as_ref().is_some_and(|(_, verified)| verified.may_expire) {
@@ -334,6 +340,7 @@ impl Shared {
         record.role = permit.role().map(str::to_owned);
         record.roles = permit.roles().names().map(str::to_owned).collect();
         record.redis_user = Some(permit.credential().redis_user.clone());
+        record.database = Some(permit.evidence().database().to_owned());
         record.tls_version =
             connection.protocol_version().and_then(|version| version.as_str()).map(str::to_owned);
         record.tls_cipher =

@@ -47,7 +47,7 @@ impl Live {
     pub(super) fn again(&self, permit: &Permit) -> Result<Permit, Refusal> {
         let listener = permit.evidence().listener();
         let entrance = self.entrances.iter().flatten().find(|entrance| **entrance.name() == *listener);
-        entrance.ok_or_else(doors::removed)?.directory(&self.settings).again(permit)
+        entrance.ok_or_else(doors::removed)?.again(&self.settings, permit)
     }
 
     /// What is behind the door of this number.
@@ -125,7 +125,7 @@ pub struct Control {
 pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError> {
     let (doors, sockets) = open_doors(&settings)?;
     let entrances = doors::entrances(&doors, &settings, &[])?;
-    let reach = Arc::new(Reach::plan(None, &settings).map_err(ReloadError::Database)?);
+    let reach = Arc::new(Reach::plan(None, &settings)?);
     let gauges = Gauges::new(&handles.registry, &doors);
     gauges.set(&settings);
     let workers = settings.workers.clamp(1, WORKERS_MAX);
@@ -265,8 +265,7 @@ impl Control {
     fn live(&self, before: &Live, settings: Settings) -> Result<Live, ReloadError> {
         doors::keep_names(&before.settings, &settings)?;
         let entrances = doors::entrances(&self.shared.doors, &settings, &before.entrances)?;
-        let reach = Reach::plan(Some((&before.settings, &before.reach)), &settings);
-        let reach = Arc::new(reach.map_err(ReloadError::Database)?);
+        let reach = Arc::new(Reach::plan(Some((&before.settings, &before.reach)), &settings)?);
         self.gauges.set(&settings);
         Ok(Live { settings: Arc::new(settings), entrances: entrances.into(), reach })
     }

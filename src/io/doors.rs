@@ -7,9 +7,9 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use thiserror::Error;
 
-use super::settings::{ClientAuth, Listener, Settings};
+use super::settings::{ClientAuth, Destinations, Listener, Settings};
 use super::tls::{self, NameField, TlsError, Trust};
-use crate::identity::{Chain, Directory, Gate, Reason, Refusal};
+use crate::identity::{Chain, Directory, Gate, Permit, Reason, Refusal};
 
 /// A socket that clients come to.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,8 @@ pub(super) struct Entrance {
     listener: Arc<str>,
     gate: Gate,
     realms: Chain,
+    /// Where their commands go.
+    destinations: Destinations,
 }
 
 impl Entrance {
@@ -39,10 +41,43 @@ impl Entrance {
         &self.listener
     }
 
-    /// Who its clients are.
-    pub(super) fn directory<'a>(&'a self, settings: &'a Settings) -> Directory<'a> {
-        Directory::new(&settings.users, settings.rights(), &self.realms, &self.gate)
+    /// Where a client goes that asks for this server name.
+    pub(super) fn destination(&self, server_name: Option<&str>) -> Result<&Arc<str>, Refusal> {
+        self.destinations.database(server_name).ok_or_else(|| {
+            let detail = match server_name {
+                // As long as a name in DNS, and of its characters: rustls has seen to that.
+                Some(name) => format!("no database is behind the server name {name:?}"),
+                None => "the client asked for no server name, and the listener has no database without one"
+                    .to_owned(),
+            };
+            Refusal::new(Reason::UnknownServerName, detail)
+        })
     }
+
+    /// Who its clients are, of those that go to this database.
+    pub(super) fn directory<'a>(
+        &'a self,
+        settings: &'a Settings,
+        database: &str,
+    ) -> Result<Directory<'a>, Refusal> {
+        // Settings name no database that is not there; an older entrance may.
+        let database = settings.database(database).ok_or_else(moved)?;
+        Ok(Directory::new(&settings.users, settings.rights(database), &self.realms, &self.gate))
+    }
+
+    /// Decides again about a client that was let in.
+    pub(super) fn again(&self, settings: &Settings, permit: &Permit) -> Result<Permit, Refusal> {
+        let evidence = permit.evidence();
+        if **self.destination(evidence.server_name())? != *evidence.database() {
+            return Err(moved());
+        }
+        self.directory(settings, evidence.database())?.again(permit)
+    }
+}
+
+/// The refusal of a client whose listener leads to another database now.
+fn moved() -> Refusal {
+    Refusal::new(Reason::DatabaseChanged, "its listener leads to another database now")
 }
 
 /// The refusal of a client whose listener a reload has taken away.
@@ -62,9 +97,14 @@ pub enum ReloadError {
         /// What is wrong.
         why: TlsError,
     },
-    /// The backend's TLS.
-    #[error("database: TLS: {0}")]
-    Database(TlsError),
+    /// A backend's TLS.
+    #[error("database {database}: TLS: {why}")]
+    Database {
+        /// The database's name.
+        database: String,
+        /// What is wrong.
+        why: TlsError,
+    },
     /// A server certificate that clients may not recognise.
     #[error(
         "listener {listener}: keep_server_names: the new server certificate has {field} {new}, \
@@ -115,7 +155,9 @@ fn entrance(listener: &Listener, before: Option<&Entrance>) -> Result<Entrance, 
     let tls = tls::server_config(&listener.tls, trust.as_ref()).map_err(wrong)?;
     let is_mandatory = listener.tls.client_auth == ClientAuth::Required;
     let (gate, realms) = (listener.gate.clone(), listener.realms.clone());
-    Ok(Entrance { tls, trust, is_mandatory, listener: listener.name.as_str().into(), gate, realms })
+    let destinations = listener.destinations.clone();
+    let listener = listener.name.as_str().into();
+    Ok(Entrance { tls, trust, is_mandatory, listener, gate, realms, destinations })
 }
 
 /// Refuses a server certificate under another name, where that is forbidden.

@@ -32,6 +32,6 @@ mod unproven;
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
 pub use settings::{
-    Address, Admin, Audit, ClientAuth, Database, LISTENER_NAME, Listener, Log, LogFormat, Settings,
-    Subscriptions, WORKERS_MAX, needs_restart,
+    Address, Admin, Audit, ClientAuth, DATABASE_NAME, Database, Destinations, LISTENER_NAME, Listener, Log,
+    LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
 };

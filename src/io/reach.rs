@@ -1,44 +1,57 @@
-//! Where each database is at present, and by which number the machines know its node. Replaced
-//! whole; workers take over what is in force at their next turn.
+//! Where each database is at present, and by which numbers the machines know it and its node.
+//! Replaced whole; workers take over what is in force at their next turn.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::doors::ReloadError;
 use super::node::Node;
-use super::settings::{Settings, Subscriptions};
-use super::tls::TlsError;
+use super::settings::{self, Settings, Subscriptions};
 use crate::upstream::{Database, DatabaseId, NodeId};
-
-/// The only database there is.
-pub(super) const DATABASE: DatabaseId = DatabaseId(0);
 
 /// Where the databases are.
 #[derive(Default)]
 pub(super) struct Reach {
     /// As workers are told.
     pub(super) databases: BTreeMap<DatabaseId, Database>,
+    ids: HashMap<String, DatabaseId>,
     nodes: HashMap<NodeId, Arc<Node>>,
 }
 
 impl Reach {
-    /// Where everything is by these settings: a node that was reached so before keeps its number.
+    /// Where everything is by these settings: a database of a name that was there before keeps
+    /// its number, and a node that was reached in the same way its own.
     ///
     /// # Errors
     /// If TLS cannot be spoken by them.
-    pub(super) fn plan(before: Option<(&Settings, &Self)>, settings: &Settings) -> Result<Self, TlsError> {
-        let same = before.filter(|(before, _)| settings.database.is_same_node(&before.database));
-        let kept =
-            same.and_then(|(_, now)| Some((now.databases.get(&DATABASE)?.node, now.node_of(DATABASE)?)));
-        let (id, node) = match kept {
-            Some((id, node)) => (id, Arc::clone(node)),
-            None => (number(), Arc::new(Node::new(&settings.database)?)),
-        };
-        let shares_subscriptions = settings.database.subscriptions == Subscriptions::Shared;
+    pub(super) fn plan(before: Option<(&Settings, &Self)>, settings: &Settings) -> Result<Self, ReloadError> {
         let mut reach = Self::default();
-        reach.nodes.insert(id, node);
-        reach.databases.insert(DATABASE, Database { node: id, shares_subscriptions });
+        for database in &settings.databases {
+            let known = before.and_then(|(_, now)| now.id(&database.name));
+            let id = known.unwrap_or_else(|| DatabaseId(number()));
+            let (number, node) = match before.and_then(|(before, now)| now.kept(before, database)) {
+                Some(kept) => kept,
+                None => (NodeId(number()), Arc::new(node(database)?)),
+            };
+            let shares_subscriptions = database.subscriptions == Subscriptions::Shared;
+            reach.nodes.insert(number, node);
+            reach.databases.insert(id, Database { node: number, shares_subscriptions });
+            reach.ids.insert(database.name.clone(), id);
+        }
         Ok(reach)
+    }
+
+    /// The node of a database, if it is reached as it was by the settings before.
+    fn kept(&self, before: &Settings, database: &settings::Database) -> Option<(NodeId, Arc<Node>)> {
+        before.database(&database.name).filter(|before| database.is_same_node(before))?;
+        let number = self.databases.get(&self.id(&database.name)?)?.node;
+        Some((number, Arc::clone(self.node(number)?)))
+    }
+
+    /// The number of the database of this name.
+    pub(super) fn id(&self, database: &str) -> Option<DatabaseId> {
+        self.ids.get(database).copied()
     }
 
     /// How connections to a node are made, as long as some database is there.
@@ -46,14 +59,18 @@ impl Reach {
         self.nodes.get(&id)
     }
 
-    /// How connections to a database are made.
-    pub(super) fn node_of(&self, database: DatabaseId) -> Option<&Arc<Node>> {
-        self.node(self.databases.get(&database)?.node)
+    /// How connections to the database of this name are made.
+    pub(super) fn node_of(&self, database: &str) -> Option<&Arc<Node>> {
+        self.node(self.databases.get(&self.id(database)?)?.node)
     }
 }
 
+fn node(database: &settings::Database) -> Result<Node, ReloadError> {
+    Node::new(database).map_err(|why| ReloadError::Database { database: database.name.clone(), why })
+}
+
 /// Never the same twice in a process.
-fn number() -> NodeId {
+fn number() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    NodeId(NEXT.fetch_add(1, Ordering::Relaxed))
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }

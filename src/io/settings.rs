@@ -1,9 +1,10 @@
 //! What runs: immutable, complete and checked. Knows nothing of files and TOML.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::tls::{BackendTls, TlsSettings};
 use crate::identity::roles::{DatabaseRoles, RoleMap};
@@ -16,13 +17,16 @@ pub const WORKERS_MAX: usize = 256;
 /// What a single listener is called that has no name.
 pub const LISTENER_NAME: &str = "default";
 
+/// What a single database is called that has no name.
+pub const DATABASE_NAME: &str = "default";
+
 /// Everything the gateway runs by. Replaced whole at a reload.
 #[derive(Debug)]
 pub struct Settings {
     /// Where clients come in; at least one.
     pub listeners: Vec<Listener>,
-    /// Where their commands go.
-    pub database: Database,
+    /// Where their commands go; at least one.
+    pub databases: Vec<Database>,
     /// Who may come in.
     pub users: UserMap,
     /// Which roles they have.
@@ -44,10 +48,16 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Which roles users have, and what those are to Redis.
+    /// Which roles users have, and what those are to a database.
     #[must_use]
-    pub fn rights(&self) -> Rights<'_> {
-        Rights { rules: &self.roles, database: &self.database.roles }
+    pub fn rights<'a>(&'a self, database: &'a Database) -> Rights<'a> {
+        Rights { rules: &self.roles, database: &database.roles }
+    }
+
+    /// The database of this name.
+    #[must_use]
+    pub fn database(&self, name: &str) -> Option<&Database> {
+        self.databases.iter().find(|database| database.name == name)
     }
 }
 
@@ -64,6 +74,26 @@ pub struct Listener {
     pub gate: Gate,
     /// What recognises its clients, in this order.
     pub realms: Chain,
+    /// Where their commands go.
+    pub destinations: Destinations,
+}
+
+/// Which database is behind a listener.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Destinations {
+    /// By the server name that a client asks for (SNI), in lower case.
+    pub by_server_name: BTreeMap<String, Arc<str>>,
+    /// For those that ask for none, or for another.
+    pub default: Option<Arc<str>>,
+}
+
+impl Destinations {
+    /// The name of the database that this server name leads to.
+    #[must_use]
+    pub fn database(&self, server_name: Option<&str>) -> Option<&Arc<str>> {
+        let asked = server_name.and_then(|name| self.by_server_name.get(&name.to_ascii_lowercase()));
+        asked.or(self.default.as_ref())
+    }
 }
 
 /// Whether clients are asked for a certificate.
@@ -79,16 +109,18 @@ pub enum ClientAuth {
 }
 
 impl Listener {
-    /// Who the listener's clients are.
+    /// Who the listener's clients are, of those that go to this database.
     #[must_use]
-    pub fn directory<'a>(&'a self, settings: &'a Settings) -> Directory<'a> {
-        Directory::new(&settings.users, settings.rights(), &self.realms, &self.gate)
+    pub fn directory<'a>(&'a self, settings: &'a Settings, database: &'a Database) -> Directory<'a> {
+        Directory::new(&settings.users, settings.rights(database), &self.realms, &self.gate)
     }
 }
 
-/// The Redis behind the gateway.
+/// A Redis behind the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
+    /// What it is called in the configuration, logs and audit; no two have the same.
+    pub name: String,
     /// Where it listens.
     pub address: Address,
     /// How it is spoken to, where that is TLS; not with a Unix socket.

@@ -15,7 +15,6 @@ use super::client::{Caller, describe};
 use super::control::{Shared, Stage};
 use super::doors::removed;
 use super::hub::Hub;
-use super::reach::DATABASE;
 use crate::identity::{Claim, Permit, Proof, Reason, Refusal};
 use crate::observe::audit::{Event, Outcome};
 use crate::session::{Ask, Turn, Unproven, WRONG};
@@ -165,10 +164,15 @@ impl Talk<'_> {
         let Some(entrance) = live.entrance(self.caller.door) else {
             return Judged { user: None, outcome: Err(removed()) };
         };
-        let check = entrance.directory(settings).check(self.claim, ask.name.as_deref());
+        let database = self.claim.database();
+        let directory = match entrance.directory(settings, database) {
+            Ok(directory) => directory,
+            Err(refusal) => return Judged { user: None, outcome: Err(refusal) },
+        };
+        let check = directory.check(self.claim, ask.name.as_deref());
         let user = check.user().map(|user| user.name.clone());
         let limits = &settings.limits;
-        let Some(node) = live.reach.node_of(DATABASE) else {
+        let Some(node) = live.reach.node_of(database) else {
             return Judged { user, outcome: Err(removed()) };
         };
         let proof =
@@ -181,7 +185,7 @@ impl Talk<'_> {
         // By the users in force now: the check may have begun before a reload.
         let live = shared.live.load_full();
         let entrance = live.entrance(self.caller.door).ok_or_else(removed)?;
-        let permit = entrance.directory(&live.settings).prove(claim, Arc::new(proof))?;
+        let permit = entrance.directory(&live.settings, claim.database())?.prove(claim, Arc::new(proof))?;
         let most = live.settings.limits.clients_per_user_max;
         let place = shared.census.user_place(&permit.user().name, most).ok_or_else(|| {
             let detail = format!("user {} has {most} clients already", permit.user().name);

@@ -132,10 +132,11 @@ impl Worker {
 
     /// Finds out whom a command means; then it goes to Redis.
     fn name_client(&mut self, id: SessionId, redis_user: Option<String>, naming: Naming, now: Instant) {
+        let Some(database) = self.sessions.get(id).map(|session| session.database) else { return };
         let what = |naming| What::Say(Box::new(naming));
         match naming.words.get(naming.at).map(|word| number(word)) {
             Some(Some(client_id)) if client_id > 0 => {
-                let sought = Sought { client_id: client_id.unsigned_abs(), redis_user };
+                let sought = Sought { client_id: client_id.unsigned_abs(), database, redis_user };
                 self.find_anywhere(id, sought, what(naming), now);
             }
             // Redis says what is wrong with it.

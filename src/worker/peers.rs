@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::control::What;
 use super::{Closed, Seed, Step, Worker};
 use crate::session::{Fate, Filter, Session, SessionId};
-use crate::upstream::NodeId;
+use crate::upstream::{DatabaseId, NodeId};
 
 /// From one worker to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Message {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Word {
     /// End these sessions.
-    Kill(Filter),
+    Kill(DatabaseId, Filter),
     /// So many have been ended.
     Killed(Killed),
     /// Which backend connection is this session's own?
@@ -56,6 +56,8 @@ impl Killed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sought {
     pub(super) client_id: u64,
+    /// The database that it must be a client of.
+    pub(super) database: DatabaseId,
     /// The Redis user that it must be of.
     pub(super) redis_user: Option<String>,
 }
@@ -105,8 +107,8 @@ impl Worker {
     pub fn told(&mut self, message: Message, now: Instant) {
         let Message { from, token, word } = message;
         match word {
-            Word::Kill(filter) => {
-                let killed = self.kill_here(&filter, None, now);
+            Word::Kill(database, filter) => {
+                let killed = self.kill_here((database, &filter), None, now);
                 self.tell(from, token, Word::Killed(killed));
             }
             Word::Find(sought) => {
@@ -135,7 +137,8 @@ impl Worker {
 
     /// Ends the sessions that are meant, here and at the other workers; then `what` goes on.
     pub(super) fn kill_everywhere(&mut self, asker: SessionId, filter: Filter, what: What, now: Instant) {
-        let killed = self.kill_here(&filter, Some(asker), now);
+        let Some(database) = self.sessions.get(asker).map(|session| session.database) else { return };
+        let killed = self.kill_here((database, &filter), Some(asker), now);
         let peers = &self.peers;
         let others: Vec<usize> = (0..peers.workers)
             .filter(|worker| *worker != peers.number)
@@ -146,7 +149,7 @@ impl Worker {
         }
         let token = self.ask(asker, what, others.len(), killed, now);
         for worker in others {
-            self.tell(worker, token, Word::Kill(filter.clone()));
+            self.tell(worker, token, Word::Kill(database, filter.clone()));
         }
     }
 
@@ -197,9 +200,17 @@ impl Worker {
     }
 
     /// Ends the sessions that are meant, but the one that asks.
-    fn kill_here(&mut self, filter: &Filter, asker: Option<SessionId>, now: Instant) -> Killed {
+    fn kill_here(
+        &mut self,
+        (database, filter): (DatabaseId, &Filter),
+        asker: Option<SessionId>,
+        now: Instant,
+    ) -> Killed {
         let meant = |(id, session): &(SessionId, &Session)| {
-            Some(*id) != asker && session.fate != Fate::Dead && filter.means(session, now)
+            Some(*id) != asker
+                && session.fate != Fate::Dead
+                && session.database == database
+                && filter.means(session, now)
         };
         let meant: Vec<SessionId> = self.sessions.iter().filter(meant).map(|(id, _)| id).collect();
         let links = meant.iter().filter_map(|&id| self.backend_id(self.sessions.get(id)?)).collect();
@@ -218,7 +229,7 @@ impl Worker {
         let mut sessions = self.sessions.iter().map(|(_, session)| session);
         let session = sessions.find(|session| session.client_id == sought.client_id)?;
         let fits = |user: &String| *user == session.permit.credential().redis_user;
-        if !sought.redis_user.as_ref().is_none_or(fits) {
+        if session.database != sought.database || !sought.redis_user.as_ref().is_none_or(fits) {
             return None;
         }
         self.backend_id(session)

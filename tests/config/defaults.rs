@@ -23,22 +23,22 @@ fn password(loaded: &Loaded) -> &[u8] {
 
 /// Every setting but certificates, for comparison.
 fn outline(loaded: &Loaded) -> String {
-    let Settings { listeners, database, users, roles, limits, admin, log, audit, workers, watch, whoami } =
+    let Settings { listeners, databases, users, roles, limits, admin, log, audit, workers, watch, whoami } =
         &loaded.settings;
     let warnings = &loaded.warnings;
     let of_listener = |listener: &Listener| {
-        let Listener { name, address: _, tls, gate, realms } = listener;
+        let Listener { name, address: _, tls, gate, realms, destinations } = listener;
         let TrustSettings {
             client_eku, client_san, crl_depth, crl_unknown, crl_expired, allow_expired, ..
         } = &tls.trust;
         let trust = (client_eku, client_san, crl_depth, crl_unknown, crl_expired, allow_expired);
         let tls = (tls.min_version, tls.client_auth, tls.resumption, tls.keep_server_names);
-        format!("{name} {trust:?} {tls:?} {gate:?} {realms:?}")
+        format!("{name} {trust:?} {tls:?} {gate:?} {realms:?} {destinations:?}")
     };
     let tls: Vec<_> = listeners.iter().map(of_listener).collect();
     let (users, warnings) = (users.users(), &warnings.list);
     format!(
-        "{tls:?} {database:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {watch} {whoami} {warnings:?}"
+        "{tls:?} {databases:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {watch} {whoami} {warnings:?}"
     )
 }
 
@@ -59,7 +59,7 @@ fn the_smallest_configuration_runs_by_the_defaults() {
     assert_eq!(settings.listeners[0].tls.trust.client_ca.len(), 1);
     assert_eq!(settings.listeners[0].tls.min_version, TlsVersion::V12);
     assert_eq!(settings.listeners[0].tls.trust.client_eku, ClientEku::IfPresent);
-    assert_eq!(settings.database.address, Address::Tcp { host: "127.0.0.1".to_owned(), port: 6379 });
+    assert_eq!(settings.databases[0].address, Address::Tcp { host: "127.0.0.1".to_owned(), port: 6379 });
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.admin, None);
     assert_eq!(settings.log, Log { format: LogFormat::Text, level: "info".to_owned() });
@@ -214,7 +214,7 @@ fn every_setting_can_be_given() {
     assert_eq!(settings.listeners[0].tls.min_version, TlsVersion::V13);
     assert_eq!(settings.listeners[0].tls.trust.client_eku, ClientEku::Required);
     assert_eq!(settings.listeners[0].tls.trust.client_san, ClientSan::Required);
-    assert_eq!(settings.database.address, Address::Unix(world.path("run/redis.sock")));
+    assert_eq!(settings.databases[0].address, Address::Unix(world.path("run/redis.sock")));
     let [app, dev, ops] = settings.users.users() else { panic!("three users") };
     let ignores_case = |entry: &Entry| entry.line().is_some_and(|line| line.ignores_case());
     assert!(app.entries.len() == 2 && app.entries.iter().all(ignores_case));
@@ -244,7 +244,7 @@ fn backend_addresses_are_hosts_ips_or_sockets() {
         ("unix:/run/redis.sock", "unix:/run/redis.sock"),
     ] {
         let settings = world.load(&FINE.replace("127.0.0.1:6379", text)).unwrap().settings;
-        assert_eq!(settings.database.address.to_string(), expected);
+        assert_eq!(settings.databases[0].address.to_string(), expected);
     }
     for text in [
         "",

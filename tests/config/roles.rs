@@ -35,7 +35,7 @@ fn principal(username: &str, dn: &str, peer: &str) -> Principal {
 
 /// A user without a Redis user of its own.
 fn resolve(loaded: &Loaded, principal: &Principal) -> Result<Resolved, Refusal> {
-    loaded.settings.database.roles.resolve(None, &loaded.settings.roles, principal)
+    loaded.settings.databases[0].roles.resolve(None, &loaded.settings.roles, principal)
 }
 
 fn redis_user(loaded: &Loaded, principal: &Principal) -> Result<String, Reason> {

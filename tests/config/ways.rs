@@ -34,7 +34,7 @@ fn read(pem: &str) -> Certificate {
 fn refusal(settings: &Settings, certificate: &Certificate, issuers: &[Fingerprint]) -> Option<Reason> {
     let certificate = Some(Arc::new(certificate.clone()));
     let evidence = Evidence::new(certificate, issuers, Ipv4Addr::LOCALHOST.into(), "default");
-    match settings.listeners[0].directory(settings).arrive(&evidence) {
+    match settings.listeners[0].directory(settings, &settings.databases[0]).arrive(&evidence) {
         Admission::Permit(_) => None,
         Admission::Refused(refusal) => Some(refusal.reason()),
         Admission::Unproven(claim) => Some(claim.missing().reason()),

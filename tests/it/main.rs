@@ -27,6 +27,7 @@ mod states;
 mod wire;
 mod world;
 
+mod databases;
 mod nodes;
 mod operate;
 mod passwords;

@@ -33,9 +33,21 @@ impl Client {
         Self::tls_over(TcpStream::connect_timeout(&address, PATIENCE)?, config)
     }
 
+    /// The same, asking for this server name; for none, if it is an address.
+    pub(crate) fn tls_named(
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+        name: &'static str,
+    ) -> io::Result<Self> {
+        Self::shake(Self::over_named(TcpStream::connect_timeout(&address, PATIENCE)?, config, name)?)
+    }
+
     /// The same over a connection that there is already.
     pub(crate) fn tls_over(socket: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let mut client = Self::over(socket, config)?;
+        Self::shake(Self::over(socket, config)?)
+    }
+
+    fn shake(mut client: Self) -> io::Result<Self> {
         let Stream::Tls(stream) = &mut client.stream else { unreachable!("it was made with TLS") };
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
@@ -48,10 +60,14 @@ impl Client {
     }
 
     fn over(socket: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
+        Self::over_named(socket, config, "localhost")
+    }
+
+    fn over_named(socket: TcpStream, config: Arc<ClientConfig>, name: &'static str) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
         let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
         Ok(Self { stream: Stream::Tls(Box::new(StreamOwned::new(session, socket))), unread: Vec::new() })
     }

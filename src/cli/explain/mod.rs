@@ -44,6 +44,9 @@ pub struct Args {
     /// The listener that the client connects to
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
+    /// The server name that the client asks for (SNI), where a listener leads to several databases
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
     /// The address that the client connects from
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     from: IpAddr,
@@ -115,7 +118,8 @@ fn findings(args: &Args) -> Result<Findings, ExplainError> {
         chain.extend(from_file(path, None)?);
     }
     let listener = listener(&settings, args.listener.as_deref())?;
-    decide(&settings, &chain, listener, args.from).map_err(|error| match error {
+    let server_name = args.server_name.as_deref();
+    decide(&settings, &chain, listener, server_name, args.from).map_err(|error| match error {
         Undecided::Unreadable(cause) => ExplainError::Unreadable { path: args.certificate.clone(), cause },
         Undecided::Tls(error) => error.into(),
     })
@@ -143,12 +147,16 @@ fn decide(
     settings: &Settings,
     chain: &[CertificateDer<'static>],
     listener: &Listener,
+    server_name: Option<&str>,
     peer: IpAddr,
 ) -> Result<Findings, Undecided> {
     let leaf = chain.first().map(|der| der.as_ref()).unwrap_or_default();
     let certificate = Arc::new(Certificate::from_der(leaf).map_err(Undecided::Unreadable)?);
-    let evidence =
-        |issuers: &[_]| Evidence::new(Some(Arc::clone(&certificate)), issuers, peer, listener.name.as_str());
+    let database = listener.destinations.database(server_name);
+    let evidence = |issuers: &[_]| {
+        Evidence::new(Some(Arc::clone(&certificate)), issuers, peer, listener.name.as_str())
+            .towards(server_name.map(Into::into), database.map_or_else(|| "".into(), Arc::clone))
+    };
     let (trust, evidence) = match listener.tls.client_auth {
         ClientAuth::None => {
             let refusal = Refusal::new(Reason::NoClientCertificate, "the listener asks for no certificate");
@@ -169,7 +177,19 @@ fn decide(
             let admission = Admission::Refused(refusal.clone());
             Account { gate: None, realms: Vec::new(), roles: Vec::new(), admission }
         }
-        _ => listener.directory(settings).account(&evidence),
+        _ => match settings.database(evidence.database()) {
+            Some(database) => listener.directory(settings, database).account(&evidence),
+            None => {
+                let detail = "the listener leads to no database by this server name (--server-name)";
+                let refusal = Refusal::new(Reason::UnknownServerName, detail);
+                Account {
+                    gate: None,
+                    realms: Vec::new(),
+                    roles: Vec::new(),
+                    admission: Admission::Refused(refusal),
+                }
+            }
+        },
     };
     let listener = listener.name.clone();
     Ok(Findings { certificate, listener, peer, trust, tried: settings.users.trace(&evidence), account })
