@@ -160,11 +160,7 @@ impl Watch<'_> {
                 }
                 () = either(&mut terminate, &mut interrupt) => break,
                 _ = look.tick() => {
-                    if self.control.is_backend_failing() {
-                        self.health.raise(NotReady::BackendUnavailable);
-                    } else {
-                        self.health.clear(NotReady::BackendUnavailable);
-                    }
+                    self.health.look_at(self.control.backends());
                     self.registry.upkeep();
                     lost.flush(self.audit.lost_total());
                 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::census::Census;
 use super::doors::{self, Door, Entrance, ReloadError};
+use super::health::Health;
 use super::listen::{self, Accepted, Desk};
 use super::passwords::Passwords;
 use super::peers;
@@ -66,8 +66,8 @@ pub(super) struct Shared {
     pub(super) census: Arc<Census>,
     pub(super) handshakes: Semaphore,
     pub(super) clients_max: usize,
-    /// Whether each worker's last connection to the backend failed.
-    pub(super) failing: Vec<AtomicBool>,
+    /// What the workers know of the backends.
+    pub(super) health: Health,
     pub(super) audit: Audit,
     pub(super) passwords: Passwords,
     /// Places of clients that have yet to say who they are.
@@ -112,7 +112,7 @@ pub enum StartError {
 
 /// A running gateway.
 pub struct Control {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     stage: watch::Sender<Stage>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     gauges: Gauges,
@@ -137,7 +137,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         census: Census::new(workers),
         handshakes: Semaphore::new(settings.limits.handshakes_max.max(1)),
         clients_max,
-        failing: (0..workers).map(|_| AtomicBool::new(false)).collect(),
+        health: Health::new(workers),
         passwords: Passwords::new(&limits),
         unproven: Semaphore::new(limits.unproven_clients_max.max(1)),
         stages: stages.clone(),
@@ -231,12 +231,6 @@ impl Control {
     /// Each listener's name and the address that its clients come to.
     pub fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         self.shared.doors.iter().map(|door| (door.name, door.address))
-    }
-
-    /// Whether some worker's last connection to the backend failed.
-    #[must_use]
-    pub fn is_backend_failing(&self) -> bool {
-        self.shared.failing.iter().any(|failing| failing.load(Ordering::Relaxed))
     }
 
     /// Clients connected, those in their handshake included.

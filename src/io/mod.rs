@@ -14,9 +14,11 @@ mod clock;
 mod control;
 mod doors;
 mod guests;
+mod health;
 mod hub;
 mod linger;
 mod listen;
+mod losses;
 mod node;
 mod passwords;
 mod peers;
@@ -31,6 +33,7 @@ mod unproven;
 
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
+pub use health::{BackendTrouble, Backends};
 pub use settings::{
     Address, Admin, Audit, ClientAuth, DATABASE_NAME, Database, Destinations, LISTENER_NAME, Listener, Log,
     LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,

@@ -59,6 +59,14 @@ impl Reach {
         self.nodes.get(&id)
     }
 
+    /// Every node: its database's name, its number, and where it is.
+    pub(super) fn places(&self) -> impl Iterator<Item = (String, NodeId, String)> {
+        self.ids.iter().filter_map(|(name, id)| {
+            let node = self.databases.get(id)?.node;
+            Some((name.clone(), node, self.node(node)?.to_string()))
+        })
+    }
+
     /// How connections to the database of this name are made.
     pub(super) fn node_of(&self, database: &str) -> Option<&Arc<Node>> {
         self.node(self.databases.get(&self.id(database)?)?.node)

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -72,12 +71,12 @@ async fn work(post: Post) {
                 guests::look(&hub, &shared, &live);
                 hub.with(|machine, now| machine.tick(now, clock::unix_now()));
                 shared.note_needless_auths(&hub);
+                shared.note_refused_users(&hub);
+                shared.health.told(number, hub.peek(|machine| machine.troubles()));
                 count += 1;
                 if count % TICKS_A_FLUSH == 0 {
                     meters.flush(&hub);
                 }
-                let failing = hub.peek(|machine| machine.is_backend_failing());
-                shared.failing[number].store(failing, Ordering::Relaxed);
             },
         }
     }

@@ -8,6 +8,7 @@ mod lane;
 mod learned;
 mod link;
 mod node;
+mod trouble;
 
 pub use backoff::Backoff;
 pub use circuit::Circuit;
@@ -17,3 +18,4 @@ pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};
 pub use node::{Database, DatabaseId, NodeId};
+pub use trouble::{Cause, Trouble};

@@ -25,6 +25,8 @@ impl Worker {
         for node in self.nodes.failing() {
             self.probe_node(node, now);
         }
+        self.ask_again(now);
+        self.try_refused_lanes(now);
         self.hold_buffers_down();
         self.tick_peers(now);
         if self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {
@@ -77,7 +79,8 @@ impl Worker {
             }
             return;
         }
-        let only_fences = link.pending.iter().all(|ticket| matches!(ticket.expect, Expect::Fence { .. }));
+        let only_fences =
+            link.pending.iter().all(|ticket| matches!(ticket.expect, Expect::Fence { .. } | Expect::Pulse));
         let patience = if only_fences { limits.probe_timeout_ms } else { limits.op_timeout_ms };
         if !link.pending.is_empty() && !link.paused && since(link.progress_at) >= ms(patience) {
             return self.lose_link(id, Loss::OpTimeout, now);
@@ -94,6 +97,7 @@ impl Worker {
         let idle = link.pending.is_empty() && since(link.progress_at) >= ms(limits.probe_interval_ms);
         if (active || idle) && !link.draining {
             self.send_fence(id, false, now);
+            self.ask_how_it_is(id, now);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
+use rand_chacha::rand_core::Rng;
 
 use super::dialect::Dialect;
 use super::{Loss, Worker};
@@ -18,6 +19,18 @@ impl Worker {
         link.out.copy(&first);
         link.progress_at = now;
         self.wake_link(id);
+    }
+
+    /// Bytes that nobody can guess, in hexadecimal.
+    pub(super) fn token(&mut self) -> [u8; 32] {
+        let mut raw = [0; 16];
+        self.random.fill_bytes(&mut raw);
+        let mut token = [0; 32];
+        for (pair, byte) in token.chunks_exact_mut(2).zip(raw) {
+            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+        }
+        token
     }
 
     pub(super) fn greeting(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
@@ -40,18 +53,19 @@ impl Worker {
         input.advance(len);
         match next {
             Next::Send(bytes) => link.out.copy(&bytes),
-            Next::Done { server, fences, id } => {
+            Next::Done { server, fences, id: backend_id } => {
                 link.become_ready(now);
-                link.backend_id = Some(id);
-                let lane = link.lane;
-                self.nodes.of(self.lanes[lane].key.node).dialect = Some(Dialect::of(&server));
-                self.note_fences(lane, fences);
-                let lane = &mut self.lanes[lane];
+                link.backend_id = Some(backend_id);
+                let of = link.lane;
+                self.nodes.of(self.lanes[of].key.node).dialect = Some(Dialect::of(&server));
+                self.note_fences(of, fences);
+                let lane = &mut self.lanes[of];
                 lane.learned.greeted(lane.server.as_ref() == Some(&server));
                 lane.server = Some(server);
-                lane.backoff.succeeded();
                 self.ready.append(&mut lane.waiters);
+                self.lane_answered(of);
                 self.nodes.of(node).connecting_ended();
+                self.ask_how_it_is(id, now);
                 self.connect_next(node, now);
             }
         }

@@ -25,23 +25,25 @@ mod messages;
 mod nodes;
 mod peers;
 mod private;
+mod pulse;
 mod queued;
 mod replies;
 mod requests;
 mod streaming;
 mod subscriptions;
 mod transactions;
+mod troubles;
 mod unknown;
 mod uploads;
 mod waiting;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use slab::Slab;
 
 use crate::command::Commands;
@@ -49,7 +51,7 @@ use crate::identity::{Permit, Reason, Refusal};
 use crate::limits::Limits;
 use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
 use crate::session::{Fate, Session, SessionId, Stall, Transport};
-use crate::upstream::{DatabaseId, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
+use crate::upstream::{DatabaseId, Lane, LaneId, LaneKey, Link, LinkId, LinkRole, NodeId};
 use arena::Arena;
 use audience::Audience;
 
@@ -85,6 +87,8 @@ pub enum Step {
 pub enum Report {
     /// A link could not be opened or was lost.
     LinkLost {
+        /// Where it was to, or was to be.
+        node: NodeId,
         /// The Redis user that it spoke for.
         redis_user: String,
         /// Why.
@@ -109,13 +113,26 @@ pub enum Report {
         /// The Redis user.
         redis_user: String,
     },
-    /// The backend answers again.
-    BackendBack,
+    /// A node that was failing answers.
+    NodeBack {
+        /// Which.
+        node: NodeId,
+        /// For how long it had not.
+        after: Duration,
+    },
+    /// A Redis user that could not be greeted is.
+    UserBack {
+        /// By which node.
+        node: NodeId,
+        /// Which.
+        redis_user: String,
+    },
 }
 
 pub use ends::{Closed, Loss};
 pub use local::NeedlessAuth;
 pub use peers::Message;
+pub use troubles::Troubled;
 
 /// Counts since the worker began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -431,17 +448,6 @@ impl Worker {
 
     fn request_limits(&self) -> RequestLimits {
         RequestLimits { args_max: self.limits.request_args_max, bulk_bytes_max: self.limits.bulk_bytes_max }
-    }
-
-    fn token(&mut self) -> [u8; 32] {
-        let mut raw = [0; 16];
-        self.random.fill_bytes(&mut raw);
-        let mut token = [0; 32];
-        for (pair, byte) in token.chunks_exact_mut(2).zip(raw) {
-            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
-        }
-        token
     }
 
     fn wake_client(&mut self, id: SessionId) {

@@ -7,13 +7,19 @@ use std::time::Instant;
 use super::dialect::Dialect;
 use super::{Loss, Worker};
 use crate::session::SessionId;
-use crate::upstream::{Circuit, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId};
+use crate::upstream::{Circuit, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId, Trouble};
 
 /// What a worker knows of a node.
 #[derive(Debug, Default)]
 pub(super) struct Node {
     /// Whether it may be connected to.
     pub(super) circuit: Circuit,
+    /// Why its circuit is open.
+    pub(super) trouble: Option<Trouble>,
+    /// Why it does not answer though it is connected to.
+    pub(super) not_now: Option<Trouble>,
+    /// When it was last asked how it is.
+    pub(super) asked_at: Option<Instant>,
     /// Links to it that are being connected.
     pub(super) connecting: usize,
     /// Links that wait for one of those to be.
@@ -45,6 +51,16 @@ impl Nodes {
         self.nodes.entry(id).or_default()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().map(|(&id, node)| (id, node))
+    }
+
+    pub(super) fn clear_queues(&mut self) {
+        for node in self.nodes.values_mut() {
+            node.queue.clear();
+        }
+    }
+
     pub(super) fn get(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(&id)
     }
@@ -62,12 +78,6 @@ impl Nodes {
 }
 
 impl Worker {
-    /// Whether the last connection to the node of some database failed.
-    #[must_use]
-    pub fn is_backend_failing(&self) -> bool {
-        self.nodes.nodes.values().any(|node| node.circuit.is_open())
-    }
-
     /// Where a link is made to.
     #[must_use]
     pub fn link_node(&self, id: LinkId) -> Option<NodeId> {

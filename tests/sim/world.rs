@@ -208,7 +208,7 @@ impl World {
                 client.excused = true;
             }
             Report::NoFences { redis_user } => assert_eq!(Some(redis_user), self.redis.no_echo.as_ref()),
-            Report::BackendBack | Report::NeedlessAuth(..) => {}
+            Report::NodeBack { .. } | Report::UserBack { .. } | Report::NeedlessAuth(..) => {}
         }
     }
 
