@@ -141,6 +141,13 @@ limits! {
     probe_interval_ms: u64 = 5_000,
     /// A probe unanswered for this long ends its link.
     probe_timeout_ms: u64 = 2_000,
+    /// Each sentinel is asked this often where the master is, beside hearing of switches.
+    sentinel_poll_interval_ms: u64 = 10_000,
+    /// The same for as long as a poll interval after one has told of a switch, or while the
+    /// master is not to be reached or is none.
+    sentinel_urgent_interval_ms: u64 = 250,
+    /// Connecting to a sentinel, or an answer of one; past that its word no longer counts.
+    sentinel_timeout_ms: u64 = 2_000,
     /// How long a client that asks about others (CLIENT KILL, CLIENT UNBLOCK, the REDIRECT of
     /// CLIENT TRACKING) waits for the workers that serve them.
     peer_timeout_ms: u64 = 2_000,

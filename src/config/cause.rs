@@ -10,6 +10,7 @@ use super::database_cause::DatabaseCause;
 use super::identity_cause::IdentityCause;
 use super::role_cause::{Elsewhere, RoleCause};
 use super::secret_cause::SecretCause;
+use super::sentinel_cause::SentinelCause;
 use crate::identity::{EntryError, HashError, LineError, Lint, MapError};
 use crate::io::tls::CrlError;
 
@@ -188,6 +189,8 @@ pub enum Cause {
     Role(#[from] RoleCause),
     #[error(transparent)]
     Database(#[from] DatabaseCause),
+    #[error(transparent)]
+    Sentinel(#[from] SentinelCause),
     #[error("{0}")]
     Elsewhere(Box<Elsewhere>),
 }
@@ -280,6 +283,7 @@ impl Cause {
             Self::Identity(cause) => cause.id(),
             Self::Role(cause) => cause.id(),
             Self::Database(cause) => cause.id(),
+            Self::Sentinel(cause) => cause.id(),
             Self::Elsewhere(elsewhere) => elsewhere.cause.id(),
         }
     }
@@ -387,6 +391,7 @@ impl Cause {
             Self::NoUser => "add a [[user]] section".to_owned(),
             Self::Identity(cause) => return cause.way_out(),
             Self::Database(cause) => return cause.way_out(),
+            Self::Sentinel(cause) => return cause.way_out(),
             _ => return None,
         })
     }

@@ -53,9 +53,10 @@ const MAXIMA: [(&str, u64); 12] = [
 ];
 
 /// Pairs of which the first must not exceed the second.
-const ORDERED: [(&str, &str); 3] = [
+const ORDERED: [(&str, &str); 4] = [
     ("client_output_soft_bytes", "client_output_hard_bytes"),
     ("reconnect_min_ms", "reconnect_max_ms"),
+    ("sentinel_urgent_interval_ms", "sentinel_poll_interval_ms"),
     // A request that fits no queue would never be sent.
     ("shared_request_bytes_max", "link_queue_bytes_max"),
 ];

@@ -17,6 +17,7 @@ use super::listen::{self, Accepted, Desk};
 use super::passwords::Passwords;
 use super::peers;
 use super::reach::Reach;
+use super::sentinel;
 use super::tally::{Gauges, Meters};
 use super::thread::{self, Post};
 use super::{Settings, WORKERS_MAX, needs_restart};
@@ -175,6 +176,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
             .spawn(move || thread::run(&runtime, post))?;
         threads.push(thread);
     }
+    threads.push(sentinel::start(&shared, stages.clone(), &handles.registry)?);
     threads.push(start_acceptor(sockets, limits, &shared, queues, stages)?);
     Ok(Control { shared, stage, threads: Mutex::new(threads), gauges })
 }
@@ -231,6 +233,12 @@ impl Control {
     /// Each listener's name and the address that its clients come to.
     pub fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         self.shared.doors.iter().map(|door| (door.name, door.address))
+    }
+
+    /// Whether some database's sentinels have never said where its master is.
+    #[must_use]
+    pub fn lacks_master(&self) -> bool {
+        self.shared.live.load().reach.is_incomplete()
     }
 
     /// Clients connected, those in their handshake included.

@@ -59,6 +59,15 @@ impl Health {
         *self.workers[worker].lock().unwrap_or_else(PoisonError::into_inner) = troubles;
     }
 
+    /// Whether some worker knows of a node that nobody can use.
+    pub(super) fn is_some_node_failing(&self) -> bool {
+        let told = |worker: &Mutex<Vec<Troubled>>| {
+            let troubles = worker.lock().unwrap_or_else(PoisonError::into_inner);
+            troubles.iter().any(|it| it.redis_user.is_none())
+        };
+        self.workers.iter().any(told)
+    }
+
     /// Everything that is wrong, each once, since the first worker knew.
     fn all(&self) -> BTreeMap<(NodeId, Option<String>), (Cause, String, Instant)> {
         let mut all = BTreeMap::new();

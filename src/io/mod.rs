@@ -24,6 +24,7 @@ mod passwords;
 mod peers;
 mod reach;
 mod round;
+mod sentinel;
 mod settings;
 mod tally;
 mod thread;
@@ -34,7 +35,8 @@ mod unproven;
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
 pub use health::{BackendTrouble, Backends};
+pub use sentinel::Sentinels;
 pub use settings::{
-    Address, Admin, Audit, ClientAuth, DATABASE_NAME, Database, Destinations, LISTENER_NAME, Listener, Log,
-    LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
+    Address, Admin, Audit, ClientAuth, DATABASE_NAME, Database, Destinations, LISTENER_NAME, Listener,
+    Location, Log, LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
 };

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::doors::ReloadError;
 use super::node::Node;
-use super::settings::{self, Settings, Subscriptions};
-use crate::upstream::{Database, DatabaseId, NodeId};
+use super::settings::{self, Address, Location, Settings, Subscriptions};
+use crate::upstream::{Database, DatabaseId, NodeId, Role};
 
 /// Where the databases are.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Reach {
     /// As workers are told.
     pub(super) databases: BTreeMap<DatabaseId, Database>,
@@ -32,14 +32,44 @@ impl Reach {
             let id = known.unwrap_or_else(|| DatabaseId(number()));
             let (number, node) = match before.and_then(|(before, now)| now.kept(before, database)) {
                 Some(kept) => kept,
-                None => (NodeId(number()), Arc::new(node(database)?)),
+                None => {
+                    let known = before.and_then(|(before, now)| now.found_at(before, database));
+                    (NodeId(number()), Arc::new(node(database, known)?))
+                }
             };
-            let shares_subscriptions = database.subscriptions == Subscriptions::Shared;
             reach.nodes.insert(number, node);
-            reach.databases.insert(id, Database { node: number, shares_subscriptions });
+            reach.databases.insert(id, as_told(database, number));
             reach.ids.insert(database.name.clone(), id);
         }
         Ok(reach)
+    }
+
+    /// The same, where this database has been found at another address.
+    ///
+    /// # Errors
+    /// If TLS cannot be spoken there.
+    pub(super) fn found(&self, database: &settings::Database, at: &Address) -> Result<Self, ReloadError> {
+        let mut reach = self.clone();
+        let Some(id) = self.id(&database.name) else { return Ok(reach) };
+        let node = node(database, Some(at))?;
+        let number = NodeId(number());
+        if let Some(was) = reach.databases.insert(id, as_told(database, number)) {
+            reach.nodes.remove(&was.node);
+        }
+        reach.nodes.insert(number, Arc::new(node));
+        Ok(reach)
+    }
+
+    /// Where a database is that has been found before, and is to be spoken to otherwise.
+    fn found_at(&self, before: &Settings, database: &settings::Database) -> Option<&Address> {
+        let before = before.database(&database.name)?;
+        let same = database.location.is_same_place(&before.location);
+        self.node_of(&database.name).filter(|_| same)?.address()
+    }
+
+    /// Whether some database has yet to be found.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.nodes.values().any(|node| node.address().is_none())
     }
 
     /// The node of a database, if it is reached as it was by the settings before.
@@ -73,8 +103,24 @@ impl Reach {
     }
 }
 
-fn node(database: &settings::Database) -> Result<Node, ReloadError> {
-    Node::new(database).map_err(|why| ReloadError::Database { database: database.name.clone(), why })
+/// The node of a database as far as it is known from its settings, or has been found.
+fn node(database: &settings::Database, found: Option<&Address>) -> Result<Node, ReloadError> {
+    let address = match (&database.location, found) {
+        (Location::Address(address), _) | (Location::Sentinels(_), Some(address)) => address,
+        (Location::Sentinels(_), None) => return Ok(Node::nowhere()),
+    };
+    Node::at(address.clone(), database.tls.as_ref())
+        .map_err(|why| ReloadError::Database { database: database.name.clone(), why })
+}
+
+/// What the machines are told of a database.
+fn as_told(database: &settings::Database, node: NodeId) -> Database {
+    Database {
+        node,
+        role: database.requires_master.then_some(Role::Master),
+        leaves_at_once: matches!(database.location, Location::Sentinels(_)),
+        shares_subscriptions: database.subscriptions == Subscriptions::Shared,
+    }
 }
 
 /// Never the same twice in a process.

@@ -8,11 +8,12 @@ mod lane;
 mod learned;
 mod link;
 mod node;
+pub mod sentinel;
 mod trouble;
 
 pub use backoff::Backoff;
 pub use circuit::Circuit;
-pub use greet::{GreetError, Greeting, Server};
+pub use greet::{GreetError, Greeting, Role, Server};
 pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now};
 pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;

@@ -1,6 +1,8 @@
 //! What is behind the gateway, as the machines name it. Where a node is and how it is spoken to
 //! is known to whoever opens the connections.
 
+use super::Role;
+
 /// A place that connections are made to, in one way. The number is given by whoever makes them,
 /// never to another place again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,6 +17,11 @@ pub struct DatabaseId(pub u32);
 pub struct Database {
     /// Where its commands go.
     pub node: NodeId,
+    /// What the node has to be; on another nothing is written.
+    pub role: Option<Role>,
+    /// Whether a node that is left is not waited for: others have taken its place, and what
+    /// it still does is lost.
+    pub leaves_at_once: bool,
     /// Whether subscribers share one connection in each worker.
     pub shares_subscriptions: bool,
 }

@@ -40,6 +40,8 @@ causes! {
     Auth = "auth";
     /// It answered the greeting with something else.
     Greeting = "greeting";
+    /// It is not what it has to be, the master or a replica.
+    Role = "role";
     /// It is loading its data.
     Loading = "loading";
     /// It is a replica that has lost its master, and may not answer meanwhile.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Loss, Report, Step, Worker};
 use crate::session::LaneRefusal;
-use crate::upstream::{Lane, LaneId, Link, LinkId, LinkRole, NodeId, Phase, Trouble};
+use crate::upstream::{GreetError, Lane, LaneId, Link, LinkId, LinkRole, NodeId, Phase, Trouble};
 
 impl Worker {
     /// Connects a new link, or has it wait for its turn.
@@ -189,7 +189,12 @@ impl Worker {
                 node.probe_lane = Some(link.lane);
             }
             // Before Ready, the connection as such may be what fails.
-            Loss::Connect(_) | Loss::Tls(_) | Loss::ConnectTimeout | Loss::Closed | Loss::Io(_) => {
+            Loss::Connect(_)
+            | Loss::Tls(_)
+            | Loss::ConnectTimeout
+            | Loss::Closed
+            | Loss::Io(_)
+            | Loss::Greeting(GreetError::Role { .. }) => {
                 node.circuit.failed(now, &self.limits, random);
                 node.probe_lane = Some(link.lane);
                 Trouble::note(&mut node.trouble, cause, loss.to_string(), now);

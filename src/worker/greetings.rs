@@ -14,7 +14,8 @@ impl Worker {
     pub fn link_connected(&mut self, id: LinkId, now: Instant) {
         let token = self.token();
         let Some(link) = self.links.get_mut(id) else { return };
-        let (greeting, first) = Greeting::begin(&self.lanes[link.lane].key, token);
+        let key = &self.lanes[link.lane].key;
+        let (greeting, first) = Greeting::begin(key, token, self.nodes.of(key.node).role);
         link.phase = Phase::Greeting(greeting);
         link.out.copy(&first);
         link.progress_at = now;
@@ -45,20 +46,25 @@ impl Worker {
         if len < input.len() {
             return Err(Loss::Surplus);
         }
-        let node = self.lanes[link.lane].key.node;
-        self.node_answered(node, now);
-        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
         let Phase::Greeting(greeting) = &mut link.phase else { return Ok(()) };
-        let next = greeting.reply(&input[..len]).map_err(Loss::Greeting)?;
+        let next = greeting.reply(&input[..len]).map_err(Loss::Greeting);
+        let (lane, has_role) = (link.lane, greeting.has_role());
+        let node = self.lanes[lane].key.node;
+        // What answers, and is something else, is not what has been failing.
+        if has_role {
+            self.node_answered(node, now);
+        }
+        let next = next?;
+        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
         input.advance(len);
         match next {
             Next::Send(bytes) => link.out.copy(&bytes),
             Next::Done { server, fences, id: backend_id } => {
                 link.become_ready(now);
                 link.backend_id = Some(backend_id);
-                let of = link.lane;
-                self.nodes.of(self.lanes[of].key.node).dialect = Some(Dialect::of(&server));
-                self.note_fences(of, fences);
+                self.nodes.of(node).dialect = Some(Dialect::of(&server));
+                self.note_fences(lane, fences);
+                let of = lane;
                 let lane = &mut self.lanes[of];
                 lane.learned.greeted(lane.server.as_ref() == Some(&server));
                 lane.server = Some(server);

@@ -7,11 +7,15 @@ use std::time::Instant;
 use super::dialect::Dialect;
 use super::{Loss, Worker};
 use crate::session::SessionId;
-use crate::upstream::{Circuit, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId, Trouble};
+use crate::upstream::{
+    Circuit, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId, Role, Trouble,
+};
 
 /// What a worker knows of a node.
 #[derive(Debug, Default)]
 pub(super) struct Node {
+    /// What it has to be.
+    pub(super) role: Option<Role>,
     /// Whether it may be connected to.
     pub(super) circuit: Circuit,
     /// Why its circuit is open.
@@ -85,15 +89,18 @@ impl Worker {
     }
 
     /// These are the databases from now on. The sessions of one that has moved go on at its new node: what shares a link
-    /// finishes where it is; what lives in a link of its own, or waits for one to be made, ends as
+    /// finishes where it is, unless that is left at once; what lives in a link of its own, or waits for one to be made, ends as
     /// at any loss of a connection. Sessions of one that is gone are the caller's to end.
     pub fn set_databases(&mut self, databases: BTreeMap<DatabaseId, Database>, now: Instant) {
         let before = std::mem::replace(&mut self.nodes.databases, databases);
         for (id, was) in before {
             let node = self.nodes.database(id).map(|is| is.node);
             if node != Some(was.node) {
-                self.leave_node(was.node, now);
+                self.leave_node(&was, now);
             }
+        }
+        for database in self.nodes.databases.values() {
+            self.nodes.nodes.entry(database.node).or_default().role = database.role;
         }
         for id in self.sessions.keys() {
             self.follow(id);
@@ -118,13 +125,14 @@ impl Worker {
     }
 
     /// No database is there any more.
-    fn leave_node(&mut self, node: NodeId, now: Instant) {
+    fn leave_node(&mut self, was: &Database, now: Instant) {
         for id in self.links.keys() {
             let Some(link) = self.links.get(id) else { continue };
-            if self.lanes[link.lane].key.node != node {
+            if self.lanes[link.lane].key.node != was.node {
                 continue;
             }
-            if matches!(link.role, LinkRole::Pinned(_) | LinkRole::Subscriber) || !link.is_ready() {
+            let lives_there = matches!(link.role, LinkRole::Pinned(_) | LinkRole::Subscriber);
+            if lives_there || was.leaves_at_once || !link.is_ready() {
                 self.lose_link(id, Loss::NodeLeft, now);
             } else {
                 self.retire_link(id);

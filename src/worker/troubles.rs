@@ -18,6 +18,7 @@ impl Loss {
             Self::Greeting(GreetError::Auth(_)) => Cause::Auth,
             Self::Greeting(GreetError::NotNow(text)) => Cause::of_error(text).unwrap_or(Cause::Greeting),
             Self::Greeting(GreetError::Select(_)) => return None,
+            Self::Greeting(GreetError::Role { .. }) => Cause::Role,
             Self::Greeting(_) => Cause::Greeting,
             Self::Unreadable(_)
             | Self::Surplus

@@ -17,6 +17,7 @@ mod recognised;
 mod role_problems;
 mod roles;
 mod secrets;
+mod sentinel;
 mod tls;
 mod ways;
 mod world;

@@ -34,6 +34,7 @@ mod passwords;
 mod programs;
 mod rights;
 mod secrets;
+mod sentinel;
 mod sessions;
 mod storm;
 mod tools;

@@ -64,11 +64,8 @@ fn waits(busy: &Busy, address: SocketAddr, tls: &Arc<ClientConfig>, number: usiz
 fn listens(busy: &Busy, address: SocketAddr, tls: &Arc<ClientConfig>) {
     while busy.goes_on() {
         let mut client = Client::tls(address, Arc::clone(tls)).expect("let in");
-        loop {
-            let Ok(answer) = client.try_write(&crate::resp::typed("SUBSCRIBE news")).and(client.try_read())
-            else {
-                break;
-            };
+        let subscribe = crate::resp::typed("SUBSCRIBE news");
+        while let Ok(answer) = client.try_write(&subscribe).and_then(|()| client.try_read()) {
             busy.took(&answer.to_string());
             if answer.to_string().starts_with('[') {
                 while busy.goes_on() && !client.has_ended() {
