@@ -3,10 +3,12 @@
 //! decides nothing about the gateway. It has no authentication, so the
 //! configuration allows loopback addresses only.
 
+mod backends;
+
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::extract::State;
@@ -19,6 +21,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::io::Backends;
 use crate::observe::metrics::Registry;
 
 /// Connections at a time: a few agents, and a person with curl. More wait.
@@ -41,7 +44,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub enum NotReady {
     /// Not every listener and worker is up yet.
     Starting,
-    /// No link to the backend can be made.
+    /// No user of any database can be served.
     BackendUnavailable,
     /// The sentinels have not said where the master is.
     NoMaster,
@@ -71,29 +74,52 @@ impl NotReady {
 /// Whether the gateway is ready, as set by it and shown by `/readyz`. Clones
 /// share one state, which begins as [`NotReady::Starting`].
 #[derive(Debug, Clone)]
-pub struct Health(Arc<AtomicU8>);
+pub struct Health(Arc<Told>);
+
+#[derive(Debug)]
+struct Told {
+    reasons: AtomicU8,
+    /// What is wrong with the backends, as it was last looked at.
+    backends: Mutex<Backends>,
+}
 
 impl Health {
     /// A gateway that is starting.
     #[must_use]
     pub fn starting() -> Self {
-        Self(Arc::new(AtomicU8::new(NotReady::Starting.bit())))
+        let reasons = AtomicU8::new(NotReady::Starting.bit());
+        Self(Arc::new(Told { reasons, backends: Mutex::default() }))
     }
 
     /// From now on not ready for this reason too.
     pub fn raise(&self, reason: NotReady) {
-        self.0.fetch_or(reason.bit(), Ordering::Relaxed);
+        self.0.reasons.fetch_or(reason.bit(), Ordering::Relaxed);
     }
 
     /// This reason no longer holds. Without any the gateway is ready.
     pub fn clear(&self, reason: NotReady) {
-        self.0.fetch_and(!reason.bit(), Ordering::Relaxed);
+        self.0.reasons.fetch_and(!reason.bit(), Ordering::Relaxed);
+    }
+
+    /// What is to be told of the backends from now on. Ready is who can serve somebody.
+    pub fn look_at(&self, backends: Backends) {
+        if backends.can_serve {
+            self.clear(NotReady::BackendUnavailable);
+        } else {
+            self.raise(NotReady::BackendUnavailable);
+        }
+        *self.0.backends.lock().unwrap_or_else(PoisonError::into_inner) = backends;
+    }
+
+    /// What is told of the backends.
+    fn backends(&self) -> Backends {
+        self.0.backends.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Every reason that holds; none is ready.
     #[must_use]
     pub fn reasons(&self) -> Vec<NotReady> {
-        let bits = self.0.load(Ordering::Relaxed);
+        let bits = self.0.reasons.load(Ordering::Relaxed);
         NotReady::ALL.into_iter().filter(|reason| bits & reason.bit() != 0).collect()
     }
 }
@@ -169,14 +195,16 @@ fn router(admin: Admin) -> Router {
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
+    let text = admin.metrics.render() + &backends::metrics(&admin.health.backends());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
 async fn readiness(State(admin): State<Admin>) -> impl IntoResponse {
     let words: Vec<&str> = admin.health.reasons().into_iter().map(NotReady::as_str).collect();
+    let lines = backends::lines(&admin.health.backends(), SystemTime::now());
     match words.as_slice() {
-        [] => (StatusCode::OK, "ready\n".to_owned()),
-        words => (StatusCode::SERVICE_UNAVAILABLE, words.join(" ") + "\n"),
+        [] => (StatusCode::OK, format!("ready\n{lines}")),
+        words => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n{lines}", words.join(" "))),
     }
 }
 

@@ -179,12 +179,11 @@ impl Watch<'_> {
     }
 
     fn look_at_backend(&self) {
-        let reasons = [
-            (NotReady::BackendUnavailable, self.control.is_backend_failing()),
-            (NotReady::NoMaster, self.control.lacks_master()),
-        ];
-        for (reason, holds) in reasons {
-            if holds { self.health.raise(reason) } else { self.health.clear(reason) }
+        self.health.look_at(self.control.backends());
+        if self.control.lacks_master() {
+            self.health.raise(NotReady::NoMaster);
+        } else {
+            self.health.clear(NotReady::NoMaster);
         }
     }
 

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::hub::Hub;
-use super::node::Socket;
+use super::node::{NoTls, Socket};
 use super::{clock, listen};
 use crate::upstream::LinkId;
 use crate::worker::Loss;
@@ -52,6 +52,8 @@ async fn connect(hub: &Rc<Hub>, id: LinkId) -> Result<Socket, Loss> {
     node.open(times).await.map_err(|error| {
         if listen::is_out_of_resources(&error) {
             Loss::NoResources(error.to_string())
+        } else if error.get_ref().is_some_and(|inner| inner.is::<NoTls>()) {
+            Loss::Tls(format!("{node}: {error}"))
         } else {
             Loss::Connect(format!("{node}: {error}"))
         }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::census::Census;
 use super::cluster;
 use super::doors::{self, Door, Entrance, ReloadError};
+use super::health::Health;
 use super::keeper::{self, Keep, Keeper};
 use super::listen::{self, Accepted, Desk};
 use super::passwords::Passwords;
@@ -71,8 +71,8 @@ pub(super) struct Shared {
     pub(super) census: Arc<Census>,
     pub(super) handshakes: Semaphore,
     pub(super) clients_max: usize,
-    /// Whether each worker's last connection to the backend failed.
-    pub(super) failing: Vec<AtomicBool>,
+    /// What the workers know of the backends.
+    pub(super) health: Health,
     /// Clusters whose map is to be read again.
     pub(super) wanted_maps: Mutex<BTreeSet<DatabaseId>>,
     pub(super) audit: Audit,
@@ -121,7 +121,7 @@ pub enum StartError {
 
 /// A running gateway.
 pub struct Control {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     stage: watch::Sender<Stage>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     gauges: Gauges,
@@ -147,7 +147,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         census: Census::new(workers),
         handshakes: Semaphore::new(settings.limits.handshakes_max.max(1)),
         clients_max,
-        failing: (0..workers).map(|_| AtomicBool::new(false)).collect(),
+        health: Health::new(workers),
         wanted_maps: Mutex::default(),
         passwords: Passwords::new(&limits),
         keep: Keep::default(),
@@ -247,12 +247,6 @@ impl Control {
     /// Each listener's name and the address that its clients come to.
     pub fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         self.shared.doors.iter().map(|door| (door.name, door.address))
-    }
-
-    /// Whether some worker's last connection to the backend failed.
-    #[must_use]
-    pub fn is_backend_failing(&self) -> bool {
-        self.shared.failing.iter().any(|failing| failing.load(Ordering::Relaxed))
     }
 
     /// Whether some database's sentinels have never said where its master is.

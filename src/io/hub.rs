@@ -9,12 +9,13 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use super::guests::Guests;
+use super::losses::Losses;
 use super::node::Node;
 use super::peers::Peers;
 use super::reach::Reach;
 use super::{backend, clock};
 use crate::session::SessionId;
-use crate::upstream::{DatabaseId, GreetError, LinkId};
+use crate::upstream::{Cause, DatabaseId, GreetError, LinkId, NodeId};
 use crate::worker::{Loss, NeedlessAuth, Report, Step, Worker};
 
 /// Bytes read from a socket at a time. One buffer serves all clients of a thread,
@@ -47,6 +48,8 @@ pub(super) struct Hub {
     pub(super) passwords: RefCell<HashMap<(usize, &'static str), u64>>,
     /// Clusters whose map is to be read again.
     pub(super) wanted_maps: RefCell<BTreeSet<DatabaseId>>,
+    /// Connections to backends that were lost.
+    pub(super) losses: RefCell<Losses>,
     /// What has still to be written down; at most two a session.
     pub(super) needless_auths: RefCell<Vec<(usize, NeedlessAuth)>>,
 }
@@ -103,6 +106,7 @@ impl Hub {
             is_login_refused: Cell::new(false),
             passwords: RefCell::default(),
             wanted_maps: RefCell::default(),
+            losses: RefCell::default(),
             needless_auths: RefCell::default(),
         })
     }
@@ -180,15 +184,8 @@ impl Hub {
 
     fn report(&self, report: Report) {
         match report {
-            Report::LinkLost { redis_user, loss, in_flight } => {
-                if matches!(loss, Loss::Greeting(GreetError::Auth(_))) {
-                    self.is_login_refused.set(true);
-                }
-                if loss.is_alarm() {
-                    tracing::error!(redis_user, in_flight, %loss, "backend connection lost");
-                } else {
-                    tracing::warn!(redis_user, in_flight, %loss, "backend connection lost");
-                }
+            Report::LinkLost { node, redis_user, loss, in_flight } => {
+                self.report_loss(node, &redis_user, &loss, in_flight);
             }
             Report::ClientClosed { client_id, user, why } => {
                 *self.closed.borrow_mut().entry(why.as_str()).or_default() += 1;
@@ -225,7 +222,43 @@ impl Hub {
                     "a node of the cluster names another that its map does not have: not followed"
                 );
             }
-            Report::BackendBack => tracing::info!("the backend answers again"),
+            Report::NodeBack { node, after } => {
+                self.losses.borrow_mut().is_back(node);
+                let (database, node) = self.place(node);
+                tracing::info!(database, node, after_ms = after.as_millis(), "the backend answers again");
+            }
+            Report::UserBack { node, redis_user } => {
+                self.losses.borrow_mut().user_is_back(node, redis_user.clone());
+                let (database, node) = self.place(node);
+                tracing::info!(database, node, redis_user, "the backend accepts this Redis user again");
+            }
         }
+    }
+
+    fn report_loss(&self, node: NodeId, redis_user: &str, loss: &Loss, in_flight: usize) {
+        if matches!(loss, Loss::Greeting(GreetError::Auth(_))) {
+            self.is_login_refused.set(true);
+        }
+        let said = self.losses.borrow_mut().lost(node, redis_user, loss, clock::now());
+        let (database, node) = self.place(node);
+        let cause = loss.cause().map(Cause::as_str);
+        match said {
+            Some(repeated) if loss.is_alarm() => {
+                tracing::error!(database, node, redis_user, in_flight, cause, %loss, repeated, "backend connection lost");
+            }
+            Some(repeated) => {
+                tracing::warn!(database, node, redis_user, in_flight, cause, %loss, repeated, "backend connection lost");
+            }
+            None => {
+                tracing::debug!(database, node, redis_user, in_flight, cause, %loss, "backend connection lost")
+            }
+        }
+    }
+
+    /// The database and the address of a node, for people.
+    pub(super) fn place(&self, id: NodeId) -> (String, String) {
+        let reach = self.reach.borrow();
+        let place = reach.places().find(|(_, node, _)| *node == id);
+        place.map_or_else(Default::default, |(database, _, address)| (database, address))
     }
 }

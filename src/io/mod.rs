@@ -15,10 +15,12 @@ mod cluster;
 mod control;
 mod doors;
 mod guests;
+mod health;
 mod hub;
 mod keeper;
 mod linger;
 mod listen;
+mod losses;
 mod node;
 mod passwords;
 mod peers;
@@ -34,6 +36,7 @@ mod unproven;
 
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
+pub use health::{BackendTrouble, Backends};
 pub use keeper::{PasswordCommand, Rehearsal, rehearse};
 pub use sentinel::Sentinels;
 pub use settings::{

@@ -68,10 +68,15 @@ impl Node {
         listen::tune(&socket, keepalive, user_timeout)?;
         let Some((connector, name)) = &self.tls else { return Ok(Socket::Tcp(socket)) };
         let encrypted = connector.connect(name.clone(), socket).await;
-        let encrypted = encrypted.map_err(|error| io::Error::new(error.kind(), format!("TLS: {error}")))?;
+        let encrypted = encrypted.map_err(|error| io::Error::new(error.kind(), NoTls(error)))?;
         Ok(Socket::Tls(Box::new(encrypted)))
     }
 }
+
+/// The connection was made, and no TLS could be spoken on it.
+#[derive(Debug, thiserror::Error)]
+#[error("TLS: {0}")]
+pub(super) struct NoTls(io::Error);
 
 /// The name to verify: as configured, or else the host that is connected to.
 fn server_name(tls: &BackendTls, address: &Address) -> Result<ServerName<'static>, TlsError> {

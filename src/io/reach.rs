@@ -1,7 +1,7 @@
 //! Where each database is at present, and by which numbers the machines know it and its node.
 //! Replaced whole; workers take over what is in force at their next turn.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -96,10 +96,20 @@ impl Reach {
 
     /// Every node of the database of this name.
     pub(super) fn nodes_of(&self, database: &str) -> Vec<(NodeId, Arc<Node>)> {
-        let number = self.id(database).and_then(|id| self.databases.get(&id)).map(|database| database.node);
-        let node = number.and_then(|number| Some((number, Arc::clone(self.node(number)?))));
+        let database = self.id(database).and_then(|id| self.databases.get(&id));
+        let numbers: BTreeSet<NodeId> = database.into_iter().flat_map(Database::nodes).collect();
+        let nodes = numbers.into_iter().filter_map(|id| Some((id, Arc::clone(self.node(id)?))));
         // One that has yet to be found cannot be spoken to.
-        node.into_iter().filter(|(_, node)| node.address().is_some()).collect()
+        nodes.filter(|(_, node)| node.address().is_some()).collect()
+    }
+
+    /// Every node: its database's name, its number, and where it is.
+    pub(super) fn places(&self) -> impl Iterator<Item = (String, NodeId, String)> {
+        self.ids.iter().flat_map(|(name, id)| {
+            let nodes: BTreeSet<NodeId> =
+                self.databases.get(id).into_iter().flat_map(Database::nodes).collect();
+            nodes.into_iter().filter_map(|node| Some((name.clone(), node, self.node(node)?.to_string())))
+        })
     }
 
     /// How connections to the database of this name are made.

@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -103,7 +102,7 @@ impl Leads<'_> {
             self.take_over(&live, registry);
         }
         self.live = Some(live);
-        let is_failing = self.shared.failing.iter().any(|failing| failing.load(Ordering::Relaxed));
+        let is_failing = self.shared.health.is_some_node_failing();
         for (database, lead) in &self.leads {
             if is_failing {
                 lead.room.urge();

@@ -10,6 +10,7 @@ use super::hub::Hub;
 use super::settings::Settings;
 use crate::identity::Reason;
 use crate::observe::metrics::{Flow, Registry};
+use crate::upstream::Cause;
 use crate::worker::{Closed, Tally};
 
 type Field = fn(&Tally) -> u64;
@@ -48,6 +49,7 @@ pub(super) struct Meters {
     passwords: HashMap<(usize, &'static str), Counter>,
     ends: HashMap<(usize, &'static str), Counter>,
     closures: HashMap<&'static str, Counter>,
+    failures: HashMap<&'static str, Counter>,
     panics: Flow,
     clients: Gauge,
     links: Gauge,
@@ -83,6 +85,14 @@ impl Meters {
                 (word, registry.counter("respgate_clients_closed_total", about, &[("reason", word)]))
             })
             .collect();
+        let failures = Cause::ALL
+            .iter()
+            .map(|cause| cause.as_str())
+            .map(|word| {
+                let about = "Connections to backends that failed or were lost, by cause.";
+                (word, registry.counter("respgate_backend_failures_total", about, &[("cause", word)]))
+            })
+            .collect();
         let panics = registry.counter("respgate_panics_total", "Client tasks that panicked: bugs.", &[]);
         Self {
             totals,
@@ -91,6 +101,7 @@ impl Meters {
             passwords: of_door("respgate_passwords_refused_total", "Passwords refused, by reason."),
             ends: of_door("respgate_clients_ended_total", "Clients let in who may not stay, by reason."),
             closures,
+            failures,
             panics: Flow::new(panics),
             clients: registry.gauge("respgate_clients", "Clients connected.", &[("worker", worker)]),
             links: registry.gauge("respgate_links", "Connections to the backend.", &[("worker", worker)]),
@@ -105,6 +116,11 @@ impl Meters {
         }
         for (word, count) in hub.closed.borrow_mut().drain() {
             if let Some(counter) = self.closures.get(word) {
+                counter.increment(count);
+            }
+        }
+        for (word, count) in hub.losses.borrow_mut().take_counts() {
+            if let Some(counter) = self.failures.get(word) {
                 counter.increment(count);
             }
         }

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -80,12 +79,12 @@ async fn work(post: Post) {
                 if !wanted.is_empty() {
                     shared.want_maps(&wanted);
                 }
+                shared.note_refused_users(&hub);
+                shared.health.told(number, hub.peek(|machine| machine.troubles()));
                 count += 1;
                 if count % TICKS_A_FLUSH == 0 {
                     meters.flush(&hub);
                 }
-                let failing = hub.peek(|machine| machine.is_backend_failing());
-                shared.failing[number].store(failing, Ordering::Relaxed);
             },
         }
     }

@@ -58,6 +58,9 @@ pub enum GreetError {
     /// The backend refused the user's password, or the user.
     #[error("the backend refused AUTH: {0}")]
     Auth(String),
+    /// The backend would answer at another time: it is loading its data, or has lost its master.
+    #[error("the backend does not answer now: {0}")]
+    NotNow(String),
     /// The backend refused HELLO.
     #[error("the backend refused HELLO: {0}")]
     Hello(String),
@@ -146,7 +149,8 @@ impl Greeting {
             }
             Step::Hello => {
                 if let Some(text) = error_text(reply) {
-                    return Err(GreetError::Hello(text));
+                    let refused = if is_not_now(reply) { GreetError::NotNow } else { GreetError::Hello };
+                    return Err(refused(text));
                 }
                 let server = server(reply, self.proto).ok_or(GreetError::Unexpected("HELLO"))?;
                 if let Some(wanted) = self.wanted.filter(|wanted| server.0.role != wanted.as_str()) {
@@ -213,6 +217,7 @@ pub(crate) fn fence_reply(token: &[u8; 32]) -> Vec<u8> {
 
 fn accept(reply: &[u8], command: &'static str, refused: fn(String) -> GreetError) -> Result<(), GreetError> {
     match error_text(reply) {
+        Some(text) if is_not_now(reply) => Err(GreetError::NotNow(text)),
         Some(text) => Err(refused(text)),
         None if reply == b"+OK\r\n" => Ok(()),
         None => Err(GreetError::Unexpected(command)),

@@ -2,8 +2,9 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::{Backoff, Learned, LinkId, NodeId, Server};
+use super::{Backoff, Learned, LinkId, NodeId, Server, Trouble};
 use crate::identity::Credential;
 use crate::resp::Proto;
 use crate::session::SessionId;
@@ -75,6 +76,10 @@ pub struct Lane {
     pub learned: Learned,
     /// Failed greetings of this lane.
     pub backoff: Backoff,
+    /// Why the last of them failed.
+    pub trouble: Option<Trouble>,
+    /// When that was.
+    pub tried_at: Option<Instant>,
     /// Sessions that wait for the first greeting to end, well or badly.
     pub waiters: Vec<SessionId>,
     /// Sessions whose next request would use this lane.
@@ -96,6 +101,8 @@ impl Lane {
             fences: true,
             learned: Learned::default(),
             backoff: Backoff::default(),
+            trouble: None,
+            tried_at: None,
             waiters: Vec::new(),
             sessions: 0,
             links: 0,

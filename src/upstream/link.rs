@@ -88,6 +88,8 @@ pub enum Expect {
     Ignored,
     /// Whatever it says goes to nobody: whether the link has been marked for the WAIT behind.
     Mark,
+    /// PING's: how the node is, which goes to nobody.
+    Pulse,
     /// WAIT's, which may take as long as it likes.
     Wait,
     /// An error, which the session gets; anything else lets it kill these clients.
@@ -117,13 +119,16 @@ impl Expect {
     /// Whether the reply is a session's; the others are the gateway's own.
     #[must_use]
     pub fn is_for_session(&self) -> bool {
-        !matches!(self, Self::Fence { .. } | Self::Role | Self::Nothing | Self::Ignored | Self::Mark)
+        !matches!(
+            self,
+            Self::Fence { .. } | Self::Role | Self::Pulse | Self::Nothing | Self::Ignored | Self::Mark
+        )
     }
 
     /// Whether it only shows that the link is as it should be.
     #[must_use]
     pub fn is_proof(&self) -> bool {
-        matches!(self, Self::Fence { .. } | Self::Role)
+        matches!(self, Self::Fence { .. } | Self::Role | Self::Pulse)
     }
 }
 

@@ -15,6 +15,7 @@ mod rehearsal;
 mod rotation;
 pub mod sentinel;
 mod shown;
+mod trouble;
 
 pub use acl::{AclError, AclRules};
 pub use backoff::Backoff;
@@ -29,3 +30,4 @@ pub use provision::{Account, Change, NodeUsers, Order, Provisioning};
 pub use rehearsal::{beginning, objection, rehearsal};
 pub use rotation::{Fresh, Passwords};
 pub use shown::Shown;
+pub use trouble::{Cause, Trouble};

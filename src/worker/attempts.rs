@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Loss, Report, Step, Worker};
 use crate::session::LaneRefusal;
-use crate::upstream::{GreetError, LaneId, Link, LinkId, LinkRole, NodeId, Phase};
+use crate::upstream::{GreetError, Lane, LaneId, Link, LinkId, LinkRole, NodeId, Phase, Trouble};
 
 impl Worker {
     /// Connects a new link, or has it wait for its turn.
@@ -78,14 +78,48 @@ impl Worker {
         if node.circuit.is_closed() {
             return;
         }
+        let before = node.trouble.take();
         if node.circuit.succeeded() {
-            self.steps.push(Step::Report(Report::BackendBack));
+            let after = before.map_or(Duration::ZERO, |it| now.saturating_duration_since(it.since));
+            self.steps.push(Step::Report(Report::NodeBack { node: id, after }));
             self.tell_of_node(id);
         }
-        let waits = |link: &Link| link.is_waiting() && self.lanes[link.lane].key.node == id;
-        let waiting = self.links.iter().filter(|(_, link)| waits(link)).map(|(id, _)| id).collect();
-        self.nodes.of(id).queue = waiting;
-        self.connect_next(id, now);
+        self.connect_waiting(now);
+    }
+
+    /// Connects whatever waits, in turn.
+    pub(super) fn connect_waiting(&mut self, now: Instant) {
+        self.nodes.clear_queues();
+        for id in self.links.keys() {
+            if self.links.get(id).is_some_and(Link::is_waiting) {
+                self.connect_in_turn(id, now);
+            }
+        }
+    }
+
+    /// A lane has been greeted.
+    pub(super) fn lane_answered(&mut self, id: LaneId) {
+        let lane = &mut self.lanes[id];
+        if lane.backoff.is_failing() {
+            let (node, redis_user) = (lane.key.node, lane.key.credential.redis_user.clone());
+            self.steps.push(Step::Report(Report::UserBack { node, redis_user }));
+        }
+        lane.backoff.succeeded();
+        lane.trouble = None;
+    }
+
+    /// Lanes that could not be greeted are tried now and then even where nobody asks for them,
+    /// so that what is told of them stays true.
+    pub(super) fn try_refused_lanes(&mut self, now: Instant) {
+        let wait = Duration::from_millis(self.limits.probe_interval_ms);
+        let is_due = |lane: &Lane| {
+            let since = lane.tried_at.map(|at| now.saturating_duration_since(at));
+            lane.links == 0 && lane.backoff.is_failing() && since.is_some_and(|since| since >= wait)
+        };
+        let due: Vec<LaneId> = self.lanes.iter().filter(|(_, lane)| is_due(lane)).map(|(id, _)| id).collect();
+        for lane in due {
+            self.open_shared(lane, now);
+        }
     }
 
     /// Another worker has been answered by a node.
@@ -135,9 +169,10 @@ impl Worker {
         let Some(link) = self.links.get_mut(id) else { return };
         let (shed, waiters, lane) = (link.shed(), std::mem::take(&mut link.waiters), link.lane);
         self.refuse_waiters(lane, &LaneRefusal::Unavailable);
-        let redis_user = self.lanes[lane].key.credential.redis_user.clone();
+        let key = &self.lanes[lane].key;
+        let (node, redis_user) = (key.node, key.credential.redis_user.clone());
         let (loss, in_flight) = (Loss::FailFast, shed.in_flight);
-        self.steps.push(Step::Report(Report::LinkLost { redis_user, loss, in_flight }));
+        self.steps.push(Step::Report(Report::LinkLost { node, redis_user, loss, in_flight }));
         self.fail_requests(&shed, true, now);
         self.ready.extend(waiters);
     }
@@ -148,24 +183,29 @@ impl Worker {
         let random = self.random.next_u64();
         let lane = &mut self.lanes[link.lane];
         let node = self.nodes.of(lane.key.node);
+        let Some(cause) = loss.cause() else { return };
         match loss {
-            Loss::FailFast | Loss::NodeLeft | Loss::Aborted | Loss::NoResources(_) => {}
-            // Its client's mistake.
-            Loss::Greeting(GreetError::Select(_)) => {}
+            Loss::NoResources(_) => {}
             Loss::Closed | Loss::Io(_) | Loss::OpTimeout if link.is_ready() => {
                 node.circuit.suspect();
                 node.probe_lane = Some(link.lane);
             }
             // Before Ready, the connection as such may be what fails; or something else is in its place.
             Loss::Connect(_)
+            | Loss::Tls(_)
             | Loss::ConnectTimeout
             | Loss::Closed
             | Loss::Io(_)
             | Loss::Greeting(GreetError::Role { .. }) => {
                 node.circuit.failed(now, &self.limits, random);
                 node.probe_lane = Some(link.lane);
+                Trouble::note(&mut node.trouble, cause, loss.to_string(), now);
             }
-            _ if !link.is_ready() => lane.backoff.failed(now, &self.limits, random),
+            _ if !link.is_ready() => {
+                lane.backoff.failed(now, &self.limits, random);
+                lane.tried_at = Some(now);
+                Trouble::note(&mut lane.trouble, cause, loss.to_string(), now);
+            }
             _ => {}
         }
     }

@@ -28,6 +28,8 @@ impl Worker {
         self.tick_parked(now);
         self.try_successions(now);
         self.tell_what_has_gone();
+        self.ask_again(now);
+        self.try_refused_lanes(now);
         self.hold_buffers_down();
         self.tick_peers(now);
         if self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {
@@ -97,6 +99,7 @@ impl Worker {
         let idle = link.pending.is_empty() && since(link.progress_at) >= ms(limits.probe_interval_ms);
         if (active || idle) && !link.draining {
             self.send_fence(id, false, now);
+            self.ask_how_it_is(id, now);
         }
         self.ask_role(id, now);
     }

@@ -24,6 +24,8 @@ pub(super) const TOO_MANY_PINNED: &str = "ERR respgate: too many pinned connecti
 pub enum Loss {
     #[error("cannot connect: {0}")]
     Connect(String),
+    #[error("cannot speak TLS: {0}")]
+    Tls(String),
     #[error("cannot connect, for want of {0}")]
     NoResources(String),
     #[error("not connected and greeted in time")]
@@ -157,8 +159,10 @@ impl Worker {
         let may_wait = !matches!(loss, Loss::Greeting(_) | Loss::NoResources(_));
         if !matches!(loss, Loss::Greeting(GreetError::Select(_))) {
             // A database that the backend does not have is its client's mistake.
-            let redis_user = self.lanes[link.lane].key.credential.redis_user.clone();
-            self.steps.push(Step::Report(Report::LinkLost { redis_user, loss, in_flight: link.in_flight }));
+            let key = &self.lanes[link.lane].key;
+            let (node, redis_user) = (key.node, key.credential.redis_user.clone());
+            let in_flight = link.in_flight;
+            self.steps.push(Step::Report(Report::LinkLost { node, redis_user, loss, in_flight }));
             self.tally.links_lost += 1;
         }
         self.fail_requests(&link, may_wait, now);

@@ -87,9 +87,10 @@ impl Worker {
                 let lane = &mut self.lanes[of];
                 lane.learned.greeted(lane.server.as_ref() == Some(&server));
                 lane.server = Some(server);
-                lane.backoff.succeeded();
                 self.ready.append(&mut lane.waiters);
+                self.lane_answered(of);
                 self.nodes.of(node).connecting_ended();
+                self.ask_how_it_is(id, now);
                 self.connect_next(node, now);
                 self.succeeded(of);
             }

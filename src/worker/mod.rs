@@ -26,6 +26,7 @@ mod messages;
 mod nodes;
 mod peers;
 mod private;
+mod pulse;
 mod queued;
 mod replies;
 mod requests;
@@ -34,13 +35,14 @@ mod streaming;
 mod subscriptions;
 mod successions;
 mod transactions;
+mod troubles;
 mod unknown;
 mod uploads;
 mod waiting;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rand_chacha::ChaCha12Rng;
@@ -52,7 +54,7 @@ use crate::identity::{Kept, Permit, Reason, Refusal};
 use crate::limits::Limits;
 use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
 use crate::session::{Fate, Session, SessionId, Stall, Transport};
-use crate::upstream::{DatabaseId, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
+use crate::upstream::{DatabaseId, Lane, LaneId, LaneKey, Link, LinkId, LinkRole, NodeId};
 use arena::Arena;
 use audience::Audience;
 
@@ -90,6 +92,8 @@ pub enum Step {
 pub enum Report {
     /// A link could not be opened or was lost.
     LinkLost {
+        /// Where it was to, or was to be.
+        node: NodeId,
         /// The Redis user that it spoke for.
         redis_user: String,
         /// Why.
@@ -129,13 +133,26 @@ pub enum Report {
         /// The Redis user.
         redis_user: String,
     },
-    /// The backend answers again.
-    BackendBack,
+    /// A node that was failing answers.
+    NodeBack {
+        /// Which.
+        node: NodeId,
+        /// For how long it had not.
+        after: Duration,
+    },
+    /// A Redis user that could not be greeted is.
+    UserBack {
+        /// By which node.
+        node: NodeId,
+        /// Which.
+        redis_user: String,
+    },
 }
 
 pub use ends::{Closed, Loss};
 pub use local::NeedlessAuth;
 pub use peers::Message;
+pub use troubles::Troubled;
 
 /// Counts since the worker began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

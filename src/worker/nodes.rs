@@ -9,7 +9,9 @@ use super::dialect::Dialect;
 use super::{Loss, Worker};
 use crate::session::SessionId;
 use crate::upstream::cluster::Topology;
-use crate::upstream::{Circuit, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId, Role};
+use crate::upstream::{
+    Circuit, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId, Role, Trouble,
+};
 
 /// What a worker knows of a node.
 #[derive(Debug, Default)]
@@ -18,6 +20,12 @@ pub(super) struct Node {
     pub(super) role: Option<Role>,
     /// Whether it may be connected to.
     pub(super) circuit: Circuit,
+    /// Why its circuit is open.
+    pub(super) trouble: Option<Trouble>,
+    /// Why it does not answer though it is connected to.
+    pub(super) not_now: Option<Trouble>,
+    /// When it was last asked how it is.
+    pub(super) asked_at: Option<Instant>,
     /// Links to it that are being connected.
     pub(super) connecting: usize,
     /// Links that wait for one of those to be.
@@ -49,6 +57,16 @@ impl Nodes {
         self.nodes.entry(id).or_default()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().map(|(&id, node)| (id, node))
+    }
+
+    pub(super) fn clear_queues(&mut self) {
+        for node in self.nodes.values_mut() {
+            node.queue.clear();
+        }
+    }
+
     pub(super) fn get(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(&id)
     }
@@ -66,12 +84,6 @@ impl Nodes {
 }
 
 impl Worker {
-    /// Whether the last connection to the node of some database failed.
-    #[must_use]
-    pub fn is_backend_failing(&self) -> bool {
-        self.nodes.nodes.values().any(|node| node.circuit.is_open())
-    }
-
     /// Where a link is made to.
     #[must_use]
     pub fn link_node(&self, id: LinkId) -> Option<NodeId> {

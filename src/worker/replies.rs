@@ -251,6 +251,13 @@ impl Worker {
                 }
                 return Ok(());
             }
+            Expect::Pulse => {
+                let lane = link.lane;
+                link.settle(1);
+                self.pulse(lane, frame, now)?;
+                input.advance(len);
+                return Ok(());
+            }
             Expect::Subscription => return Err(Loss::OutOfStep),
             Expect::CommandInfo(name) => {
                 self.lanes[link.lane].learned.answered(&name, frame, &self.commands);

@@ -36,6 +36,11 @@ impl DatabaseRoles {
         self.0.iter().map(|(role, _)| role.as_str())
     }
 
+    /// The Redis users that they lead to, in order.
+    pub fn redis_users(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, credential)| credential.redis_user.as_str())
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -27,7 +27,7 @@ mod pen;
 mod record;
 
 use self::pen::{Pen, Sink};
-pub use self::record::{Event, Outcome, Record};
+pub use self::record::{BackendRecord, Event, Outcome, Record};
 
 /// Lines that may wait for the disk: some ten seconds of handshakes at the rate
 /// that one core can do them, about 2 MiB.
@@ -127,7 +127,16 @@ fn start_with_queue(target: Target, lines_max: usize) -> Result<(Audit, Writer),
 impl Audit {
     /// Queues a record, stamped with the time of this call. Never waits.
     pub fn record(&self, record: &Record) -> Result<(), Lost> {
-        let queued = self.queue.try_send(Message::Line(record::line(record, now())));
+        self.queue(record::line(record, now()))
+    }
+
+    /// The same for one about a backend.
+    pub fn backend(&self, record: &BackendRecord) -> Result<(), Lost> {
+        self.queue(record::backend_line(record, now()))
+    }
+
+    fn queue(&self, line: Vec<u8>) -> Result<(), Lost> {
+        let queued = self.queue.try_send(Message::Line(line));
         queued.map_err(|_| {
             self.shared.lose_one();
             Lost

@@ -123,6 +123,37 @@ impl Record {
     }
 }
 
+/// A Redis user that its backend refuses, or accepts again.
+#[derive(Debug, Clone, Serialize)]
+pub struct BackendRecord {
+    /// Refused, or accepted.
+    pub outcome: Outcome,
+    /// Why not: a word of the closed vocabulary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// What the backend said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The database.
+    pub database: String,
+    /// The address of the backend.
+    pub node: String,
+    /// The Redis ACL user.
+    pub redis_user: String,
+}
+
+/// As a record is written, with its newline.
+pub(super) fn backend_line(record: &BackendRecord, time: OffsetDateTime) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Stamped<'a> {
+        time: String,
+        event: &'static str,
+        #[serde(flatten)]
+        record: &'a BackendRecord,
+    }
+    json_line(&Stamped { time: rfc3339(time), event: "backend", record })
+}
+
 /// A record as it is written, with its newline.
 pub(super) fn line(record: &Record, time: OffsetDateTime) -> Vec<u8> {
     #[derive(Serialize)]

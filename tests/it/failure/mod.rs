@@ -10,6 +10,7 @@ mod drains;
 mod holes;
 mod namespace;
 mod storms;
+mod told;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

@@ -1,0 +1,185 @@
+//! What an operator is told of backends that fail: by `/readyz`, the metrics, the log and the audit.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use super::{NOT_SENT, ask_until_answered, world_over_tcp};
+use crate::log::Event;
+use crate::wire::{Client, PATIENCE};
+use crate::world::{APP, LOST, Setup, World};
+
+/// Waits until `/readyz` answers so, with this in its text.
+fn wait_told(world: &World, status: u16, part: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (got, body) = world.gateway.get("/readyz");
+        if got == status && body.contains(part) {
+            return body;
+        }
+        assert!(Instant::now() < deadline, "{got}, and no {part:?} in {body}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Asks until the answer begins so.
+fn ask_until(client: &mut Client, command: &str, start: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = client.ask(command);
+        if answer.starts_with(start) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "still {answer}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn wait_metric(world: &World, name: &str, label: &str, is_so: impl Fn(f64) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so(world.gateway.metric(name, label)) {
+        assert!(Instant::now() < deadline, "{name} {label} is {}", world.gateway.metric(name, label));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_dead_backend_is_named_with_the_cause_and_not_in_every_line() {
+    let (mut world, port) = world_over_tcp("");
+    world.announce(LOST);
+    let mut clients = ["app", "app", "ops", "ops"].map(|user| world.client(user));
+    clients.iter_mut().for_each(|client| client.talk(&[("ECHO before", "$before")]));
+    wait_metric(&world, "respgate_backend_up", "database=\"default\"", |up| up == 1.0);
+    world.redis.kill();
+    clients.iter_mut().for_each(|client| ask_until(client, "GET k", NOT_SENT));
+    let told = wait_told(&world, 503, "connect since 20");
+    let start = format!("backend_unavailable\ndatabase default at 127.0.0.1:{port}: connect since ");
+    assert!(told.starts_with(&start) && told.ends_with("Connection refused (os error 111)\n"), "{told}");
+    let node = format!("node=\"127.0.0.1:{port}\"");
+    wait_metric(&world, "respgate_backend_up", &node, |up| up == 0.0);
+    wait_metric(&world, "respgate_backend_trouble", &node, |trouble| trouble == 1.0);
+    wait_metric(&world, "respgate_backend_failures_total", "\"connect\"", |count| count >= 3.0);
+    // Nothing is said twice within seconds, however often it is tried.
+    for _ in 0..5 {
+        clients.iter_mut().for_each(|client| client.talk(&[("GET k", NOT_SENT)]));
+    }
+    let lines: Vec<String> =
+        world.gateway.stderr.all().into_iter().filter(|line| line.contains(LOST)).collect();
+    let mut kinds: Vec<(Option<String>, Option<String>)> = lines
+        .iter()
+        .filter_map(|line| Event::parse(line))
+        .map(|event| (event.field("redis_user").map(str::to_owned), event.field("cause").map(str::to_owned)))
+        .collect();
+    assert!(kinds.iter().any(|(_, cause)| cause.as_deref() == Some("connect")), "{lines:#?}");
+    kinds.sort();
+    // Each worker says it.
+    assert!(kinds.chunk_by(|a, b| a == b).all(|same| same.len() <= 2), "{lines:#?}");
+    world.redis.resume();
+    for client in &mut clients {
+        ask_until_answered(client, 1);
+    }
+    assert_eq!(wait_told(&world, 200, "ready\n"), "ready\n");
+    let line = world.gateway.stderr.wait_for("of the return", |line| line.contains("answers again"));
+    assert!(
+        line.contains("\"database\":\"default\"") && line.contains(&format!("127.0.0.1:{port}")),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_redis_user_that_is_refused_is_named_and_the_others_are_served() {
+    let world = World::start();
+    world.announce(LOST);
+    let (mut app, mut ops) = (world.client("app"), world.client("ops"));
+    app.talk(&[("ACL WHOAMI", "$app")]);
+    ops.talk(&[("ACL WHOAMI", "$ops")]);
+    let mut root = world.redis.client("root");
+    root.talk(&[("ACL SETUSER ops resetpass >another", "+OK")]);
+    assert_eq!(root.ask("CLIENT KILL USER ops"), ":1");
+    ask_until(&mut ops, "GET k", NOT_SENT);
+    let told = wait_told(&world, 200, "Redis user ops");
+    assert!(told.starts_with("ready\ndatabase default at unix:"), "{told}");
+    assert!(told.contains(", Redis user ops: auth since 20") && told.contains("WRONGPASS"), "{told}");
+    app.talk(&[("ACL WHOAMI", "$app")]);
+    wait_metric(&world, "respgate_backend_trouble", "redis_user=\"ops\",cause=\"auth\"", |it| it == 1.0);
+    wait_metric(&world, "respgate_backend_up", "", |up| up == 1.0);
+    let record = world.wait_audit("of the refusal", |record| record["event"] == "backend");
+    assert_eq!((&record["outcome"], &record["reason"]), (&"refused".into(), &"backend_auth_failed".into()));
+    assert_eq!((&record["redis_user"], &record["database"]), (&"ops".into(), &"default".into()), "{record}");
+    // It is tried again even if nobody asks.
+    root.talk(&[("ACL SETUSER ops >canary-ops", "+OK")]);
+    let deadline = Instant::now() + PATIENCE;
+    while world.gateway.get("/readyz") != (200, "ready\n".to_owned()) {
+        assert!(Instant::now() < deadline, "still {:?}", world.gateway.get("/readyz"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    ops.talk(&[("ACL WHOAMI", "$ops")]);
+    let records = world.audit();
+    let backend: Vec<_> = records.iter().filter(|record| record["event"] == "backend").collect();
+    assert_eq!(backend.len(), 2, "one of the refusal, one of its end: {backend:#?}");
+    assert_eq!(backend[1]["outcome"], "accepted");
+}
+
+#[test]
+fn where_every_redis_user_is_refused_the_gateway_is_not_ready() {
+    let world = World::with(Setup { users: vec![APP], ..Setup::default() });
+    world.announce(LOST);
+    let mut app = world.client("app");
+    app.talk(&[("ACL WHOAMI", "$app")]);
+    let mut root = world.redis.client("root");
+    root.talk(&[("ACL SETUSER app off", "+OK")]);
+    root.ask("CLIENT KILL USER app");
+    ask_until(&mut app, "GET k", NOT_SENT);
+    wait_told(&world, 503, "Redis user app: auth since");
+    root.talk(&[("ACL SETUSER app on", "+OK")]);
+    ask_until(&mut app, "ACL WHOAMI", "$app");
+    world.gateway.wait_ready();
+}
+
+#[test]
+fn a_server_that_loads_or_has_lost_its_master_is_told_of_in_its_own_words() {
+    let world = World::with(Setup { limits: "probe_interval_ms = 200", ..Setup::default() });
+    let mut app = world.client("app");
+    app.talk(&[("ECHO before", "$before")]);
+    let mut root = world.redis.client("root");
+    root.talk(&[
+        ("DEBUG POPULATE 1000", "+OK"),
+        ("CONFIG SET key-load-delay 3000", "+OK"),
+        ("CONFIG SET loading-process-events-interval-bytes 1024", "+OK"),
+    ]);
+    root.send("DEBUG RELOAD");
+    // What the client is told is the server's own.
+    ask_until(&mut app, "GET k", "-LOADING ");
+    wait_told(&world, 503, ": loading since 20");
+    assert_eq!(root.read().to_string(), "+OK");
+    ask_until(&mut app, "GET k", "nil");
+    world.gateway.wait_ready();
+
+    root.talk(&[("CONFIG SET replica-serve-stale-data no", "+OK"), ("REPLICAOF 127.0.0.1 1", "+OK")]);
+    ask_until(&mut app, "GET k", "-MASTERDOWN ");
+    wait_told(&world, 503, ": masterdown since 20");
+    root.talk(&[("REPLICAOF NO ONE", "+OK")]);
+    ask_until(&mut app, "GET k", "nil");
+    world.gateway.wait_ready();
+}
+
+#[test]
+fn a_backend_that_speaks_no_tls_is_told_of_as_that() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            let _ = socket.write_all(b"-ERR unknown command\r\n");
+            let _ = socket.read(&mut [0; 1024]);
+        }
+    });
+    let database = "[database]\n";
+    let world = World::with_unready(Setup {
+        database: Some(address.to_string()),
+        edits: vec![(database, format!("{database}tls = {{ ca = \"ca.crt\" }}\n"))],
+        ..Setup::default()
+    });
+    world.announce(LOST);
+    ask_until(&mut world.client("app"), "GET k", NOT_SENT);
+    wait_told(&world, 503, ": tls since 20");
+    wait_metric(&world, "respgate_backend_failures_total", "\"tls\"", |count| count >= 1.0);
+}
