@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PORT ?= 6380
 
-.PHONY: help demo demo-check test test-deps lint bench compare twin echo states ledger locks readers
+.PHONY: help demo demo-check test test-deps lint bench compare twin echo states ledger locks readers failures drains storm failovers reshard
 
 help:
 	@echo 'make demo        build, start Redis and the gateway, show both, stay until Ctrl-C (PORT=6380)'
@@ -11,7 +11,7 @@ help:
 	@echo 'make test        install what the tests need and run all of them'
 	@echo 'make lint        formatting, clippy, documentation, banned crates'
 	@echo 'make bench       criterion benches of the machines, without sockets'
-	@echo 'make twin        the long runs: see README.md (also echo, states, ledger, locks, readers)'
+	@echo 'make twin        the long runs: see README.md (also echo, states, ledger, locks, readers, failures, drains, storm, failovers, reshard)'
 	@echo "make compare     the gateway beside Redis' own TLS, HAProxy, stunnel and Envoy"
 
 # The release build takes minutes the first time; figures of a debug build mean nothing.
@@ -71,3 +71,20 @@ locks: test-deps
 
 readers: test-deps
 	RESPGATE_LARGE_MIB=$${RESPGATE_LARGE_MIB:-100} $(LONG) slow_readers -- --nocapture
+
+failures: test-deps
+	RESPGATE_KILLS=$${RESPGATE_KILLS:-50} RESPGATE_STOPS=$${RESPGATE_STOPS:-20} RESPGATE_HOLES=$${RESPGATE_HOLES:-20} \
+	$(LONG) a_killed_backend -- a_stopped_backend a_wire_that_is_cut --nocapture --test-threads 1
+
+drains: test-deps
+	RESPGATE_DRAINS=$${RESPGATE_DRAINS:-50} $(LONG) nobody_who_looks -- a_killed_gateway --nocapture --test-threads 1
+
+storm: test-deps
+	RESPGATE_STORM_CLIENTS=$${RESPGATE_STORM_CLIENTS:-10000} $(LONG) a_restart_under_many -- --nocapture
+
+failovers: test-deps
+	RESPGATE_FAILOVERS=$${RESPGATE_FAILOVERS:-20} $(LONG) failovers_do_nothing -- --nocapture
+
+reshard: test-deps
+	RESPGATE_RESHARD=$${RESPGATE_RESHARD:-10} RESPGATE_CLUSTER_FAILOVERS=$${RESPGATE_CLUSTER_FAILOVERS:-20} \
+	$(LONG) two_hundred_slots_move -- a_master_dies_under --nocapture --test-threads 1

@@ -55,7 +55,13 @@ impl Bench {
         let mut worker = Worker::new(Arc::new(limits), &seed);
         let (now, permit) = (Instant::now(), permit());
         let address = || ("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned());
-        let database = Database { node: NodeId(0), shares_subscriptions: false, cluster: None };
+        let database = Database {
+            node: NodeId(0),
+            role: None,
+            leaves_at_once: false,
+            shares_subscriptions: false,
+            cluster: None,
+        };
         worker.set_databases(BTreeMap::from([(DatabaseId(0), database)]), now);
         let mut open = || worker.client_opened(permit.clone(), DatabaseId(0), address(), now);
         let clients: Vec<SessionId> = (0..clients).filter_map(|_| open()).collect();

@@ -136,17 +136,32 @@ limits! {
     link_idle_timeout_ms: u64 = 600_000,
     /// The first wait after a failed connection; doubles, with full jitter.
     reconnect_min_ms: u64 = 50,
-    /// The longest wait between two attempts.
-    reconnect_max_ms: u64 = 5_000,
+    /// The longest wait between two attempts; a node that is back is used within a second.
+    reconnect_max_ms: u64 = 500,
+    /// Connections that a failing node may see a second, from all workers together.
+    reconnects_per_second_max: u32 = 10,
+    /// Links of a node that are connected and greeted at a time, so that very many that
+    /// come back at once take turns instead of all being late.
+    connecting_links_max: usize = 256,
     /// An idle shared link is probed with PING this often.
     probe_interval_ms: u64 = 5_000,
     /// A probe unanswered for this long ends its link.
     probe_timeout_ms: u64 = 2_000,
+    /// Each sentinel is asked this often where the master is, beside hearing of switches.
+    sentinel_poll_interval_ms: u64 = 10_000,
+    /// The same for as long as a poll interval after one has told of a switch, or while the
+    /// master is not to be reached or is none.
+    sentinel_urgent_interval_ms: u64 = 250,
+    /// Connecting to a sentinel, or an answer of one; past that its word no longer counts.
+    sentinel_timeout_ms: u64 = 2_000,
     /// How long a client that asks about others (CLIENT KILL, CLIENT UNBLOCK, the REDIRECT of
     /// CLIENT TRACKING) waits for the workers that serve them.
     peer_timeout_ms: u64 = 2_000,
     /// After SIGTERM, how long clients may take to finish.
     drain_timeout_ms: u64 = 30_000,
+    /// After SIGTERM, a client that has sent nothing for this long is closed; one that works
+    /// is closed together with a reply, so that it knows before it sends again.
+    drain_quiet_ms: u64 = 1_000,
     /// After a last error line, how long a client may take to read it.
     linger_timeout_ms: u64 = 2_000,
     /// After a last error line, how much more of a client's input is discarded.

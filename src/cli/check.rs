@@ -81,7 +81,7 @@ pub fn as_text(result: &Result<Loaded, Problems>) -> String {
             let addresses: Vec<_> =
                 settings.listeners.iter().map(|listener| listener.address.to_string()).collect();
             let databases: Vec<_> =
-                settings.databases.iter().map(|database| database.address.to_string()).collect();
+                settings.databases.iter().map(|database| database.location.to_string()).collect();
             let (from, to) = (addresses.join(" and "), databases.join(" and "));
             format!("{file}: can run, {warnings}: {users}, {from} to {to}")
         }

@@ -85,7 +85,7 @@ fn gateway(path: &Path) -> Result<(), RunError> {
     let registry = Arc::new(Registry::new()?);
     let (admin, is_watching) = (settings.admin, settings.watch);
     let databases: Vec<_> =
-        settings.databases.iter().map(|it| (it.name.clone(), it.address.to_string())).collect();
+        settings.databases.iter().map(|it| (it.name.clone(), it.location.to_string())).collect();
     let handles = Handles { audit: audit.clone(), registry: Arc::clone(&registry) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let control = start(settings, handles)?;
@@ -100,6 +100,9 @@ fn gateway(path: &Path) -> Result<(), RunError> {
         let (stop, stopped) = watch::channel(false);
         if let Some(admin) = admin {
             serve_admin(admin.address, &health, &registry, stopped).await?;
+        }
+        if control.lacks_master() {
+            health.raise(NotReady::NoMaster);
         }
         health.clear(NotReady::Starting);
         let lost = registry.counter("respgate_audit_lost_total", "Audit records lost.", &[]);
@@ -160,11 +163,7 @@ impl Watch<'_> {
                 }
                 () = either(&mut terminate, &mut interrupt) => break,
                 _ = look.tick() => {
-                    if self.control.is_backend_failing() {
-                        self.health.raise(NotReady::BackendUnavailable);
-                    } else {
-                        self.health.clear(NotReady::BackendUnavailable);
-                    }
+                    self.look_at_backend();
                     self.registry.upkeep();
                     lost.flush(self.audit.lost_total());
                 }
@@ -177,6 +176,16 @@ impl Watch<'_> {
             () = either(&mut terminate, &mut interrupt) => tracing::warn!("stopped before all clients had ended"),
         }
         Ok(())
+    }
+
+    fn look_at_backend(&self) {
+        let reasons = [
+            (NotReady::BackendUnavailable, self.control.is_backend_failing()),
+            (NotReady::NoMaster, self.control.lacks_master()),
+        ];
+        for (reason, holds) in reasons {
+            if holds { self.health.raise(reason) } else { self.health.clear(reason) }
+        }
     }
 
     /// Reads and checks everything, then swaps it; if any of it is wrong, nothing changes.

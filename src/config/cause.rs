@@ -11,6 +11,7 @@ use super::database_cause::DatabaseCause;
 use super::identity_cause::IdentityCause;
 use super::role_cause::{Elsewhere, RoleCause};
 use super::secret_cause::SecretCause;
+use super::sentinel_cause::SentinelCause;
 use crate::identity::{EntryError, HashError, LineError, Lint, MapError};
 use crate::io::tls::CrlError;
 
@@ -191,6 +192,8 @@ pub enum Cause {
     Database(#[from] DatabaseCause),
     #[error(transparent)]
     Cluster(#[from] ClusterCause),
+    #[error(transparent)]
+    Sentinel(#[from] SentinelCause),
     #[error("{0}")]
     Elsewhere(Box<Elsewhere>),
 }
@@ -284,6 +287,7 @@ impl Cause {
             Self::Role(cause) => cause.id(),
             Self::Database(cause) => cause.id(),
             Self::Cluster(cause) => cause.id(),
+            Self::Sentinel(cause) => cause.id(),
             Self::Elsewhere(elsewhere) => elsewhere.cause.id(),
         }
     }
@@ -392,6 +396,7 @@ impl Cause {
             Self::Identity(cause) => return cause.way_out(),
             Self::Database(cause) => return cause.way_out(),
             Self::Cluster(cause) => return cause.way_out(),
+            Self::Sentinel(cause) => return cause.way_out(),
             _ => return None,
         })
     }

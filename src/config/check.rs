@@ -94,10 +94,11 @@ fn databases(
         let node = it.node(files, now, notes);
         let roles = roles::database_roles(&it.roles, files, notes);
         let subscriptions = it.subscriptions;
-        all.push(name.zip(node).map(|(name, (address, cluster, tls))| Database {
+        let requires_master = it.requires_master(notes);
+        all.push(name.zip(node).map(|(name, (location, tls))| Database {
             name,
-            address,
-            cluster,
+            location,
+            requires_master,
             tls,
             roles,
             subscriptions,

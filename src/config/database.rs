@@ -10,11 +10,13 @@ use super::keys;
 use super::material::Files;
 use super::problem::{At, Notes};
 use super::secrets::{SecretFile, keys, secret};
+use super::sentinel::{self, SentinelFile};
+use super::sentinel_cause::SentinelCause;
 use super::source::{Section, Written};
 use super::trust;
 use crate::identity::Fingerprint;
 use crate::io::tls::{self, BackendTls, VerificationMode};
-use crate::io::{Address, Cluster, Subscriptions};
+use crate::io::{Address, Location, Subscriptions};
 
 /// Bytes of a Unix socket's path in `sockaddr_un`, without the final NUL.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -25,13 +27,15 @@ pub(super) struct DatabaseFile {
     pub(super) name: Option<Written<String>>,
     pub(super) address: Option<Written<String>>,
     cluster: Option<ClusterFile>,
+    sentinel: Option<SentinelFile>,
+    require_master: Option<Written<bool>>,
     tls: Option<TlsFile>,
     pub(super) subscriptions: Subscriptions,
     pub(super) roles: Vec<RoleFile>,
 }
 
 /// `[database.tls]`
-struct TlsFile {
+pub(super) struct TlsFile {
     at: At,
     ca: Vec<Written<String>>,
     fingerprint: Option<Written<String>>,
@@ -54,13 +58,15 @@ pub(super) struct RoleFile {
 pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile {
     let at = section.at().clone();
     let name = section.take("name").and_then(|entry| entry.text(notes));
-    let cluster = section.take("cluster");
-    let address = match &cluster {
-        None => section.need("address", "address = \"127.0.0.1:6379\"", notes),
-        Some(_) => section.take("address"),
+    let (cluster, sentinel) = (section.take("cluster"), section.take("sentinel"));
+    let address = match (&cluster, &sentinel) {
+        (None, None) => section.need("address", "address = \"127.0.0.1:6379\"", notes),
+        _ => section.take("address"),
     };
     let cluster = cluster.and_then(|it| it.section(notes)).map(|it| cluster::read(it, notes));
     let address = address.and_then(|entry| entry.text(notes));
+    let sentinel = sentinel.and_then(|it| it.section(notes)).map(|it| sentinel::read(it, notes));
+    let require_master = section.take("require_master").and_then(|entry| entry.flag(notes));
     let tls = section.take("tls").and_then(|entry| entry.section(notes)).map(|it| read_tls(it, notes));
     let ways = [("pinned", Subscriptions::Pinned), ("shared", Subscriptions::Shared)];
     let subscriptions = section.take("subscriptions").and_then(|entry| entry.word(&ways, notes));
@@ -68,7 +74,7 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile 
     section.finish(notes);
     let roles = roles.into_iter().map(|section| read_role(section, notes)).collect();
     let subscriptions = subscriptions.unwrap_or_default();
-    DatabaseFile { at, name, address, cluster, tls, subscriptions, roles }
+    DatabaseFile { at, name, address, cluster, sentinel, require_master, tls, subscriptions, roles }
 }
 
 fn read_role(mut section: Section<'_>, notes: &mut Notes) -> RoleFile {
@@ -80,7 +86,7 @@ fn read_role(mut section: Section<'_>, notes: &mut Notes) -> RoleFile {
     RoleFile { role, redis_user, password }
 }
 
-fn read_tls(mut section: Section<'_>, notes: &mut Notes) -> TlsFile {
+pub(super) fn read_tls(mut section: Section<'_>, notes: &mut Notes) -> TlsFile {
     let modes = [
         ("full", VerificationMode::Full),
         ("certificate", VerificationMode::Certificate),
@@ -114,27 +120,57 @@ impl DatabaseFile {
         files: &mut Files<'_>,
         now: i64,
         notes: &mut Notes,
-    ) -> Option<(Address, Option<Cluster>, Option<BackendTls>)> {
+    ) -> Option<(Location, Option<BackendTls>)> {
         if let Some(cluster) = &self.cluster {
             cluster.alone(self, notes);
             let settings = cluster.settings(files, notes);
-            let first = settings.as_ref().and_then(|it| it.seeds.first());
-            let tls = self.tls.as_ref().map(|tls| tls.settings(first, files, now, notes));
-            let first = first.cloned()?;
-            return Some((first, Some(settings?), tls.map_or(Some(None), |tls| tls.map(Some))?));
+            let seeds = settings.as_ref().map(|it| it.seeds.as_slice());
+            let tls = self.tls.as_ref().map(|tls| tls.settings(seeds, files, now, notes));
+            return Some((Location::Cluster(settings?), tls.map_or(Some(None), |tls| tls.map(Some))?));
         }
         let written = self.address.as_ref();
         let address = written.and_then(|it| notes.ok(&it.at, address(&it.value, files)));
-        let Some(tls) = &self.tls else { return Some((address?, None, None)) };
-        let tls = tls.settings(address.as_ref(), files, now, notes);
-        Some((address?, None, Some(tls?)))
+        if let (Some(written), Some(_)) = (written, &self.sentinel) {
+            notes.error(&written.at, SentinelCause::AddressAsWell.into());
+        }
+        let sentinels = self.sentinel.as_ref().map(|it| it.settings(files, now, notes));
+        // Which hosts the sentinels will lead to is not known.
+        let hosts = match &sentinels {
+            Some(_) => Some(&[][..]),
+            None => address.as_ref().map(std::slice::from_ref),
+        };
+        let tls = self.tls.as_ref().map(|tls| tls.settings(hosts, files, now, notes));
+        let location = match sentinels {
+            Some(sentinels) => Location::Sentinels(sentinels?),
+            None => Location::Address(address?),
+        };
+        Some((location, tls.map_or(Some(None), |tls| tls.map(Some))?))
+    }
+
+    /// Whether something else than an address says where it is.
+    pub(super) fn is_led(&self) -> bool {
+        self.address.is_some() || self.sentinel.is_some()
+    }
+
+    /// Whether the backend has to be a master: where sentinels lead to it, always.
+    pub(super) fn requires_master(&self, notes: &mut Notes) -> bool {
+        match (&self.sentinel, &self.require_master) {
+            (Some(_), Some(Written { value: false, at })) => {
+                notes.error(at, SentinelCause::MasterNotRequired.into());
+                true
+            }
+            (Some(_), _) => true,
+            (None, written) => written.as_ref().is_some_and(|flag| flag.value),
+        }
     }
 }
 
 impl TlsFile {
-    fn settings(
+    /// How these are spoken to, as far as they are known; nothing, where they should be and
+    /// are not.
+    pub(super) fn settings(
         &self,
-        address: Option<&Address>,
+        addresses: Option<&[Address]>,
         files: &mut Files<'_>,
         now: i64,
         notes: &mut Notes,
@@ -153,7 +189,7 @@ impl TlsFile {
             (_, false) => notes.error(&self.at, DatabaseCause::NoCa.into()),
             (_, true) => {}
         }
-        let server_name = self.server_name(address, notes);
+        let server_name = self.server_name(addresses, notes);
         let client = self.client(files, now, notes);
         let tls = BackendTls {
             ca: ca?,
@@ -167,18 +203,29 @@ impl TlsFile {
         notes.ok(&self.at, built).map(|_| tls)
     }
 
-    /// The name to verify: as written, or else the host that is connected to.
-    fn server_name(&self, address: Option<&Address>, notes: &mut Notes) -> Option<ServerName<'static>> {
-        let (name, at) = match (&self.server_name, address?) {
-            (_, Address::Unix(_)) => {
-                notes.error(&self.at, DatabaseCause::TlsOnUnixSocket.into());
-                return None;
-            }
-            (Some(name), _) => (name.value.clone(), &name.at),
-            (None, Address::Tcp { host, .. }) => (host.clone(), &self.at),
+    /// The name to verify, if it is not the host that is connected to. That one must do, too.
+    fn server_name(
+        &self,
+        addresses: Option<&[Address]>,
+        notes: &mut Notes,
+    ) -> Option<Option<ServerName<'static>>> {
+        let addresses = addresses?;
+        if addresses.iter().any(|address| matches!(address, Address::Unix(_))) {
+            notes.error(&self.at, DatabaseCause::TlsOnUnixSocket.into());
+            return None;
+        }
+        let checked = |name: &str, at: &At, notes: &mut Notes| {
+            let bad = || DatabaseCause::ServerName { found: name.to_owned() }.into();
+            notes.ok(at, ServerName::try_from(name.to_owned()).map_err(|_error| bad()))
         };
-        let bad = || DatabaseCause::ServerName { found: name.clone() }.into();
-        notes.ok(at, ServerName::try_from(name.clone()).map_err(|_error| bad()))
+        if let Some(name) = &self.server_name {
+            return checked(&name.value, &name.at, notes).map(Some);
+        }
+        for address in addresses {
+            let Address::Tcp { host, .. } = address else { continue };
+            checked(host, &self.at, notes)?;
+        }
+        Some(None)
     }
 
     /// The gateway's own certificate, if there is to be one.

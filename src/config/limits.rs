@@ -18,12 +18,13 @@ const BYTES_MAX: u64 = 1 << 40;
 const COUNT_MAX: u64 = i32::MAX as u64;
 
 /// Settings where 0 means something: never, at once, or "as many as".
-const MAY_BE_ZERO: [&str; 7] = [
+const MAY_BE_ZERO: [&str; 8] = [
     "auth_failures_per_network_max",
     "client_idle_timeout_ms",
     "session_age_max_ms",
     "pinned_links_max",
     "drain_timeout_ms",
+    "drain_quiet_ms",
     "linger_timeout_ms",
     "linger_bytes_max",
 ];
@@ -52,9 +53,10 @@ const MAXIMA: [(&str, u64); 12] = [
 ];
 
 /// Pairs of which the first must not exceed the second.
-const ORDERED: [(&str, &str); 3] = [
+const ORDERED: [(&str, &str); 4] = [
     ("client_output_soft_bytes", "client_output_hard_bytes"),
     ("reconnect_min_ms", "reconnect_max_ms"),
+    ("sentinel_urgent_interval_ms", "sentinel_poll_interval_ms"),
     // A request that fits no queue would never be sent.
     ("shared_request_bytes_max", "link_queue_bytes_max"),
 ];

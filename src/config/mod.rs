@@ -38,6 +38,8 @@ mod roles;
 mod rules;
 mod secret_cause;
 mod secrets;
+mod sentinel;
+mod sentinel_cause;
 mod source;
 mod trust;
 mod users;

@@ -284,6 +284,7 @@ async fn run(
 ) {
     let local = tls.get_ref().0.local_addr().unwrap_or(shared.doors[caller.door].address);
     let addresses = (caller.peer.to_string(), local.to_string());
+    let user = permit.user().name.clone();
     let open = |permit: Permit| {
         let database = shared.live.load().reach.id(permit.evidence().database())?;
         hub.with(|machine, now| machine.client_opened(permit, database, addresses.clone(), now))
@@ -302,7 +303,8 @@ async fn run(
     if let Some(transport) = transport(&tls) {
         hub.with(|machine, _| machine.client_secured(id, transport));
     }
-    hub.guests.borrow_mut().enter(id, Guest::new(caller.door, caller.peer, shown.chain, shown.verified));
+    let guest = Guest::new(user, (caller.door, caller.peer), shown.chain, shown.verified);
+    hub.guests.borrow_mut().enter(id, guest);
     let opened = Opened { hub: Rc::clone(hub), id };
     if !first.is_empty() {
         hub.with(|machine, now| machine.client_input(id, first, now));
@@ -338,6 +340,7 @@ impl Shared {
         record.role = permit.role().map(str::to_owned);
         record.roles = permit.roles().names().map(str::to_owned).collect();
         record.redis_user = Some(permit.credential().redis_user.clone());
+        record.database = Some(permit.evidence().database().to_owned());
         record.tls_version =
             connection.protocol_version().and_then(|version| version.as_str()).map(str::to_owned);
         record.tls_cipher =

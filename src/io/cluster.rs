@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::clock;
 use super::control::{Live, Shared, Stage};
 use super::node::{Node, Socket};
-use super::settings::{Address, Cluster, Database};
+use super::settings::{Address, Cluster, Database, Location};
 use crate::limits::Limits;
 use crate::resp::{ReplyScanner, write};
 use crate::upstream::cluster::Map;
@@ -73,7 +73,10 @@ async fn look(shared: &Arc<Shared>, readings: &mut HashMap<String, Reading>) {
     let wanted = std::mem::take(&mut *shared.wanted_maps.lock().unwrap_or_else(PoisonError::into_inner));
     readings.retain(|name, _| live.settings.database(name).is_some());
     for database in &live.settings.databases {
-        let (Some(cluster), Some(id)) = (&database.cluster, live.reach.id(&database.name)) else { continue };
+        let (Location::Cluster(cluster), Some(id)) = (&database.location, live.reach.id(&database.name))
+        else {
+            continue;
+        };
         let reading = readings.entry(database.name.clone()).or_default();
         if !refreshed(shared, &live, (database, cluster), reading, wanted.contains(&id)).await {
             // Too soon after the last time.

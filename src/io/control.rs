@@ -19,6 +19,7 @@ use super::listen::{self, Accepted, Desk};
 use super::passwords::Passwords;
 use super::peers;
 use super::reach::Reach;
+use super::sentinel;
 use super::tally::{Gauges, Meters};
 use super::thread::{self, Post};
 use super::{Settings, WORKERS_MAX, needs_restart};
@@ -182,6 +183,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         threads.push(thread);
     }
     threads.push(cluster::start(&shared, stages.clone())?);
+    threads.push(sentinel::start(&shared, stages.clone(), &handles.registry)?);
     threads.push(start_acceptor(sockets, limits, &shared, queues, stages)?);
     Ok(Control { shared, stage, threads: Mutex::new(threads), gauges })
 }
@@ -244,6 +246,12 @@ impl Control {
     #[must_use]
     pub fn is_backend_failing(&self) -> bool {
         self.shared.failing.iter().any(|failing| failing.load(Ordering::Relaxed))
+    }
+
+    /// Whether some database's sentinels have never said where its master is.
+    #[must_use]
+    pub fn lacks_master(&self) -> bool {
+        self.shared.live.load().reach.is_incomplete()
     }
 
     /// Clients connected, those in their handshake included.

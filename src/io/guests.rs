@@ -27,6 +27,8 @@ use crate::worker::Closed;
 
 /// What a live session has shown.
 pub(super) struct Guest {
+    /// The gateway's user that it is.
+    user: String,
     /// Which listener it came to.
     pub(super) door: usize,
     /// The certificates, its own first; none where it has shown none.
@@ -39,12 +41,12 @@ pub(super) struct Guest {
 
 impl Guest {
     pub(super) fn new(
-        door: usize,
-        peer: SocketAddr,
+        user: String,
+        (door, peer): (usize, SocketAddr),
         chain: Arc<[CertificateDer<'static>]>,
         verified: Option<(Fingerprint, Arc<Verified>)>,
     ) -> Self {
-        Self { door, chain, peer, verdict: verified.map(|(trust, it)| (trust, it.until)) }
+        Self { user, door, chain, peer, verdict: verified.map(|(trust, it)| (trust, it.until)) }
     }
 
     /// Whether it would be let in now, as far as its certificate goes.
@@ -149,6 +151,14 @@ pub(super) fn look(hub: &Rc<Hub>, shared: &Shared, live: &Live) {
     }
 }
 
+/// A session that a reload has ended for another reason than its certificate.
+pub(super) fn shown_out(hub: &Rc<Hub>, shared: &Shared, id: SessionId, refusal: &Refusal) {
+    let guest = hub.guests.borrow_mut().inside.remove(&id);
+    if let Some(guest) = guest {
+        shared.shown_out(hub, &guest, refusal);
+    }
+}
+
 impl Shared {
     /// Notes a client that was let in and may not stay.
     fn shown_out(&self, hub: &Hub, guest: &Guest, refusal: &Refusal) {
@@ -159,6 +169,7 @@ impl Shared {
         {
             super::client::describe(&mut record, &certificate);
         }
+        record.user = Some(guest.user.clone());
         record.reason = Some(reason.as_str());
         record.detail = Some(refusal.detail().to_owned());
         if self.audit.record(&record).is_err() {
@@ -167,6 +178,7 @@ impl Shared {
         *hub.ended.borrow_mut().entry((guest.door, reason.as_str())).or_default() += 1;
         tracing::info!(
             %peer,
+            user = guest.user,
             listener = record.listener_name,
             %reason,
             detail = refusal.detail(),

@@ -23,6 +23,7 @@ mod passwords;
 mod peers;
 mod reach;
 mod round;
+mod sentinel;
 mod settings;
 mod tally;
 mod thread;
@@ -32,7 +33,8 @@ mod unproven;
 
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
+pub use sentinel::Sentinels;
 pub use settings::{
     Address, Admin, Audit, ClientAuth, Cluster, DATABASE_NAME, Database, Destinations, LISTENER_NAME,
-    Listener, Log, LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
+    Listener, Location, Log, LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
 };

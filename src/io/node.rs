@@ -18,13 +18,17 @@ use super::tls::{self, BackendTls, TlsError};
 
 /// Where a backend is and how it is spoken to.
 pub(super) struct Node {
-    address: Address,
+    /// Nothing, as long as nobody has said where it is.
+    address: Option<Address>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
+        match &self.address {
+            Some(address) => address.fmt(f),
+            None => f.write_str("nowhere"),
+        }
     }
 }
 
@@ -34,22 +38,31 @@ impl Node {
     pub(super) fn at(address: Address, tls: Option<&BackendTls>) -> Result<Self, TlsError> {
         let tls = match tls {
             None => None,
-            Some(tls) => Some((TlsConnector::from(tls::client_config(tls)?), tls.server_name.clone())),
+            Some(tls) => {
+                let connector = TlsConnector::from(tls::client_config(tls)?);
+                Some((connector, server_name(tls, &address)?))
+            }
         };
-        Ok(Self { address, tls })
+        Ok(Self { address: Some(address), tls })
     }
 
-    /// Where it is.
-    pub(super) fn address(&self) -> &Address {
-        &self.address
+    /// A node that has yet to be found.
+    pub(super) fn nowhere() -> Self {
+        Self { address: None, tls: None }
+    }
+
+    /// Where it is, as far as is known.
+    pub(super) fn address(&self) -> Option<&Address> {
+        self.address.as_ref()
     }
 
     /// Opens a connection, with these times in milliseconds for keepalive and for what is
     /// unacknowledged. A host is looked up each time.
     pub(super) async fn open(&self, (keepalive, user_timeout): (u64, u64)) -> io::Result<Socket> {
         let (host, port) = match &self.address {
-            Address::Tcp { host, port } => (host.as_str(), *port),
-            Address::Unix(path) => return UnixStream::connect(path).await.map(Socket::Unix),
+            Some(Address::Tcp { host, port }) => (host.as_str(), *port),
+            Some(Address::Unix(path)) => return UnixStream::connect(path).await.map(Socket::Unix),
+            None => return Err(io::Error::other("the sentinels have not said where the master is")),
         };
         let socket = TcpStream::connect((host, port)).await?;
         listen::tune(&socket, keepalive, user_timeout)?;
@@ -58,6 +71,16 @@ impl Node {
         let encrypted = encrypted.map_err(|error| io::Error::new(error.kind(), format!("TLS: {error}")))?;
         Ok(Socket::Tls(Box::new(encrypted)))
     }
+}
+
+/// The name to verify: as configured, or else the host that is connected to.
+fn server_name(tls: &BackendTls, address: &Address) -> Result<ServerName<'static>, TlsError> {
+    let host = match (&tls.server_name, address) {
+        (Some(name), _) => return Ok(name.clone()),
+        (None, Address::Tcp { host, .. }) => host.clone(),
+        (None, Address::Unix(path)) => path.display().to_string(),
+    };
+    ServerName::try_from(host.clone()).map_err(|_error| TlsError::ServerName { host })
 }
 
 /// A connection to a backend.

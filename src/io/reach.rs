@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::doors::ReloadError;
 use super::node::Node;
-use super::settings::{self, Address, Settings, Subscriptions};
+use super::settings::{self, Address, Location, Settings, Subscriptions};
 use super::tls::TlsError;
 use crate::upstream::cluster::{Endpoint, Map, Topology};
-use crate::upstream::{Database, DatabaseId, NodeId};
+use crate::upstream::{Database, DatabaseId, NodeId, Role};
 
 /// Where the databases are.
 #[derive(Default, Clone)]
@@ -34,19 +34,47 @@ impl Reach {
             let id = known.unwrap_or_else(|| DatabaseId(number()));
             let (number, node) = match before.and_then(|(before, now)| now.kept(before, database)) {
                 Some(kept) => kept,
-                None => (NodeId(number()), Arc::new(node(database)?)),
+                None => {
+                    let known = before.and_then(|(before, now)| now.found_at(before, database));
+                    (NodeId(number()), Arc::new(node(database, known)?))
+                }
             };
-            // Until its map has been read, nobody has any of its slots.
-            let cluster = database.cluster.as_ref().map(|_| Arc::new(Topology::default()));
-            let shares_subscriptions = database.subscriptions == Subscriptions::Shared;
             reach.nodes.insert(number, node);
-            reach.databases.insert(id, Database { node: number, shares_subscriptions, cluster });
+            reach.databases.insert(id, as_told(database, number));
             reach.ids.insert(database.name.clone(), id);
             if let Some((_, now)) = before.filter(|(before, now)| now.kept(before, database).is_some()) {
                 reach.keep_map(id, now);
             }
         }
         Ok(reach)
+    }
+
+    /// The same, where this database has been found at another address.
+    ///
+    /// # Errors
+    /// If TLS cannot be spoken there.
+    pub(super) fn found(&self, database: &settings::Database, at: &Address) -> Result<Self, ReloadError> {
+        let mut reach = self.clone();
+        let Some(id) = self.id(&database.name) else { return Ok(reach) };
+        let node = node(database, Some(at))?;
+        let number = NodeId(number());
+        if let Some(was) = reach.databases.insert(id, as_told(database, number)) {
+            reach.nodes.remove(&was.node);
+        }
+        reach.nodes.insert(number, Arc::new(node));
+        Ok(reach)
+    }
+
+    /// Where a database is that has been found before, and is to be spoken to otherwise.
+    fn found_at(&self, before: &Settings, database: &settings::Database) -> Option<&Address> {
+        let before = before.database(&database.name)?;
+        let same = database.location.is_same_place(&before.location);
+        self.node_of(&database.name).filter(|_| same)?.address()
+    }
+
+    /// Whether some database has yet to be found.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.nodes.values().any(|node| node.address().is_none())
     }
 
     /// The node of a database, if it is reached as it was by the settings before.
@@ -93,7 +121,9 @@ impl Reach {
         map: &Map,
     ) -> Result<Option<Self>, TlsError> {
         let known = self.id(&database.name).and_then(|id| Some((id, self.databases.get(&id)?)));
-        let (Some((id, before)), Some(cluster)) = (known, &database.cluster) else { return Ok(None) };
+        let (Some((id, before)), Location::Cluster(cluster)) = (known, &database.location) else {
+            return Ok(None);
+        };
         let old = before.cluster.as_deref().map(Topology::members).unwrap_or_default();
         let known = |endpoint: &Endpoint| old.iter().find(|it| it.endpoint == *endpoint).map(|it| it.id);
         let topology = Topology::of(map, |endpoint| known(endpoint).unwrap_or_else(|| NodeId(number())));
@@ -126,13 +156,35 @@ impl Reach {
     /// Where the nodes of a database are.
     pub(super) fn addresses(&self, id: DatabaseId) -> Vec<Address> {
         let Some(database) = self.databases.get(&id) else { return Vec::new() };
-        database.nodes().filter_map(|node| Some(self.node(node)?.address().clone())).collect()
+        database.nodes().filter_map(|node| self.node(node)?.address().cloned()).collect()
     }
 }
 
-fn node(database: &settings::Database) -> Result<Node, ReloadError> {
-    let node = Node::at(database.address.clone(), database.tls.as_ref());
-    node.map_err(|why| ReloadError::Database { database: database.name.clone(), why })
+/// The node of a database as far as it is known from its settings, or has been found.
+fn node(database: &settings::Database, found: Option<&Address>) -> Result<Node, ReloadError> {
+    let address = match (&database.location, found) {
+        (Location::Address(address), _) | (Location::Sentinels(_), Some(address)) => address,
+        // Until its map has been read, its first seed; there is one.
+        (Location::Cluster(cluster), _) => match cluster.seeds.first() {
+            Some(seed) => seed,
+            None => return Ok(Node::nowhere()),
+        },
+        (Location::Sentinels(_), None) => return Ok(Node::nowhere()),
+    };
+    Node::at(address.clone(), database.tls.as_ref())
+        .map_err(|why| ReloadError::Database { database: database.name.clone(), why })
+}
+
+/// What the machines are told of a database.
+fn as_told(database: &settings::Database, node: NodeId) -> Database {
+    Database {
+        node,
+        role: database.requires_master.then_some(Role::Master),
+        leaves_at_once: matches!(database.location, Location::Sentinels(_)),
+        shares_subscriptions: database.subscriptions == Subscriptions::Shared,
+        // Until its map has been read, nobody has any of its slots.
+        cluster: matches!(database.location, Location::Cluster(_)).then(Arc::default),
+    }
 }
 
 /// Never the same twice in a process.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::sentinel::Sentinels;
 use super::tls::{BackendTls, TlsSettings};
 use crate::identity::roles::{DatabaseRoles, RoleMap};
 use crate::identity::{Chain, Credential, Directory, Gate, Rights, UserMap};
@@ -121,10 +122,10 @@ impl Listener {
 pub struct Database {
     /// What it is called in the configuration, logs and audit; no two have the same.
     pub name: String,
-    /// Where it listens; of a cluster, its first seed.
-    pub address: Address,
-    /// How its nodes are found, if it is a cluster.
-    pub cluster: Option<Cluster>,
+    /// Where it is.
+    pub location: Location,
+    /// Whether what is found there has to be a master, and is told nothing if it is not.
+    pub requires_master: bool,
     /// How it is spoken to, where that is TLS; not with a Unix socket.
     pub tls: Option<BackendTls>,
     /// Who the gateway is to it on behalf of those without a Redis user of their own.
@@ -158,13 +159,50 @@ impl Database {
     /// Whether connections to it are made to the same place in the same way.
     #[must_use]
     pub fn is_same_node(&self, other: &Self) -> bool {
-        let addresses = |it: &Self| it.cluster.as_ref().map(|cluster| cluster.addresses.clone());
-        let same_place = match (&self.cluster, &other.cluster) {
-            // Which nodes it has is for its map to say.
-            (Some(_), Some(_)) => addresses(self) == addresses(other),
-            _ => addresses(self) == addresses(other) && self.address == other.address,
-        };
-        same_place && self.tls == other.tls
+        self.location.is_same_place(&other.location)
+            && (&self.tls, self.requires_master) == (&other.tls, other.requires_master)
+    }
+}
+
+/// Where a database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// There.
+    Address(Address),
+    /// Where these say that its master is.
+    Sentinels(Sentinels),
+    /// Where the nodes of this cluster are.
+    Cluster(Cluster),
+}
+
+impl Location {
+    /// Whether what leads to one leads to the other, too: a master is known by its name,
+    /// whoever of its sentinels is asked, and a cluster by what its map says.
+    #[must_use]
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Address(one), Self::Address(other)) => one == other,
+            (Self::Sentinels(one), Self::Sentinels(other)) => one.master == other.master,
+            (Self::Cluster(one), Self::Cluster(other)) => {
+                (&one.seeds, &one.addresses) == (&other.seeds, &other.addresses)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Sentinels(sentinels) => {
+                write!(f, "master {}, by its sentinels", sentinels.master)
+            }
+            Self::Cluster(cluster) => {
+                let seeds: Vec<String> = cluster.seeds.iter().map(Address::to_string).collect();
+                write!(f, "the cluster of {}", seeds.join(", "))
+            }
+        }
     }
 }
 

@@ -89,10 +89,7 @@ impl Meters {
             acceptances,
             refusals: of_door("respgate_clients_refused_total", "Clients not let in, by reason."),
             passwords: of_door("respgate_passwords_refused_total", "Passwords refused, by reason."),
-            ends: of_door(
-                "respgate_clients_ended_total",
-                "Clients let in whose certificate no longer holds, by reason.",
-            ),
+            ends: of_door("respgate_clients_ended_total", "Clients let in who may not stay, by reason."),
             closures,
             panics: Flow::new(panics),
             clients: registry.gauge("respgate_clients", "Clients connected.", &[("worker", worker)]),

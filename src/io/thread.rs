@@ -99,16 +99,14 @@ fn reload(hub: &Rc<Hub>, shared: &Shared, live: &mut Arc<Live>) {
         hub.move_to(&live.reach);
         return;
     }
-    hub.peek(|machine| {
+    let ended = hub.peek(|machine| {
         machine.set_limits(Arc::new(live.settings.limits.clone()));
         machine.set_answers_respgate(live.settings.whoami);
-        machine.recheck(&|permit| {
-            live.again(permit).inspect_err(|refusal| {
-                let (user, reason) = (&permit.user().name, refusal.reason());
-                tracing::info!(user, %reason, detail = refusal.detail(), "client is no longer let in");
-            })
-        });
+        machine.recheck(&|permit| live.again(permit))
     });
+    for (id, refusal) in ended {
+        guests::shown_out(hub, shared, id, &refusal);
+    }
     // Only now is anything done with the new passwords, and at the new addresses.
     hub.move_to(&live.reach);
     hub.guests.borrow_mut().all_due();

@@ -123,6 +123,12 @@ pub enum TlsError {
         /// What rustls says.
         why: rustls::Error,
     },
+    /// What a backend is reached by is no name that a certificate could be for.
+    #[error("{host:?} is no host name or IP address that a certificate could be for")]
+    ServerName {
+        /// The host.
+        host: String,
+    },
     /// One of a backend's CAs cannot be a trust anchor.
     #[error("CA certificate {index} of the backend cannot be used: {why}")]
     BackendCa {

@@ -59,6 +59,14 @@ impl Turn<'_, '_> {
     fn run(&mut self) -> Poll<End> {
         let (hub, id) = (self.hub, self.id);
         loop {
+            if hub.peek(|machine| machine.client_ends_with_reply(id)) {
+                // What has arrived is answered first.
+                match self.read() {
+                    Ok(true) => {}
+                    Ok(false) => hub.at(|machine| machine.end_with_reply(id)),
+                    Err(_) => return Poll::Ready(End::Abrupt),
+                }
+            }
             let Ok(wrote) = self.write() else { return Poll::Ready(End::Abrupt) };
             match hub.peek(|machine| machine.client_fate(id)) {
                 Fate::Dead => return Poll::Ready(End::Abrupt),
@@ -84,6 +92,7 @@ impl Turn<'_, '_> {
         let mut any = false;
         loop {
             let encrypted = self.encrypt()?;
+            self.say_end_with_reply();
             while self.tls.wants_write() {
                 match self.tls.write_tls(&mut ToSocket { socket: self.socket, cx: self.cx }) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -111,6 +120,17 @@ impl Turn<'_, '_> {
             }
             any = true;
             self.hub.at(|machine| machine.client_wrote(self.id, taken, self.now));
+        }
+    }
+
+    /// The end goes with the last reply, in one write: whoever has read the one can see the other.
+    fn say_end_with_reply(&mut self) {
+        let is_over = self.hub.peek(|machine| {
+            machine.client_fate(self.id) == Fate::Ending
+                && machine.client_output(self.id).is_none_or(|out| out.is_empty())
+        });
+        if is_over {
+            self.tls.send_close_notify();
         }
     }
 

@@ -90,6 +90,7 @@ fn fields(session: &Session) -> Vec<(&'static str, Field)> {
         fields.push(("tls_cipher", Field::Text(cipher.to_owned())));
     }
     fields.push(("listener", Field::Text(permit.evidence().listener().to_owned())));
+    fields.push(("database", Field::Text(permit.evidence().database().to_owned())));
     fields.push(("peer", Field::Text(session.addresses.0.clone())));
     fields
 }

@@ -31,6 +31,26 @@ pub struct Server {
     pub modules: Vec<u8>,
 }
 
+/// What a backend has to be for a link to be greeted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The one that takes writes.
+    Master,
+    /// One that follows it.
+    Replica,
+}
+
+impl Role {
+    /// As the backend says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::Replica => "replica",
+        }
+    }
+}
+
 /// Why a link could not be greeted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum GreetError {
@@ -43,6 +63,14 @@ pub enum GreetError {
     /// The backend refused SELECT: the error line is the client's answer.
     #[error("the backend refused SELECT: {0}")]
     Select(String),
+    /// The backend is another than what is connected to.
+    #[error("the backend is a {found}, not the {} that is to be spoken to: nothing was written", wanted.as_str())]
+    Role {
+        /// What it says it is.
+        found: String,
+        /// What it has to be.
+        wanted: Role,
+    },
     /// A reply that the command cannot have.
     #[error("the backend answered {0} with something else")]
     Unexpected(&'static str),
@@ -64,6 +92,7 @@ pub struct Greeting {
     proto: Proto,
     db: u32,
     token: [u8; 32],
+    wanted: Option<Role>,
     server: Option<(Server, i64)>,
 }
 
@@ -78,12 +107,18 @@ pub(crate) enum Next {
 }
 
 impl Greeting {
-    /// Begins a greeting; the bytes are its first command.
+    /// Begins a greeting; the bytes are its first command. `wanted` is what the backend has
+    /// to be, if that matters.
     #[must_use]
-    pub fn begin(lane: &LaneKey, token: [u8; 32]) -> (Self, Vec<u8>) {
+    pub fn begin(lane: &LaneKey, token: [u8; 32], wanted: Option<Role>) -> (Self, Vec<u8>) {
         let credential = &lane.credential;
         let auth = write::command(&[b"AUTH", credential.redis_user.as_bytes(), credential.password.expose()]);
-        (Self { step: Step::Auth, proto: lane.proto, db: lane.db, token, server: None }, auth)
+        (Self { step: Step::Auth, proto: lane.proto, db: lane.db, token, wanted, server: None }, auth)
+    }
+
+    /// Whether the backend has shown to be what it has to be, or need be nothing.
+    pub(crate) fn has_role(&self) -> bool {
+        self.wanted.is_none() || self.server.is_some()
     }
 
     /// Takes the whole reply to the last command.
@@ -99,6 +134,10 @@ impl Greeting {
                     return Err(GreetError::Hello(text));
                 }
                 let server = server(reply, self.proto).ok_or(GreetError::Unexpected("HELLO"))?;
+                if let Some(wanted) = self.wanted.filter(|wanted| server.0.role != wanted.as_str()) {
+                    let found = server.0.role.chars().take(32).collect();
+                    return Err(GreetError::Role { found, wanted });
+                }
                 self.server = Some(server);
                 if self.db == 0 {
                     return Ok(self.name());
@@ -218,7 +257,7 @@ mod tests {
     fn greeting(proto: Proto, db: u32) -> Greeting {
         let credential = Credential { redis_user: "app".into(), password: Secret::new(b"pw".to_vec()) };
         let lane = LaneKey { node: NodeId(0), credential: Arc::new(credential), proto, db };
-        let (greeting, first) = Greeting::begin(&lane, [b'7'; 32]);
+        let (greeting, first) = Greeting::begin(&lane, [b'7'; 32], None);
         assert_eq!(first, b"*3\r\n$4\r\nAUTH\r\n$3\r\napp\r\n$2\r\npw\r\n");
         greeting
     }
@@ -264,6 +303,25 @@ mod tests {
         sent(greeting.reply(b"-BUSY Redis is busy running a script.\r\n"));
         let done = greeting.reply(b"-BUSY Redis is busy running a script.\r\n");
         assert!(matches!(done, Ok(Next::Done { fences: true, .. })), "{done:?}");
+    }
+
+    #[test]
+    fn what_is_not_the_master_is_told_nothing_more() {
+        let credential = Credential { redis_user: "app".into(), password: Secret::new(b"pw".to_vec()) };
+        let lane = LaneKey { node: NodeId(0), credential: Arc::new(credential), proto: Proto::Resp2, db: 0 };
+        let greeted = |hello: &[u8]| {
+            let (mut greeting, _) = Greeting::begin(&lane, [b'7'; 32], Some(Role::Master));
+            sent(greeting.reply(b"+OK\r\n"));
+            assert!(!greeting.has_role(), "it has not said so");
+            let next = greeting.reply(hello);
+            (next, greeting.has_role())
+        };
+        let hello = String::from_utf8_lossy(HELLO_2).replace("$6\r\nmaster", "$7\r\nreplica");
+        match greeted(hello.as_bytes()) {
+            (Err(GreetError::Role { found, wanted: Role::Master }), false) => assert_eq!(found, "replica"),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(greeted(HELLO_2), (Ok(Next::Send(_)), true)));
     }
 
     #[test]

@@ -231,6 +231,12 @@ impl Link {
         matches!(self.phase, Phase::Ready)
     }
 
+    /// Whether it is not to be connected yet.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Waiting)
+    }
+
     /// Whether it takes requests of this session beside those of others.
     #[must_use]
     pub fn may_share(&self, session: SessionId) -> bool {
@@ -278,6 +284,17 @@ impl Link {
     pub fn append_shared(&mut self, bytes: Bytes) {
         self.appended += bytes.len() as u64;
         if self.is_ready() { self.out.share(bytes) } else { self.queued.share(bytes) }
+    }
+
+    /// Takes away what waits for `Ready`, as a link that is lost with it.
+    pub fn shed(&mut self) -> Self {
+        debug_assert!(!self.is_ready(), "what has been written cannot be taken back");
+        let mut shed = Self::new(self.lane, self.role, 0, self.opened_at);
+        shed.pending = std::mem::take(&mut self.pending);
+        self.queued = Outbox::default();
+        shed.in_flight = std::mem::take(&mut self.in_flight);
+        self.appended = 0;
+        shed
     }
 
     /// The greeting has succeeded: what waited may be written.

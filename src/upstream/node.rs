@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::Role;
 use super::cluster::Topology;
 
 /// A place that connections are made to, in one way. The number is given by whoever makes them,
@@ -19,6 +20,11 @@ pub struct DatabaseId(pub u32);
 pub struct Database {
     /// Where its commands go; of a cluster, those that go nowhere else.
     pub node: NodeId,
+    /// What the node has to be; on another nothing is written.
+    pub role: Option<Role>,
+    /// Whether a node that is left is not waited for: others have taken its place, and what
+    /// it still does is lost.
+    pub leaves_at_once: bool,
     /// Whether subscribers share one connection in each worker.
     pub shares_subscriptions: bool,
     /// The map of it, if it is a cluster.

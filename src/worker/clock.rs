@@ -35,7 +35,7 @@ impl Worker {
             }
         } else if self.draining {
             for id in self.sessions.keys() {
-                self.drain_client(id);
+                self.drain_client(id, now);
             }
         }
         self.run_ready(now);
@@ -60,24 +60,9 @@ impl Worker {
 
     fn tick_link(&mut self, id: LinkId, now: Instant) {
         let Some(link) = self.links.get(id) else { return };
-        let since = |at: Instant| now.saturating_duration_since(at);
-        let ms = Duration::from_millis;
-        let limits = &self.limits;
         match link.phase {
-            Phase::Waiting => {
-                let idle = link.pending.is_empty() && self.lanes[link.lane].waiters.is_empty();
-                if idle || since(link.progress_at) < ms(limits.fail_fast_ms) {
-                    self.try_connect(id, now);
-                } else {
-                    self.lose_link(id, Loss::FailFast, now);
-                }
-            }
-            Phase::Connecting | Phase::Greeting(_) => {
-                if since(link.opened_at) >= ms(limits.connect_timeout_ms) {
-                    self.lose_link(id, Loss::ConnectTimeout, now);
-                }
-            }
             Phase::Ready => self.tick_ready_link(id, now),
+            _ => self.tick_unconnected_link(id, now),
         }
     }
 
@@ -115,7 +100,7 @@ impl Worker {
 
     fn tick_session(&mut self, id: SessionId, now: Instant, unix_now: i64) {
         if self.draining {
-            self.drain_client(id);
+            self.drain_client(id, now);
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.fate == Fate::Dead {

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{Report, Step, Worker};
 use crate::resp::ReplyError;
 use crate::session::{Fate, LaneRefusal, Session, SessionId, Upload};
-use crate::upstream::{Expect, GreetError, Link, LinkId, LinkRole};
+use crate::upstream::{Expect, GreetError, LaneId, Link, LinkId, LinkRole, Phase};
 
 /// The answer to a request no byte of which has been written.
 pub(super) const NOT_SENT: &str = "ERR respgate: backend unavailable, command not sent";
@@ -138,18 +138,12 @@ impl Worker {
     pub(super) fn lose_link(&mut self, id: LinkId, loss: Loss, now: Instant) {
         let Some(link) = self.take_link(id) else { return };
         self.note_failure(&link, &loss, now);
-        let lane = &mut self.lanes[link.lane];
         let refusal = match &loss {
             Loss::Greeting(GreetError::Select(text)) => LaneRefusal::Backend(text.clone()),
             _ => LaneRefusal::Unavailable,
         };
-        for id in std::mem::take(&mut lane.waiters) {
-            if let Some(session) = self.sessions.get_mut(id) {
-                session.lane_refusal = Some((lane.key.proto, lane.key.db, refusal.clone()));
-                self.ready.push(id);
-            }
-        }
         let may_wait = !matches!(loss, Loss::Greeting(_) | Loss::NoResources(_));
+        self.refuse_waiters(link.lane, &refusal);
         if !matches!(loss, Loss::Greeting(GreetError::Select(_))) {
             // A database that the backend does not have is its client's mistake.
             let redis_user = self.lanes[link.lane].key.credential.redis_user.clone();
@@ -168,7 +162,19 @@ impl Worker {
             LinkRole::Shared | LinkRole::Control => {}
         }
         self.ready.extend_from_slice(&link.waiters);
+        self.connect_next(self.lanes[link.lane].key.node, now);
         self.release_lane(link.lane);
+    }
+
+    /// Those who wait for a lane's first greeting cannot have the lane.
+    pub(super) fn refuse_waiters(&mut self, lane: LaneId, refusal: &LaneRefusal) {
+        let lane = &mut self.lanes[lane];
+        for id in std::mem::take(&mut lane.waiters) {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.lane_refusal = Some((lane.key.proto, lane.key.db, refusal.clone()));
+                self.ready.push(id);
+            }
+        }
     }
 
     /// Takes a link away without a word; the driver closes its socket.
@@ -207,32 +213,18 @@ impl Worker {
         if matches!(link.role, LinkRole::Pinned(_)) {
             self.pinned_links -= 1;
         }
-        self.nodes.of(lane.key.node).attempt.take_if(|attempt| *attempt == id);
+        let node = self.nodes.of(lane.key.node);
+        node.circuit.gone(id);
+        if matches!(link.phase, Phase::Connecting | Phase::Greeting(_)) {
+            node.connecting_ended();
+        }
         Some(link)
     }
 
-    fn note_failure(&mut self, link: &Link, loss: &Loss, now: Instant) {
-        use rand_chacha::rand_core::Rng;
-        let random = self.random.next_u64();
-        let node = self.nodes.of(self.lanes[link.lane].key.node);
-        match loss {
-            Loss::Connect(_) => {
-                node.backoff.failed(now, &self.limits, random);
-                node.probe_lane = Some(link.lane);
-            }
-            // Before Ready, the connection as such may be what fails.
-            Loss::ConnectTimeout | Loss::Closed | Loss::Io(_) if !link.is_ready() => {
-                node.backoff.failed(now, &self.limits, random);
-                node.probe_lane = Some(link.lane);
-            }
-            Loss::Greeting(GreetError::Select(_)) => {}
-            Loss::Greeting(_) => self.lanes[link.lane].backoff.failed(now, &self.limits, random),
-            _ => {}
-        }
-    }
-
     /// Each request that waited gets one error, which says whether it may have run.
-    fn fail_requests(&mut self, link: &Link, may_wait: bool, now: Instant) {
+    pub(super) fn fail_requests(&mut self, link: &Link, may_wait: bool, now: Instant) {
+        // A user that a node refuses is not let in by waiting.
+        let may_wait = may_wait && !self.lanes[link.lane].backoff.is_failing();
         let mut broken_off = link.stream.is_some();
         if let (Some(stream), LinkRole::Pinned(owner)) = (link.stream, link.role)
             && !stream.completes
@@ -381,13 +373,5 @@ impl Worker {
         self.unpin(id);
         self.unlisten(id);
         self.wake_client(id);
-    }
-
-    /// Ends a session whose requests have been answered; others end when they are.
-    pub(super) fn drain_client(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get(id) else { return };
-        if session.is_settled() && session.input.is_empty() && session.upload.is_none() {
-            self.end_client(id);
-        }
     }
 }

@@ -7,7 +7,7 @@ use super::{Report, Step, Worker};
 use crate::command::Class;
 use crate::resp::Proto;
 use crate::session::{Pinned, Session, SessionId, Stall, Via};
-use crate::upstream::{Expect, Lane, LaneId, LaneKey, Link, LinkId, LinkRole, NodeId, Phase};
+use crate::upstream::{Expect, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
 use crate::upstream::{fence, fence_reply};
 
 /// The session of tickets whose replies go to nobody.
@@ -219,55 +219,8 @@ impl Worker {
         if matches!(role, LinkRole::Pinned(_)) {
             self.pinned_links += 1;
         }
-        self.try_connect(id, now);
+        self.connect_in_turn(id, now);
         id
-    }
-
-    /// Connects a waiting link if that may be done now.
-    pub(super) fn try_connect(&mut self, id: LinkId, now: Instant) {
-        let Some(link) = self.links.get_mut(id) else { return };
-        let lane = &self.lanes[link.lane];
-        let node = self.nodes.of(lane.key.node);
-        let failing = node.backoff.is_failing();
-        if !matches!(link.phase, Phase::Waiting)
-            || !lane.backoff.allows(now)
-            || (failing && (node.attempt.is_some() || !node.backoff.allows(now)))
-        {
-            return;
-        }
-        if failing {
-            node.attempt = Some(id);
-        }
-        link.phase = Phase::Connecting;
-        link.opened_at = now;
-        self.tally.links_opened += 1;
-        self.steps.push(Step::Connect(id));
-    }
-
-    /// Tries a failing node even where no client asks for it.
-    pub(super) fn probe_node(&mut self, id: NodeId, now: Instant) {
-        let node = self.nodes.of(id);
-        if node.attempt.is_some() || !node.backoff.allows(now) {
-            return;
-        }
-        let probe_lane = node.probe_lane;
-        let waits_for_it =
-            |link: &Link| matches!(link.phase, Phase::Waiting) && self.lanes[link.lane].key.node == id;
-        let waiting = self.links.iter().find(|(_, link)| waits_for_it(link));
-        match (waiting.map(|(id, _)| id), probe_lane) {
-            (Some(id), _) => self.try_connect(id, now),
-            (None, Some(lane)) if self.lanes[lane].shared.is_empty() => {
-                self.open_shared(lane, now);
-            }
-            (None, _) => {}
-        }
-    }
-
-    /// Connects what has waited for the backend to come back.
-    pub(super) fn connect_waiting(&mut self, now: Instant) {
-        for id in self.links.keys() {
-            self.try_connect(id, now);
-        }
     }
 
     /// Has a link prove that its replies are in step: the next reply must be this one.

@@ -11,7 +11,7 @@ use super::{Report, Step, Worker};
 use crate::command::Answer;
 use crate::resp::{Proto, Request, long, write};
 use crate::session::answer::{self, WRONGPASS};
-use crate::session::{About, LaneRefusal, ReplyMode, SessionId, Stall, Via, hello};
+use crate::session::{About, LaneRefusal, ReplyMode, Session, SessionId, Stall, Via, hello};
 use crate::upstream::{Expect, LaneId};
 
 /// Redis' text for database numbers that it does not have.
@@ -240,9 +240,12 @@ impl Worker {
             match refusal {
                 LaneRefusal::Backend(text) => self.answer_error(id, &text),
                 LaneRefusal::Unavailable => {
-                    // What follows was meant for the database or the protocol asked for.
                     self.answer_error(id, NOT_SENT);
-                    self.end_client(id);
+                    let stays = |session: &Session| (session.proto, session.db) == (proto, db);
+                    if !self.sessions.get(id).is_some_and(stays) {
+                        // What follows was meant for the database or the protocol asked for.
+                        self.end_client(id);
+                    }
                 }
             }
             return Err(Flow::Done);

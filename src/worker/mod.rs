@@ -10,11 +10,13 @@
 //! ```
 
 mod arena;
+mod attempts;
 mod audience;
 mod clock;
 mod cluster;
 mod control;
 mod dialect;
+mod drain;
 mod ends;
 mod greetings;
 mod input;
@@ -44,7 +46,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use slab::Slab;
 
 use crate::command::Commands;
-use crate::identity::{Permit, Refusal};
+use crate::identity::{Permit, Reason, Refusal};
 use crate::limits::Limits;
 use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
 use crate::session::{Fate, Session, SessionId, Stall, Transport};
@@ -364,18 +366,31 @@ impl Worker {
     }
 
     /// Holds every session against changed users: a permit that no longer holds ends
-    /// its session, one whose Redis user or rights have changed is exchanged.
-    pub fn recheck(&mut self, permit: &dyn Fn(&Permit) -> Result<Permit, Refusal>) {
+    /// its session, one whose Redis user or rights have changed is exchanged. Returns whom
+    /// that has ended, and why.
+    pub fn recheck(
+        &mut self,
+        permit: &dyn Fn(&Permit) -> Result<Permit, Refusal>,
+    ) -> Vec<(SessionId, Refusal)> {
+        let mut ended = Vec::new();
         for id in self.sessions.keys() {
-            let Some(session) = self.sessions.get_mut(id) else { continue };
-            let Ok(renewed) = permit(&session.permit) else {
-                self.close_client(id, Closed::PermitEnded);
+            let Some(session) = self.sessions.get_mut(id).filter(|session| session.fate != Fate::Dead) else {
                 continue;
+            };
+            let renewed = match permit(&session.permit) {
+                Ok(renewed) => renewed,
+                Err(refusal) => {
+                    self.close_client(id, Closed::PermitEnded);
+                    ended.push((id, refusal));
+                    continue;
+                }
             };
             let (old, new) = (session.permit.credential(), renewed.credential());
             if (session.is_bound() || session.subscribed.is_some()) && old.redis_user != new.redis_user {
                 // Its state lives in a link that speaks for another Redis user.
+                let detail = "its Redis user is another one now, and it has state of its own in Redis";
                 self.close_client(id, Closed::UserChanged);
+                ended.push((id, Refusal::new(Reason::RoleChanged, detail)));
                 continue;
             }
             session.permit = renewed;
@@ -384,6 +399,7 @@ impl Worker {
                 self.move_session(id, lane);
             }
         }
+        ended
     }
 
     /// Ends a session at once: what it was let in by no longer holds.
@@ -414,17 +430,13 @@ impl Worker {
         self.commands.set_answers_respgate(answers);
     }
 
-    /// Begins to end every session, each when it has no reply outstanding.
-    pub fn drain(&mut self) {
-        self.draining = true;
-        for id in self.sessions.keys() {
-            self.drain_client(id);
-        }
-    }
-
     /// This worker's part of what all workers may have together.
     fn share_of(&self, total: usize) -> usize {
-        total / usize::try_from(self.client_id_step).unwrap_or(1).max(1)
+        total / self.workers()
+    }
+
+    fn workers(&self) -> usize {
+        usize::try_from(self.client_id_step).unwrap_or(1).max(1)
     }
 
     fn request_limits(&self) -> RequestLimits {

@@ -1,26 +1,38 @@
 //! The databases that a worker serves, and what it knows of the node of each: whether it
 //! answers, and how it speaks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use super::dialect::Dialect;
 use super::{Loss, Worker};
 use crate::session::SessionId;
 use crate::upstream::cluster::Topology;
-use crate::upstream::{Backoff, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId};
+use crate::upstream::{Circuit, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId, Role};
 
 /// What a worker knows of a node.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    /// Failed connections to it.
-    pub(super) backoff: Backoff,
-    /// While it fails, the one link that tries it.
-    pub(super) attempt: Option<LinkId>,
+    /// What it has to be.
+    pub(super) role: Option<Role>,
+    /// Whether it may be connected to.
+    pub(super) circuit: Circuit,
+    /// Links to it that are being connected.
+    pub(super) connecting: usize,
+    /// Links that wait for one of those to be.
+    pub(super) queue: VecDeque<LinkId>,
     /// The lane that found it failing, for trying it without demand.
     pub(super) probe_lane: Option<LaneId>,
     /// How its server speaks, as its last greeting told.
     pub(super) dialect: Option<Dialect>,
+}
+
+impl Node {
+    /// A link that was being connected has been, or is gone.
+    pub(super) fn connecting_ended(&mut self) {
+        // It may be of a time before the node was forgotten.
+        self.connecting = self.connecting.saturating_sub(1);
+    }
 }
 
 /// The databases by number, and their nodes.
@@ -42,7 +54,7 @@ impl Nodes {
 
     /// The nodes whose last connection failed.
     pub(super) fn failing(&self) -> Vec<NodeId> {
-        let failing = self.nodes.iter().filter(|(_, node)| node.backoff.is_failing());
+        let failing = self.nodes.iter().filter(|(_, node)| node.circuit.is_open());
         failing.map(|(&id, _)| id).collect()
     }
 
@@ -56,7 +68,7 @@ impl Worker {
     /// Whether the last connection to the node of some database failed.
     #[must_use]
     pub fn is_backend_failing(&self) -> bool {
-        self.nodes.nodes.values().any(|node| node.backoff.is_failing())
+        self.nodes.nodes.values().any(|node| node.circuit.is_open())
     }
 
     /// Where a link is made to.
@@ -66,18 +78,24 @@ impl Worker {
     }
 
     /// These are the databases from now on. The sessions of one that has moved go on at its new node: what shares a link
-    /// finishes where it is; what lives in a link of its own, or waits for one to be made, ends as
+    /// finishes where it is, unless that is left at once; what lives in a link of its own, or waits for one to be made, ends as
     /// at any loss of a connection. Sessions of one that is gone are the caller's to end.
     pub fn set_databases(&mut self, databases: BTreeMap<DatabaseId, Database>, now: Instant) {
         self.clusters.take(&databases);
-        let of = |databases: &BTreeMap<DatabaseId, Database>| -> BTreeSet<NodeId> {
-            databases.values().flat_map(Database::nodes).collect()
+        let of = |databases: &BTreeMap<DatabaseId, Database>| -> BTreeMap<NodeId, bool> {
+            let all = databases.values();
+            all.flat_map(|it| it.nodes().map(|node| (node, it.leaves_at_once))).collect()
         };
         let before = of(&self.nodes.databases);
-        let present = of(&databases);
+        let present: BTreeSet<NodeId> = of(&databases).into_keys().collect();
         self.nodes.databases = databases;
-        for &node in before.difference(&present) {
-            self.leave_node(node, now);
+        for (node, leaves_at_once) in before {
+            if !present.contains(&node) {
+                self.leave_node(node, leaves_at_once, now);
+            }
+        }
+        for database in self.nodes.databases.values() {
+            self.nodes.nodes.entry(database.node).or_default().role = database.role;
         }
         for id in self.sessions.keys() {
             self.follow(id);
@@ -102,13 +120,14 @@ impl Worker {
     }
 
     /// No database is there any more.
-    fn leave_node(&mut self, node: NodeId, now: Instant) {
+    fn leave_node(&mut self, node: NodeId, at_once: bool, now: Instant) {
         for id in self.links.keys() {
             let Some(link) = self.links.get(id) else { continue };
             if self.lanes[link.lane].key.node != node {
                 continue;
             }
-            if matches!(link.role, LinkRole::Pinned(_) | LinkRole::Subscriber) || !link.is_ready() {
+            let lives_there = matches!(link.role, LinkRole::Pinned(_) | LinkRole::Subscriber);
+            if lives_there || at_once || !link.is_ready() {
                 self.lose_link(id, Loss::NodeLeft, now);
             } else {
                 self.retire_link(id);

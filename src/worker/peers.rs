@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::control::What;
 use super::{Closed, Seed, Step, Worker};
 use crate::session::{Fate, Filter, Session, SessionId};
-use crate::upstream::DatabaseId;
+use crate::upstream::{DatabaseId, NodeId};
 
 /// From one worker to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ enum Word {
     Find(Sought),
     /// This one, if it has one.
     Found(Option<i64>),
+    /// A node that was failing has answered.
+    Answers(NodeId),
 }
 
 /// What has been ended.
@@ -128,6 +130,7 @@ impl Worker {
                     self.found(asked.session, asked.what, Ok(found), now);
                 }
             }
+            Word::Answers(node) => self.hear_of_node(node, now),
         }
         self.run_ready(now);
     }
@@ -159,6 +162,14 @@ impl Worker {
         }
         let token = self.ask(asker, what, 1, Killed::default(), now);
         self.tell(worker, token, Word::Find(sought));
+    }
+
+    /// Lets the others know that a node answers, so that they do not wait out their turns.
+    pub(super) fn tell_of_node(&mut self, node: NodeId) {
+        let (all, own) = (self.peers.workers, self.peers.number);
+        for worker in (0..all).filter(|&worker| worker != own) {
+            self.tell(worker, 0, Word::Answers(node));
+        }
     }
 
     /// Gives up what has not been answered in time.

@@ -56,6 +56,28 @@ const CASES: &[Case] = &[
         )],
         ..CASE
     },
+    Case {
+        claim: "several databases need names, and whoever leads to one says to which",
+        edits: &[(
+            "[database]",
+            "[[database]]\naddress = \"unix:/a.sock\"\n[[database]]\nname = \"a b\"\naddress = \"unix:/b.sock\"\n\
+             [[database]]\naddress = \"unix:/c.sock\"\n[[database]]\nname = \"orders\"",
+        )],
+        ..CASE
+    },
+    Case {
+        claim: "a database that is not there, and a server name that is none",
+        edits: &[
+            (ADDRESS, "name = \"orders\"\naddress = \"127.0.0.1:6379\""),
+            (
+                "client_ca = \"ca.crt\"",
+                "client_ca = \"ca.crt\"\ndatabase = \"stock\"\n\
+                 sni = { \"a b\" = \"orders\", \"stock.example\" = \"stock\" }",
+            ),
+            ("redis_user = \"app\"", "redis_user = \"app\"\ndatabase = \"order\""),
+        ],
+        ..CASE
+    },
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use respgate::config::{Loaded, load};
 use respgate::identity::Entry;
 use respgate::identity::roles::RoleMap;
 use respgate::io::tls::{ClientEku, ClientSan, TlsVersion, TrustSettings};
-use respgate::io::{Address, Admin, Audit, Listener, Log, LogFormat, Settings, needs_restart};
+use respgate::io::{Address, Admin, Audit, Listener, Location, Log, LogFormat, Settings, needs_restart};
 use respgate::limits::Limits;
 
 use crate::pki::{self, Ca};
@@ -59,7 +59,10 @@ fn the_smallest_configuration_runs_by_the_defaults() {
     assert_eq!(settings.listeners[0].tls.trust.client_ca.len(), 1);
     assert_eq!(settings.listeners[0].tls.min_version, TlsVersion::V12);
     assert_eq!(settings.listeners[0].tls.trust.client_eku, ClientEku::IfPresent);
-    assert_eq!(settings.databases[0].address, Address::Tcp { host: "127.0.0.1".to_owned(), port: 6379 });
+    assert_eq!(
+        settings.databases[0].location,
+        Location::Address(Address::Tcp { host: "127.0.0.1".to_owned(), port: 6379 })
+    );
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.admin, None);
     assert_eq!(settings.log, Log { format: LogFormat::Text, level: "info".to_owned() });
@@ -214,7 +217,10 @@ fn every_setting_can_be_given() {
     assert_eq!(settings.listeners[0].tls.min_version, TlsVersion::V13);
     assert_eq!(settings.listeners[0].tls.trust.client_eku, ClientEku::Required);
     assert_eq!(settings.listeners[0].tls.trust.client_san, ClientSan::Required);
-    assert_eq!(settings.databases[0].address, Address::Unix(world.path("run/redis.sock")));
+    assert_eq!(
+        settings.databases[0].location,
+        Location::Address(Address::Unix(world.path("run/redis.sock")))
+    );
     let [app, dev, ops] = settings.users.users() else { panic!("three users") };
     let ignores_case = |entry: &Entry| entry.line().is_some_and(|line| line.ignores_case());
     assert!(app.entries.len() == 2 && app.entries.iter().all(ignores_case));
@@ -244,7 +250,7 @@ fn backend_addresses_are_hosts_ips_or_sockets() {
         ("unix:/run/redis.sock", "unix:/run/redis.sock"),
     ] {
         let settings = world.load(&FINE.replace("127.0.0.1:6379", text)).unwrap().settings;
-        assert_eq!(settings.databases[0].address.to_string(), expected);
+        assert_eq!(settings.databases[0].location.to_string(), expected);
     }
     for text in [
         "",

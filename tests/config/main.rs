@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails in these files fails a test, in helpers too")]
 
 mod client_auth;
+mod cluster;
 mod database;
 mod defaults;
 mod golden;
@@ -17,6 +18,7 @@ mod recognised;
 mod role_problems;
 mod roles;
 mod secrets;
+mod sentinel;
 mod tls;
 mod ways;
 mod world;

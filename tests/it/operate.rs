@@ -41,6 +41,14 @@ fn a_reload_cuts_who_was_removed_lets_in_who_was_added_and_keeps_the_rest() {
     ops.read_to_end();
     blocked.read_to_end();
     assert!(start.elapsed() < Duration::from_secs(5), "cut only after {:?}", start.elapsed());
+    let record = world.wait_audit("of their end", |record| record["outcome"] == "ended");
+    assert_eq!((&record["user"], &record["reason"]), (&"ops".into(), &"no_mapping".into()), "{record}");
+    assert_eq!(record["subject"], "CN=ops,O=Acme");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while world.gateway.metric("respgate_clients_ended_total", "no_mapping") < 2.0 {
+        assert!(Instant::now() < deadline, "who is ended is not counted");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     wait_until_let_in(&world, "late");
     let mut refused = world.client("ops");
     let line = String::from_utf8_lossy(&refused.read_to_end()).into_owned();

@@ -24,6 +24,8 @@ pub(crate) enum Mood {
     Cut(u64),
     /// Changes whole replies.
     Rogue(Rogue),
+    /// Passes nothing on, in either direction, and says nothing of it.
+    Hole,
 }
 
 /// A running proxy; it ends with this value.
@@ -53,9 +55,19 @@ struct Shared {
     upstream: watch::Sender<Option<PathBuf>>,
     /// Connections are reset when it changes.
     cuts: watch::Sender<u64>,
-    mood: Mutex<Mood>,
+    mood: watch::Sender<Mood>,
     dice: Mutex<Dice>,
     deeds: Arc<Deeds>,
+}
+
+impl Shared {
+    /// The mood, as soon as it is one in which something is passed on.
+    async fn mood_to_pass(&self) -> Mood {
+        let mut moods = self.mood.subscribe();
+        let mood = moods.wait_for(|mood| !matches!(mood, Mood::Hole)).await;
+        // An error would mean that this proxy is gone.
+        mood.map_or(Mood::Honest, |mood| *mood)
+    }
 }
 
 /// How a connection ends.
@@ -75,7 +87,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             upstream: watch::Sender::new(None),
             cuts: watch::Sender::new(0),
-            mood: Mutex::new(Mood::Honest),
+            mood: watch::Sender::new(Mood::Honest),
             dice: Mutex::new(Dice::new(seed)),
             deeds: Arc::clone(&deeds),
         });
@@ -101,7 +113,7 @@ impl Proxy {
     }
 
     pub(crate) fn set(&self, mood: Mood) {
-        *self.shared.mood.lock().expect("not poisoned") = mood;
+        self.shared.mood.send_replace(mood);
     }
 
     /// Resets every connection that there is.
@@ -133,7 +145,7 @@ async fn carry(mut gateway: TcpStream, shared: Arc<Shared>) {
         let (from_gateway, to_gateway) = gateway.split();
         let (from_redis, to_redis) = redis.split();
         end = tokio::select! {
-            end = pass_requests(from_gateway, to_redis, &track) => end,
+            end = pass_requests(from_gateway, to_redis, &track, &shared) => end,
             end = pass_replies(from_redis, to_gateway, &track, &shared) => end,
             _ = cuts.changed() => End::Reset,
         };
@@ -148,6 +160,7 @@ async fn pass_requests(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     track: &Mutex<Track>,
+    shared: &Shared,
 ) -> End {
     let mut piece = vec![0; 64 * 1024];
     loop {
@@ -155,6 +168,7 @@ async fn pass_requests(
         if count == 0 {
             return End::Closed;
         }
+        shared.mood_to_pass().await;
         // Noted before Redis can answer it.
         track.lock().expect("not poisoned").asked(&piece[..count]);
         if to.write_all(&piece[..count]).await.is_err() {
@@ -177,7 +191,7 @@ async fn pass_replies(
         if count == 0 {
             return End::Closed;
         }
-        let mood = *shared.mood.lock().expect("not poisoned");
+        let mood = shared.mood_to_pass().await;
         let rogue = if let Mood::Rogue(rogue) = mood { Some(rogue) } else { None };
         let bytes = {
             let mut dice = shared.dice.lock().expect("not poisoned");
@@ -189,7 +203,7 @@ async fn pass_replies(
             )
         };
         let sent = match mood {
-            Mood::Honest | Mood::Rogue(_) => to.write_all(&bytes).await,
+            Mood::Honest | Mood::Rogue(_) | Mood::Hole => to.write_all(&bytes).await,
             Mood::Slow(most) => drip(&mut to, &bytes, most, shared).await,
             Mood::Cut(most) => {
                 let budget =

@@ -33,9 +33,21 @@ impl Client {
         Self::tls_over(TcpStream::connect_timeout(&address, PATIENCE)?, config)
     }
 
+    /// The same, asking for this server name; for none, if it is an address.
+    pub(crate) fn tls_named(
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+        name: &'static str,
+    ) -> io::Result<Self> {
+        Self::shake(Self::over_named(TcpStream::connect_timeout(&address, PATIENCE)?, config, name)?)
+    }
+
     /// The same over a connection that there is already.
     pub(crate) fn tls_over(socket: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let mut client = Self::over(socket, config)?;
+        Self::shake(Self::over(socket, config)?)
+    }
+
+    fn shake(mut client: Self) -> io::Result<Self> {
         let Stream::Tls(stream) = &mut client.stream else { unreachable!("it was made with TLS") };
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
@@ -48,10 +60,14 @@ impl Client {
     }
 
     fn over(socket: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
+        Self::over_named(socket, config, "localhost")
+    }
+
+    fn over_named(socket: TcpStream, config: Arc<ClientConfig>, name: &'static str) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
         let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
         Ok(Self { stream: Stream::Tls(Box::new(StreamOwned::new(session, socket))), unread: Vec::new() })
     }
@@ -221,6 +237,20 @@ impl Client {
     pub(crate) fn expect_end(&mut self) {
         let rest = self.read_to_end();
         assert!(rest.is_empty(), "before the end came {:?}", String::from_utf8_lossy(&rest));
+    }
+
+    /// Whether the other side has ended the connection, as far as that has arrived.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let Stream::Tls(stream) = &mut self.stream else { unreachable!("asked of clients of the gateway") };
+        let (tls, socket) = (&mut stream.conn, &mut stream.sock);
+        socket.set_nonblocking(true).expect("a socket");
+        let read = tls.read_tls(socket);
+        socket.set_nonblocking(false).expect("a socket");
+        match read {
+            Ok(0) => true,
+            Ok(_) => tls.process_new_packets().is_ok_and(|state| state.peer_has_closed()),
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
     }
 
     /// Nothing arrives for this long, and the connection stays.

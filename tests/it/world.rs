@@ -185,10 +185,16 @@ impl World {
 
     /// Ends the gateway with this signal and starts another with the same configuration.
     pub(crate) fn restart(&mut self, signal: Signal) {
+        self.restart_unready(signal);
+        self.gateway.wait_ready();
+    }
+
+    /// The same, without waiting for a backend to be reachable.
+    pub(crate) fn restart_unready(&mut self, signal: Signal) {
         self.gateway.signal(signal);
         self.gateway.wait_end();
         self.earlier.extend(self.gateway.stderr.all());
-        self.gateway = Gateway::start(&self.path("respgate.toml"), self.setup.files_max);
+        self.gateway = Gateway::start_unready(&self.path("respgate.toml"), self.setup.files_max);
     }
 
     /// The audit records so far.

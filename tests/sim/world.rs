@@ -60,7 +60,10 @@ pub(crate) struct World {
 const DATABASE: DatabaseId = DatabaseId(0);
 
 fn databases(shares_subscriptions: bool) -> BTreeMap<DatabaseId, Database> {
-    BTreeMap::from([(DATABASE, Database { node: NodeId(0), shares_subscriptions, cluster: None })])
+    BTreeMap::from([(
+        DATABASE,
+        Database { node: NodeId(0), role: None, leaves_at_once: false, shares_subscriptions, cluster: None },
+    )])
 }
 
 impl World {

@@ -266,7 +266,10 @@ mod tests {
         let stage = Stage::at(&parent.path().join("a \"demo\" \\ dir"), 0).unwrap();
         let loaded = crate::config::load(&stage.path("respgate.toml")).unwrap_or_else(|all| panic!("{all}"));
         assert!(loaded.warnings.list.is_empty(), "{}", loaded.warnings);
-        assert_eq!(loaded.settings.databases[0].address, crate::io::Address::Unix(stage.socket().to_owned()));
+        assert_eq!(
+            loaded.settings.databases[0].location,
+            crate::io::Location::Address(crate::io::Address::Unix(stage.socket().to_owned()))
+        );
         assert_eq!(loaded.settings.users.users().len(), 2);
     }
 

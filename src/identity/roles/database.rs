@@ -84,7 +84,7 @@ impl DatabaseRoles {
         let user = shown(&principal.username);
         let names: Vec<_> = roles.names().collect();
         let detail = match (names.is_empty(), self.is_empty()) {
-            (_, true) => format!("user {user} has no redis_user there, and the database has no roles"),
+            (_, true) => format!("user {user} has no redis_user, and the database has no roles"),
             (true, false) => {
                 format!("user {user} has no role: none of {} rules grants one", map.rules().len())
             }

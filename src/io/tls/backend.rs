@@ -38,8 +38,9 @@ pub struct BackendTls {
     pub ca_fingerprint: Option<Fingerprint>,
     /// What is asked of the backend's certificate.
     pub mode: VerificationMode,
-    /// The name that it has to be for, and that it is asked for.
-    pub server_name: ServerName<'static>,
+    /// The name that it has to be for, and that it is asked for; without one, the host
+    /// that is connected to.
+    pub server_name: Option<ServerName<'static>>,
     /// The gateway's own, for a backend that asks each client for one.
     pub client: Option<Arc<CertifiedKey>>,
 }

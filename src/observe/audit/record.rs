@@ -82,6 +82,9 @@ pub struct Record {
     /// The Redis ACL user that its commands run as.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis_user: Option<String>,
+    /// The database that they go to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     /// `TLSv1.2` or `TLSv1.3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_version: Option<String>,
@@ -113,6 +116,7 @@ impl Record {
             role: None,
             roles: Vec::new(),
             redis_user: None,
+            database: None,
             tls_version: None,
             tls_cipher: None,
         }
@@ -193,6 +197,7 @@ mod tests {
             role: text(),
             roles: vec!["x".to_owned()],
             redis_user: text(),
+            database: text(),
             tls_version: text(),
             tls_cipher: text(),
             ..Record::new(Outcome::Accepted, address, address)
@@ -214,6 +219,7 @@ mod tests {
             "role",
             "roles",
             "redis_user",
+            "database",
         ] {
             assert!(names.contains(&name), "{name} is missing: {line}");
         }

@@ -137,8 +137,12 @@ impl Worker {
             return self.about_cluster(id, input, request, now);
         } else if let Some((step, joined)) = scatter::splits(name) {
             let whole = request.argc > step && (request.argc - 1).is_multiple_of(step);
-            if place != Placement::Crossed || !whole {
+            if place != Placement::Crossed {
                 return None;
+            }
+            if !whole {
+                // Any node says what is missing.
+                return Some(self.fly(id, input, request.len, (To::Any, false), now));
             }
             scatter::split(&args(), step, joined)
         } else if name == "scan" {

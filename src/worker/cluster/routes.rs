@@ -50,7 +50,7 @@ impl Worker {
     }
 
     pub(super) fn is_node_failing(&self, node: NodeId) -> bool {
-        self.nodes.get(node).is_some_and(|node| node.backoff.is_failing())
+        self.nodes.get(node).is_some_and(|node| node.circuit.is_open())
     }
 
     /// The session's lane at a node.

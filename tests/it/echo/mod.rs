@@ -11,6 +11,7 @@ mod habits;
 mod kinds;
 mod terms;
 mod totals;
+mod vigil;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use self::habits::Habit;
 use self::kinds::Diet;
 use self::terms::{Losses, Terms};
 use self::totals::{Phase, Totals};
+pub(crate) use self::vigil::Vigil;
 use crate::world::{APP, LOST, OPS, Setup, User, World};
 
 const CLIENTS: u32 = 64;
@@ -87,7 +89,16 @@ fn echo_a_million_replies_and_a_minute_of_faults_and_none_goes_astray() {
 
 /// All clients, on one thread of their own.
 fn spawn_clients(world: &World, terms: &Arc<Terms>, totals: &Arc<Totals>) -> std::thread::JoinHandle<()> {
-    let plans: Vec<Plan> = (0..CLIENTS)
+    spawn(CLIENTS, world, terms, totals)
+}
+
+fn spawn(
+    clients: u32,
+    world: &World,
+    terms: &Arc<Terms>,
+    totals: &Arc<Totals>,
+) -> std::thread::JoinHandle<()> {
+    let plans: Vec<Plan> = (0..clients)
         .map(|id| {
             let user = USERS[id as usize % USERS.len()].name;
             // Half of each user's clients speak RESP3.

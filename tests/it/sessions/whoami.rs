@@ -37,6 +37,7 @@ fn whoami_says_what_the_audit_says_in_either_protocol() {
         ("fingerprint", "fingerprint"),
         ("tls_version", "tls_version"),
         ("tls_cipher", "tls_cipher"),
+        ("database", "database"),
         ("peer", "peer"),
     ] {
         let expected = format!("${}", record[of_audit].as_str().unwrap_or_default());

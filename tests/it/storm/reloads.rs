@@ -151,9 +151,14 @@ fn assert_no_mixture(world: &World, eras: &Eras) {
                 assert_eq!(user, (Some(era.user), Some(era.redis_user)), "a mixture: {record:#}");
                 met[number][0] += 1;
             }
-            Some("refused" | "ended") => {
+            Some("refused") => {
                 assert_eq!(record["reason"], "untrusted_issuer", "{record:#}");
                 met[number][1] += 1;
+            }
+            // Users are looked at before CAs.
+            Some("ended") => {
+                let reason = record["reason"].as_str().expect("it has one");
+                assert!(["issuer_scope", "untrusted_issuer"].contains(&reason), "{record:#}");
             }
             _ => panic!("{record:#}"),
         }

@@ -122,7 +122,7 @@ fn begin(fault: &Fault, seed: u64) -> Stage {
 }
 
 /// Every user is answered again, and has been for a while.
-fn wait_for_recovery(world: &World) {
+pub(super) fn wait_for_recovery(world: &World) {
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut well_since = None;
     while well_since.is_none_or(|since: Instant| since.elapsed() < Duration::from_millis(700)) {

@@ -1,0 +1,178 @@
+//! Several databases behind one gateway: which one a client comes to, and that nothing of one
+//! is seen, killed or lost at another.
+
+use std::io;
+
+use tempfile::TempDir;
+
+use crate::backend::{Redis, Version};
+use crate::pki::{Leaf, pki};
+use crate::wire::Client;
+use crate::world::{APP, LOST, OPS, ROOT, Setup, World};
+
+/// A gateway with two databases: "orders" is the world's own Redis, "stock" this one.
+struct Two {
+    world: World,
+    stock: Redis,
+    _directory: TempDir,
+}
+
+/// `listener` says which is whose. At stock a reader is to Redis `ops`, and only app is one.
+fn two(listener: &'static str) -> Two {
+    let directory = tempfile::tempdir().expect("a directory");
+    let stock = Redis::start(Version::default(), directory.path(), &[]);
+    let server =
+        pki().trusted.issue(Leaf::server(&["localhost", "127.0.0.1", "stock.example", "else.example"]));
+    let more = format!(
+        "[[database]]\nname = \"stock\"\naddress = \"unix:{}\"\n\
+         roles = [{{ role = \"reader\", redis_user = \"ops\", redis_password_file = \"ops.password\" }}]",
+        stock.socket().display()
+    );
+    let of_orders = |user: &str| format!("redis_user = \"{user}\"\ndatabase = \"orders\"");
+    let setup = Setup {
+        users: vec![APP, OPS, ROOT],
+        listener,
+        more,
+        files: vec![("server.crt", server.certificate), ("server.key", server.key)],
+        edits: vec![
+            ("[database]\naddress", "[[database]]\nname = \"orders\"\naddress".to_owned()),
+            ("redis_user = \"app\"\n", format!("{}\nroles = [\"reader\"]\n", of_orders("app"))),
+            ("redis_user = \"ops\"\n", format!("{}\n", of_orders("ops"))),
+            ("redis_user = \"root\"\n", format!("{}\n", of_orders("root"))),
+        ],
+        ..Setup::default()
+    };
+    Two { world: World::with(setup), stock, _directory: directory }
+}
+
+impl Two {
+    fn client(&self, user: &str, server_name: &'static str) -> io::Result<Client> {
+        Client::tls_named(self.world.gateway.address, self.world.tls(user), server_name)
+    }
+
+    /// The record of the client that was refused last.
+    fn refused(&self, user: &str, server_name: &'static str) -> String {
+        let before = self.world.audit().len();
+        let mut client = self.client(user, server_name).expect("the handshake succeeds");
+        assert!(client.read().to_string().starts_with("-NOPERM "));
+        let is_refused = |record: &serde_json::Value| record["outcome"] == "refused";
+        let record = self.world.audit().into_iter().skip(before).find(is_refused);
+        record.expect("in the audit before the client is told")["reason"].as_str().expect("a word").to_owned()
+    }
+}
+
+const BY_NAME: &str = "database = \"orders\"\nsni = { \"Stock.example\" = \"stock\" }";
+
+#[test]
+fn a_server_name_leads_to_its_database_and_any_other_to_the_default() {
+    let two = two(BY_NAME);
+    let mut stock = two.client("app", "stock.example").expect("let in");
+    stock.talk(&[("ACL WHOAMI", "$ops"), ("SET place stock", "+OK")]);
+    for name in ["localhost", "else.example", "127.0.0.1"] {
+        let mut orders = two.client("app", name).expect("let in");
+        orders.talk(&[("ACL WHOAMI", "$app"), ("SET place orders", "+OK")]);
+    }
+    two.world.redis.client("root").talk(&[("GET place", "$orders")]);
+    two.stock.client("root").talk(&[("GET place", "$stock")]);
+}
+
+#[test]
+fn a_redis_user_of_one_database_is_nobody_at_another() {
+    let two = two(BY_NAME);
+    two.client("ops", "localhost").expect("let in").talk(&[("ACL WHOAMI", "$ops")]);
+    // Stock has a Redis user of the same name and password, but it is not this user's there.
+    assert_eq!(two.refused("ops", "stock.example"), "no_role");
+}
+
+#[test]
+fn without_a_default_who_asks_for_no_known_name_is_refused() {
+    let two = two("sni = { \"stock.example\" = \"stock\", \"localhost\" = \"orders\" }");
+    two.client("app", "localhost").expect("let in").talk(&[("ACL WHOAMI", "$app")]);
+    two.client("app", "stock.example").expect("let in").talk(&[("ACL WHOAMI", "$ops")]);
+    for name in ["else.example", "127.0.0.1"] {
+        assert_eq!(two.refused("app", name), "unknown_server_name", "{name}");
+    }
+}
+
+#[test]
+fn a_client_of_one_database_cannot_kill_or_count_those_of_another() {
+    let two = two(BY_NAME);
+    let mut killer = two.client("root", "localhost").expect("let in");
+    let mut orders = two.client("app", "localhost").expect("let in");
+    let mut stock = two.client("app", "stock.example").expect("let in");
+    let there = stock.ask("CLIENT ID").replace(':', "");
+    assert_eq!(killer.ask(&format!("CLIENT KILL ID {there}")), ":0");
+    // At stock, app is to Redis of the killer's own name.
+    assert_eq!(killer.ask("CLIENT KILL USER ops"), ":0");
+    assert_eq!(killer.ask(&format!("CLIENT UNBLOCK {there}")), ":0");
+    stock.talk(&[("PING", "+PONG")]);
+    let here = orders.ask("CLIENT ID").replace(':', "");
+    assert_eq!(killer.ask(&format!("CLIENT KILL ID {here}")), ":1");
+    orders.expect_end();
+}
+
+#[test]
+fn a_database_that_is_away_is_away_for_its_own_clients_only() {
+    let mut two = two(BY_NAME);
+    two.world.announce(LOST);
+    let mut orders = two.client("app", "localhost").expect("let in");
+    let mut stock = two.client("app", "stock.example").expect("let in");
+    stock.talk(&[("PING", "+PONG")]);
+    two.stock.kill();
+    for _ in 0..20 {
+        let reply = stock.ask("PING");
+        assert!(reply.starts_with("-ERR respgate: "), "{reply}");
+        orders.talk(&[("PING", "+PONG"), ("INCR n", &format!(":{}", orders_count(&two)))]);
+    }
+    two.stock.resume();
+    let deadline = std::time::Instant::now() + crate::wire::PATIENCE;
+    while stock.ask("PING") != "+PONG" {
+        assert!(std::time::Instant::now() < deadline, "stock does not come back");
+    }
+}
+
+fn orders_count(two: &Two) -> u64 {
+    let count = two.world.redis.client("root").ask("GET n");
+    count.trim_start_matches('$').parse::<u64>().unwrap_or(0) + 1
+}
+
+#[test]
+fn a_reload_that_leads_a_name_elsewhere_ends_its_clients_and_no_other() {
+    let two = two(BY_NAME);
+    let mut moved = two.client("app", "stock.example").expect("let in");
+    let mut stays = two.client("app", "localhost").expect("let in");
+    moved.talk(&[("ACL WHOAMI", "$ops")]);
+    two.world.write_again(|setup| setup.listener = "database = \"orders\"");
+    two.world.reload();
+    moved.expect_end();
+    stays.talk(&[("ACL WHOAMI", "$app")]);
+    two.client("app", "stock.example").expect("let in").talk(&[("ACL WHOAMI", "$app")]);
+}
+
+#[test]
+fn a_database_that_a_reload_adds_serves_its_clients_at_once() {
+    let two = two("database = \"orders\"");
+    let mut before = two.client("app", "stock.example").expect("let in");
+    before.talk(&[("ACL WHOAMI", "$app")]);
+    two.world.write_again(|setup| {
+        setup.listener = BY_NAME;
+        setup.more = setup.more.replace("name = \"stock\"", "name = \"warehouse\"");
+    });
+    // It names one that is not there: nothing changes.
+    for line in ["unknown_database", "nothing was reloaded"] {
+        two.world.announce(line);
+    }
+    let log = &two.world.gateway.stderr;
+    let at = log.count();
+    two.world.gateway.signal(rustix::process::Signal::HUP);
+    log.wait_after(at, "of the refused reload", |line| line.contains("unknown_database"));
+    before.talk(&[("ACL WHOAMI", "$app")]);
+    two.world.write_again(|setup| {
+        setup.listener = "database = \"warehouse\"";
+        setup.more = setup.more.replace("name = \"stock\"", "name = \"warehouse\"");
+    });
+    two.world.reload();
+    let mut after = two.client("app", "localhost").expect("let in");
+    after.talk(&[("ACL WHOAMI", "$ops")]);
+    before.expect_end();
+}
