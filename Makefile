@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PORT ?= 6380
 
-.PHONY: help demo demo-check test test-deps lint bench compare twin echo states ledger locks readers failures drains storm failovers
+.PHONY: help demo demo-check test test-deps lint bench compare twin echo states ledger locks readers failures drains storm failovers reshard
 
 help:
 	@echo 'make demo        build, start Redis and the gateway, show both, stay until Ctrl-C (PORT=6380)'
@@ -11,7 +11,7 @@ help:
 	@echo 'make test        install what the tests need and run all of them'
 	@echo 'make lint        formatting, clippy, documentation, banned crates'
 	@echo 'make bench       criterion benches of the machines, without sockets'
-	@echo 'make twin        the long runs: see README.md (also echo, states, ledger, locks, readers, failures, drains, storm, failovers)'
+	@echo 'make twin        the long runs: see README.md (also echo, states, ledger, locks, readers, failures, drains, storm, failovers, reshard)'
 	@echo "make compare     the gateway beside Redis' own TLS, HAProxy, stunnel and Envoy"
 
 # The release build takes minutes the first time; figures of a debug build mean nothing.
@@ -84,3 +84,7 @@ storm: test-deps
 
 failovers: test-deps
 	RESPGATE_FAILOVERS=$${RESPGATE_FAILOVERS:-20} $(LONG) failovers_do_nothing -- --nocapture
+
+reshard: test-deps
+	RESPGATE_RESHARD=$${RESPGATE_RESHARD:-10} RESPGATE_CLUSTER_FAILOVERS=$${RESPGATE_CLUSTER_FAILOVERS:-20} \
+	$(LONG) two_hundred_slots_move -- a_master_dies_under --nocapture --test-threads 1

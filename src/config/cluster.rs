@@ -85,8 +85,8 @@ impl ClusterFile {
 
     /// Notes what cannot stand beside it.
     pub(super) fn alone(&self, database: &DatabaseFile, notes: &mut Notes) {
-        if let Some(written) = &database.address {
-            notes.error(&written.at, ClusterCause::AddressAsWell.into());
+        if database.is_led() {
+            notes.error(&self.at, ClusterCause::AddressAsWell.into());
         }
         if database.subscriptions == crate::io::Subscriptions::Shared {
             notes.error(&self.at, ClusterCause::SharedSubscriptions.into());

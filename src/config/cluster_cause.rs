@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the error texts say what the variants and their fields are")]
 pub enum ClusterCause {
-    #[error("a cluster is found by its seeds, and address names one server")]
+    #[error("a cluster is found by its seeds, and not by address or sentinels")]
     AddressAsWell,
     #[error("nodes of a cluster are reached by TCP, expected host:port")]
     UnixSocket,
@@ -28,7 +28,7 @@ impl ClusterCause {
     /// See [`super::Cause::way_out`].
     pub(super) fn way_out(&self) -> Option<String> {
         let text = match self {
-            Self::AddressAsWell => "remove address, or [database.cluster]",
+            Self::AddressAsWell => "remove address and [database.sentinel], or [database.cluster]",
             Self::SharedSubscriptions => "remove subscriptions = \"shared\"",
             Self::UnixSocket | Self::Twice { .. } => return None,
         };

@@ -138,6 +138,13 @@ impl DatabaseFile {
         now: i64,
         notes: &mut Notes,
     ) -> Option<(Location, Option<BackendTls>)> {
+        if let Some(cluster) = &self.cluster {
+            cluster.alone(self, notes);
+            let settings = cluster.settings(files, notes);
+            let seeds = settings.as_ref().map(|it| it.seeds.as_slice());
+            let tls = self.tls.as_ref().map(|tls| tls.settings(seeds, files, now, notes));
+            return Some((Location::Cluster(settings?), tls.map_or(Some(None), |tls| tls.map(Some))?));
+        }
         let written = self.address.as_ref();
         let address = written.and_then(|it| notes.ok(&it.at, address(&it.value, files)));
         if let (Some(written), Some(_)) = (written, &self.sentinel) {
@@ -161,6 +168,11 @@ impl DatabaseFile {
             (None, None) => Location::Address(address?),
         };
         Some((location, tls.map_or(Some(None), |tls| tls.map(Some))?))
+    }
+
+    /// Whether something else than an address says where it is.
+    pub(super) fn is_led(&self) -> bool {
+        self.address.is_some() || self.sentinel.is_some()
     }
 
     /// Whether the backend has to be a master: where sentinels lead to it, always.

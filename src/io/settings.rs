@@ -192,7 +192,7 @@ pub enum Location {
 
 impl Location {
     /// Whether what leads to one leads to the other, too: a master is known by its name,
-    /// whoever of its sentinels is asked.
+    /// whoever of its sentinels is asked, and a cluster by what its map says.
     #[must_use]
     pub fn is_same_place(&self, other: &Self) -> bool {
         match (self, other) {

@@ -245,6 +245,8 @@ impl Worker {
 
     /// Each request that waited gets one error, which says whether it may have run.
     pub(super) fn fail_requests(&mut self, link: &Link, may_wait: bool, now: Instant) {
+        // A user that a node refuses is not let in by waiting.
+        let may_wait = may_wait && !self.lanes[link.lane].backoff.is_failing();
         let mut broken_off = link.stream.is_some();
         if let (Some(stream), LinkRole::Pinned(owner)) = (link.stream, link.role)
             && !stream.completes

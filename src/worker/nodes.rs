@@ -95,14 +95,16 @@ impl Worker {
     /// at any loss of a connection. Sessions of one that is gone are the caller's to end.
     pub fn set_databases(&mut self, databases: BTreeMap<DatabaseId, Database>, now: Instant) {
         self.clusters.take(&databases);
-        let of = |databases: &BTreeMap<DatabaseId, Database>| -> BTreeSet<NodeId> {
-            databases.values().flat_map(Database::nodes).collect()
+        let of = |databases: &BTreeMap<DatabaseId, Database>| -> BTreeMap<NodeId, bool> {
+            let all = databases.values();
+            all.flat_map(|it| it.nodes().map(|node| (node, it.leaves_at_once))).collect()
         };
-        let present = of(&databases);
-        let before = std::mem::replace(&mut self.nodes.databases, databases);
-        for was in before.values() {
-            for node in was.nodes().filter(|node| !present.contains(node)) {
-                self.leave_node(node, was.leaves_at_once, now);
+        let before = of(&self.nodes.databases);
+        let present: BTreeSet<NodeId> = of(&databases).into_keys().collect();
+        self.nodes.databases = databases;
+        for (node, leaves_at_once) in before {
+            if !present.contains(&node) {
+                self.leave_node(node, leaves_at_once, now);
             }
         }
         for database in self.nodes.databases.values() {

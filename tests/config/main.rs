@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails in these files fails a test, in helpers too")]
 
 mod client_auth;
+mod cluster;
 mod credentials;
 mod database;
 mod defaults;

@@ -25,7 +25,7 @@ const ONE_DATABASE: &str = "ERR SELECT is not allowed in cluster mode";
 
 /// Commands without keys whose answer any node may give.
 const ANYWHERE: &str = "acl|cat acl|dryrun acl|genpass acl|getuser acl|help acl|list acl|users acl|whoami \
-    client|help client|list command command|count command|docs command|getkeys command|getkeysandflags command|help \
+    client|help client|list command| command|count command|docs command|getkeys command|getkeysandflags command|help \
     command|info command|list config|get config|help echo function|dump function|help function|list info lastsave \
     latency|doctor latency|graph latency|help latency|histogram latency|history latency|latest lolwut memory|doctor \
     memory|help memory|malloc-stats memory|stats module|help module|list object|help ping publish pubsub|help role \
@@ -137,8 +137,12 @@ impl Worker {
             return self.about_cluster(id, input, request, now);
         } else if let Some((step, joined)) = scatter::splits(name) {
             let whole = request.argc > step && (request.argc - 1).is_multiple_of(step);
-            if place != Placement::Crossed || !whole {
+            if place != Placement::Crossed {
                 return None;
+            }
+            if !whole {
+                let text = format!("ERR wrong number of arguments for '{name}' command");
+                return Some(self.refuse_words(id, input, request, &text));
             }
             scatter::split(&args(), step, joined)
         } else if name == "scan" {

@@ -1,5 +1,6 @@
 //! A Redis Cluster behind one endpoint.
 
+mod clients;
 mod keys;
 mod many;
 mod moves;

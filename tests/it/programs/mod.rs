@@ -20,7 +20,7 @@ fn modern() -> World {
 }
 
 /// A Python program of tests/clients with the packages in this directory of target/py.
-fn python(packages: &str, program: &str, world: &World, user: &str) -> Command {
+pub(crate) fn python(packages: &str, program: &str, world: &World, user: &str) -> Command {
     let mut command = leashed(needed(target("venv/bin/python")));
     command.env("PYTHONPATH", needed(target(&format!("py/{packages}"))));
     command.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(world.path(""));
