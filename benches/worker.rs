@@ -28,7 +28,7 @@ fn permit() -> Permit {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/v01_plain.pem");
     let der = CertificateDer::from_pem_file(file).expect("a PEM file");
     let certificate = Certificate::from_der(&der).expect("a certificate");
-    let credential = Credential { redis_user: "app".into(), password: Secret::new(b"password".to_vec()) };
+    let credential = Credential::new("app", Secret::new(b"password".to_vec()));
     let entries = vec![Entry::from(SUBJECT.parse::<SubjectLine>().expect("a subject line"))];
     let user = User { entries, ..User::new("app", credential) };
     let map = UserMap::build(vec![user]).expect("a sound map");
@@ -55,8 +55,7 @@ impl Bench {
         let mut worker = Worker::new(Arc::new(limits), &seed);
         let (now, permit) = (Instant::now(), permit());
         let address = || ("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned());
-        let database =
-            Database { node: NodeId(0), role: None, leaves_at_once: false, shares_subscriptions: false };
+        let database = Database::new(NodeId(0), false);
         worker.set_databases(BTreeMap::from([(DatabaseId(0), database)]), now);
         let mut open = || worker.client_opened(permit.clone(), DatabaseId(0), address(), now);
         let clients: Vec<SessionId> = (0..clients).filter_map(|_| open()).collect();

@@ -109,6 +109,12 @@ limits! {
     op_timeout_ms: u64 = 60_000,
     /// How long a request may wait while no link of its lane is healthy.
     fail_fast_ms: u64 = 250,
+    /// How long a request to a cluster may wait for somebody to serve its hash slot: the time in
+    /// which a replica takes over, which is a little more than the cluster's `cluster-node-timeout`.
+    cluster_wait_ms: u64 = 5_000,
+    /// The map of a cluster is read this often, within a tenth, besides whenever a node says that
+    /// it has changed.
+    cluster_refresh_ms: u64 = 60_000,
     /// How many requests may wait for a link of their lane to be ready.
     fail_fast_commands: usize = 1_024,
     /// Shared links of one lane in one worker; fewer links make larger batches.
@@ -148,6 +154,11 @@ limits! {
     sentinel_urgent_interval_ms: u64 = 250,
     /// Connecting to a sentinel, or an answer of one; past that its word no longer counts.
     sentinel_timeout_ms: u64 = 2_000,
+    /// How often the users that the gateway makes are held against what Redis shows of
+    /// them. A login that Redis refuses has it look at once.
+    provisioning_check_ms: u64 = 5_000,
+    /// A program that a password comes from is killed if it has not ended by then.
+    password_command_timeout_ms: u64 = 10_000,
     /// How long a client that asks about others (CLIENT KILL, CLIENT UNBLOCK, the REDIRECT of
     /// CLIENT TRACKING) waits for the workers that serve them.
     peer_timeout_ms: u64 = 2_000,

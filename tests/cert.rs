@@ -232,7 +232,7 @@ fn a_certificate_of_a_made_authority_is_permitted_as_its_user() {
 
     let made = Made::new("CN=ca,O=Acme", KeyKind::EcdsaP256);
     made.client("app", "CN=app,O=Acme");
-    let credential = Credential { redis_user: "app".to_owned(), password: Secret::new(b"x".to_vec()) };
+    let credential = Credential::new("app", Secret::new(b"x".to_vec()));
     let entries = vec![Entry::from(line("CN=app,O=Acme"))];
     let user = User { entries, ..User::new("app", credential) };
     let map = UserMap::build(vec![user]).unwrap();

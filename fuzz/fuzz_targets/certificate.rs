@@ -26,7 +26,7 @@ static MAP: LazyLock<UserMap> = LazyLock::new(|| {
         Entry::issuer_serial(line("CN=Test CA").name(), "07").expect("hex"),
     ];
     let user = |(at, entry): (usize, Entry)| {
-        let credential = Credential { redis_user: "u".into(), password: Secret::new(b"x".to_vec()) };
+        let credential = Credential::new("u", Secret::new(b"x".to_vec()));
         User { enabled: at % 2 == 0, entries: vec![entry], ..User::new(format!("u{at}"), credential) }
     };
     // The third means the first once case is ignored: one of them is enough.

@@ -1,5 +1,6 @@
 //! `respgate check`: says everything that is wrong with a configuration file,
-//! without opening a socket, and lists every certificate that it names.
+//! without opening a socket (unless it is to ask Redis, with --connect), and lists every certificate
+//! that it names.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -7,14 +8,14 @@ use std::process::ExitCode;
 
 use serde_json::{Value as Json, json};
 
-use super::facts;
+use super::{connect, facts};
 use crate::config::{self, Listed, Loaded, Problem, Problems, Severity};
 use crate::identity::Certificate;
 
 /// Check a configuration file and everything it names.
 ///
 /// Exits with 0 if the gateway can run, perhaps with warnings, with 1 if it cannot
-/// (with --strict also if there is a warning), and with 2 if the arguments make no
+/// (with --strict also if there is a warning, with --connect if Redis cannot be asked or refuses), and with 2 if the arguments make no
 /// sense.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -25,6 +26,7 @@ Examples:
   respgate check --config respgate.toml
   respgate check --config respgate.toml --strict
   respgate check --config respgate.toml --certificates
+  respgate check --config respgate.toml --connect
   respgate check --config respgate.toml --json"
 )]
 pub struct Args {
@@ -37,6 +39,9 @@ pub struct Args {
     /// A warning counts as an error
     #[arg(long)]
     pub strict: bool,
+    /// Ask Redis what the gateway would make of its users ([database.provisioning]); nothing is changed
+    #[arg(long, conflicts_with = "json")]
+    pub connect: bool,
     /// List every certificate that the configuration names, with its dates
     #[arg(long, conflicts_with = "json")]
     pub certificates: bool,
@@ -55,9 +60,15 @@ pub fn run(args: &Args) -> ExitCode {
     if fails_strictly && result.is_ok() && !args.json {
         text += &format!("\n{}: refused by --strict, which takes no warning", args.config.display());
     }
+    let mut would_be_made = true;
+    if let (true, Ok(loaded)) = (args.connect, &result) {
+        let (said, is_good) = connect::as_text(&loaded.settings);
+        text += &said;
+        would_be_made = is_good;
+    }
     // The exit code is the answer for whoever has closed our output.
     let _ = writeln!(io::stdout(), "{text}");
-    if result.is_ok() && !fails_strictly { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if result.is_ok() && !fails_strictly && would_be_made { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn problems(result: &Result<Loaded, Problems>) -> &Problems {

@@ -2,6 +2,7 @@
 
 pub mod cert;
 pub mod check;
+mod connect;
 pub mod demo;
 pub mod explain;
 mod facts;

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::harden;
 use crate::admin::{self, Admin, Health, NotReady};
 use crate::config::{self, Loaded, Problems};
-use crate::io::{Control, Handles, StartError, start};
+use crate::io::{Control, Handles, Rehearsal, Settings, StartError, rehearse, start};
 use crate::observe::audit::{self, AuditError};
 use crate::observe::log::{self, LogError};
 use crate::observe::metrics::{Flow, Registry};
@@ -155,11 +155,11 @@ impl Watch<'_> {
             tokio::select! {
                 _ = hangup.recv() => {
                     files.look();
-                    files.follow(&self.reload());
+                    files.follow(&self.reload().await);
                 }
                 () = files.changed() => {
                     tracing::info!("a file of the configuration has changed");
-                    files.follow(&self.reload());
+                    files.follow(&self.reload().await);
                 }
                 () = either(&mut terminate, &mut interrupt) => break,
                 _ = look.tick() => {
@@ -189,7 +189,7 @@ impl Watch<'_> {
     }
 
     /// Reads and checks everything, then swaps it; if any of it is wrong, nothing changes.
-    fn reload(&self) -> Depends {
+    async fn reload(&self) -> Depends {
         self.audit.reopen();
         let Loaded { settings, warnings } = match config::load(self.path) {
             Ok(loaded) => loaded,
@@ -202,6 +202,10 @@ impl Watch<'_> {
             }
         };
         warn_of(&warnings);
+        if is_refused(&settings).await {
+            tracing::error!("nothing was reloaded: the configuration in force stays");
+            return Depends { files: warnings.files, watch: None };
+        }
         let (users, is_watching) = (settings.users.users().len(), settings.watch);
         match self.control.reload(settings) {
             Ok(unchanged) => {
@@ -217,6 +221,24 @@ impl Watch<'_> {
             }
         }
     }
+}
+
+/// Whether Redis refuses rules of users that the gateway is to make. Where it cannot be asked they are
+/// taken, and made when it can.
+async fn is_refused(settings: &Settings) -> bool {
+    let rehearsals = match rehearse(settings).await {
+        Ok(rehearsals) => rehearsals,
+        // Told by whoever brings the settings into force.
+        Err(_) => return false,
+    };
+    let mut is_refused = false;
+    for Rehearsal { node, refused, .. } in rehearsals {
+        for (redis_user, why) in refused {
+            is_refused = true;
+            tracing::error!(node, redis_user, why, "reload refused: Redis refuses the acl of this user");
+        }
+    }
+    is_refused
 }
 
 /// What a configuration depends on, and whether that is to be watched; `None` is as before.

@@ -4,11 +4,15 @@
 //! only where an option changes the class. It knows nothing of sessions or links.
 
 mod class;
+mod key_places;
+mod keys;
 mod profile;
+pub mod slot;
 mod subcommands;
 mod table;
 
 pub use class::{Answer, Class, Topic, Tx, Why};
+pub use keys::{Keys, Placement};
 pub use profile::Profile;
 pub use table::Row;
 
@@ -27,6 +31,8 @@ const SLOTS: usize = 2048;
 pub struct Commands {
     /// The hash of a row's name and its number, at the slot that the hash tells or the next free.
     index: Box<[Option<(u32, u16)>; SLOTS]>,
+    /// Where the keys of each row's command are.
+    keys: Box<[Keys]>,
     /// Whether RESPGATE is a command; otherwise it is Redis' to say that it is not.
     answers_respgate: bool,
 }
@@ -62,7 +68,8 @@ impl Commands {
             }
             index[slot] = Some((hash, number));
         }
-        Self { index, answers_respgate: true }
+        let keys = rows().map(|row| Keys::of(row.name)).collect();
+        Self { index, keys, answers_respgate: true }
     }
 
     /// Whether the gateway answers RESPGATE. It does, unless told otherwise.
@@ -95,6 +102,28 @@ impl Commands {
         })
     }
 
+    /// Where a request's keys are; `None` for what the table does not know.
+    #[must_use]
+    pub fn keys(&self, input: &[u8], request: &Request) -> Option<Keys> {
+        let number = self.number(&input[request.name.clone()], None)?;
+        let row = row(number);
+        if row.class != Class::Container {
+            return Some(self.keys[number]);
+        }
+        let number = self.number(row.name.as_bytes(), Some(&input[request.second.clone()]))?;
+        Some(self.keys[number])
+    }
+
+    /// What the table calls a request's command; a subcommand follows its container after `|`.
+    #[must_use]
+    pub fn name(&self, input: &[u8], request: &Request) -> Option<&'static str> {
+        let found = self.row(&input[request.name.clone()], None)?;
+        if found.class != Class::Container {
+            return Some(found.name);
+        }
+        Some(self.row(found.name.as_bytes(), Some(&input[request.second.clone()]))?.name)
+    }
+
     /// Whether the table has this command as one that shares a link, whoever sends it.
     #[must_use]
     pub fn shares(&self, name: &[u8]) -> bool {
@@ -112,6 +141,11 @@ impl Commands {
 
     /// The row of a command, or of the subcommand `sub` of it.
     fn row(&self, name: &[u8], sub: Option<&[u8]>) -> Option<&'static Row> {
+        self.number(name, sub).map(row)
+    }
+
+    /// The number of that row.
+    fn number(&self, name: &[u8], sub: Option<&[u8]>) -> Option<usize> {
         if name.len() + sub.map_or(0, <[u8]>::len) > NAME_MAX {
             return None;
         }
@@ -121,9 +155,8 @@ impl Commands {
             let (of, number) = self.index[slot]?;
             if of == hash {
                 let number = usize::from(number);
-                let row = TABLE.get(number).unwrap_or_else(|| &SUBCOMMANDS[number - TABLE.len()]);
-                if row.is(name, sub) {
-                    return Some(row);
+                if row(number).is(name, sub) {
+                    return Some(number);
                 }
             }
             slot = (slot + 1) % SLOTS;
@@ -150,6 +183,11 @@ impl Row {
 fn is_lower_case_of(lower: &[u8], name: &[u8]) -> bool {
     lower.len() == name.len()
         && lower.iter().zip(name).all(|(lower, byte)| *lower == byte.to_ascii_lowercase())
+}
+
+/// The row of this number; those of the subcommands follow the others.
+fn row(number: usize) -> &'static Row {
+    TABLE.get(number).unwrap_or_else(|| &SUBCOMMANDS[number - TABLE.len()])
 }
 
 /// The whole table: commands, then subcommands.

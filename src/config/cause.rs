@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::cluster_cause::ClusterCause;
+use super::credential_cause::CredentialCause;
 use super::database_cause::DatabaseCause;
 use super::identity_cause::IdentityCause;
 use super::role_cause::{Elsewhere, RoleCause};
@@ -191,6 +193,10 @@ pub enum Cause {
     Database(#[from] DatabaseCause),
     #[error(transparent)]
     Sentinel(#[from] SentinelCause),
+    #[error(transparent)]
+    Cluster(#[from] ClusterCause),
+    #[error(transparent)]
+    Credential(CredentialCause),
     #[error("{0}")]
     Elsewhere(Box<Elsewhere>),
 }
@@ -284,6 +290,8 @@ impl Cause {
             Self::Role(cause) => cause.id(),
             Self::Database(cause) => cause.id(),
             Self::Sentinel(cause) => cause.id(),
+            Self::Cluster(cause) => cause.id(),
+            Self::Credential(cause) => cause.id(),
             Self::Elsewhere(elsewhere) => elsewhere.cause.id(),
         }
     }
@@ -392,6 +400,8 @@ impl Cause {
             Self::Identity(cause) => return cause.way_out(),
             Self::Database(cause) => return cause.way_out(),
             Self::Sentinel(cause) => return cause.way_out(),
+            Self::Cluster(cause) => return cause.way_out(),
+            Self::Credential(cause) => return cause.way_out(),
             _ => return None,
         })
     }

@@ -11,11 +11,12 @@ use tracing_subscriber::EnvFilter;
 use super::cause::Cause;
 use super::destinations::{self, Known};
 use super::file::File;
+use super::login::Logins;
 use super::material::{self, Files};
 use super::modes::Modes;
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
-use super::{Surroundings, certificates, realms, roles, users, ways};
+use super::{Surroundings, auth, certificates, password_command, provisioning, realms, roles, users, ways};
 use crate::io::{Admin, Audit, Database, LISTENER_NAME, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
@@ -37,7 +38,8 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         files.open_keystore(&keystore.value, &keystore.at, notes);
     }
     let mut known = Known::none();
-    let databases = databases(&file, &mut known, &mut files, surroundings.now, notes);
+    let logins = auth::all(&file, &mut files, notes);
+    let databases = databases(&file, &logins, &mut known, &mut files, surroundings.now, notes);
     let listeners = listeners(&file, &known, &mut files, surroundings.now, notes);
     let client_ca = listeners.iter().flatten().flat_map(|it: &Listener| &it.tls.trust.client_ca);
     let trusted = ways::trusted(client_ca);
@@ -46,6 +48,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         is_value: realms::make_users(file.realms.as_deref().unwrap_or_default()),
         has_roles: file.databases.iter().any(|it| !it.roles.is_empty()),
         databases: &known,
+        logins: &logins,
     };
     let users = file.users.as_ref().map(|it| users::user_map(it, &elsewhere, &trusted, &mut files, notes));
     let realm_users = match (&file.realms, &file.users) {
@@ -57,6 +60,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         let chains: Vec<_> = listeners.iter().map(|listener| &listener.realms).collect();
         realms::unheard(map, &places, &chains, notes);
     }
+    let commands = password_command::all(&file, &files, notes);
     let written: Vec<_> = file.databases.iter_mut().flat_map(|it| std::mem::take(&mut it.roles)).collect();
     let roles = roles::role_map(&mut file, &mut files, &written, notes);
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
@@ -68,6 +72,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     Some(Settings {
         listeners: listeners?,
         databases: databases?,
+        password_commands: commands?,
         users: users??,
         roles: roles?,
         limits: file.limits,
@@ -83,29 +88,33 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
 /// All of them, or nothing if any is no good or there is none, which has been noted.
 fn databases(
     file: &File,
+    logins: &[Logins],
     known: &mut Known,
     files: &mut Files<'_>,
     now: i64,
     notes: &mut Notes,
 ) -> Option<Vec<Database>> {
     let mut all = Vec::new();
-    for it in &file.databases {
+    for (it, logins) in file.databases.iter().zip(logins) {
         let name = destinations::name(it.name.as_ref(), &it.at, known, notes);
         let node = it.node(files, now, notes);
-        let roles = roles::database_roles(&it.roles, files, notes);
+        let roles = roles::database_roles(&it.roles, logins, files, notes);
+        let made = provisioning::of(file, it, logins, files, notes);
         let subscriptions = it.subscriptions;
         let requires_master = it.requires_master(notes);
-        all.push(name.zip(node).map(|(name, (location, tls))| Database {
+        all.push(name.zip(node).zip(made).map(|((name, (location, tls)), provisioning)| Database {
             name,
             location,
             requires_master,
             tls,
             roles,
             subscriptions,
+            provisioning,
         }));
     }
     let all: Option<Vec<Database>> = all.into_iter().collect();
-    all.filter(|all| !all.is_empty())
+    let is_apart = provisioning::are_apart(all.as_deref().unwrap_or_default(), &file.databases, notes);
+    all.filter(|all| is_apart && !all.is_empty())
 }
 
 /// All of them, or nothing if any is no good or there is none, which has been noted.

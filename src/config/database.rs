@@ -2,12 +2,16 @@
 
 use rustls::pki_types::ServerName;
 
+use super::auth::{self, AuthFile};
 use super::cause::Cause;
 use super::certificates::{self, Role};
+use super::cluster::{self, ClusterFile};
 use super::database_cause::DatabaseCause;
 use super::keys;
+use super::login::{self, LoginFile};
 use super::material::Files;
 use super::problem::{At, Notes};
+use super::provisioning::{self, ProvisioningFile};
 use super::secrets::{SecretFile, keys, secret};
 use super::sentinel::{self, SentinelFile};
 use super::sentinel_cause::SentinelCause;
@@ -27,9 +31,12 @@ pub(super) struct DatabaseFile {
     pub(super) address: Option<Written<String>>,
     sentinel: Option<SentinelFile>,
     require_master: Option<Written<bool>>,
+    cluster: Option<ClusterFile>,
     tls: Option<TlsFile>,
     pub(super) subscriptions: Subscriptions,
     pub(super) roles: Vec<RoleFile>,
+    pub(super) auth: AuthFile,
+    pub(super) provisioning: Option<ProvisioningFile>,
 }
 
 /// `[database.tls]`
@@ -48,19 +55,19 @@ pub(super) struct TlsFile {
 /// One of `[database] roles`
 pub(super) struct RoleFile {
     pub(super) role: Option<Written<String>>,
-    pub(super) redis_user: Option<Written<String>>,
-    pub(super) password: SecretFile,
+    pub(super) login: LoginFile,
 }
 
 /// Takes the section apart.
 pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile {
     let at = section.at().clone();
     let name = section.take("name").and_then(|entry| entry.text(notes));
-    let sentinel = section.take("sentinel");
-    let address = match &sentinel {
-        None => section.need("address", "address = \"127.0.0.1:6379\"", notes),
-        Some(_) => section.take("address"),
+    let (sentinel, cluster) = (section.take("sentinel"), section.take("cluster"));
+    let address = match (&sentinel, &cluster) {
+        (None, None) => section.need("address", "address = \"127.0.0.1:6379\"", notes),
+        _ => section.take("address"),
     };
+    let cluster = cluster.and_then(|it| it.section(notes)).map(|it| cluster::read(it, notes));
     let address = address.and_then(|entry| entry.text(notes));
     let sentinel = sentinel.and_then(|it| it.section(notes)).map(|it| sentinel::read(it, notes));
     let require_master = section.take("require_master").and_then(|entry| entry.flag(notes));
@@ -68,19 +75,32 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile 
     let ways = [("pinned", Subscriptions::Pinned), ("shared", Subscriptions::Shared)];
     let subscriptions = section.take("subscriptions").and_then(|entry| entry.word(&ways, notes));
     let roles = section.take("roles").and_then(|entry| entry.sections(notes)).unwrap_or_default();
+    let auth = auth::read(&mut section, notes);
+    let provisioning = section.take("provisioning").and_then(|entry| entry.section(notes));
     section.finish(notes);
+    let provisioning = provisioning.map(|section| provisioning::read(section, notes));
     let roles = roles.into_iter().map(|section| read_role(section, notes)).collect();
     let subscriptions = subscriptions.unwrap_or_default();
-    DatabaseFile { at, name, address, sentinel, require_master, tls, subscriptions, roles }
+    DatabaseFile {
+        at,
+        name,
+        address,
+        sentinel,
+        require_master,
+        cluster,
+        tls,
+        subscriptions,
+        roles,
+        auth,
+        provisioning,
+    }
 }
 
 fn read_role(mut section: Section<'_>, notes: &mut Notes) -> RoleFile {
     let role = section.need("role", "role = \"reader\"", notes).and_then(|entry| entry.text(notes));
-    let redis_user = section.need("redis_user", "redis_user = \"reader\"", notes);
-    let redis_user = redis_user.and_then(|entry| entry.text(notes));
-    let password = secret(&mut section, keys!("redis_password"), notes);
+    let login = login::read(&mut section, false, notes);
     section.finish(notes);
-    RoleFile { role, redis_user, password }
+    RoleFile { role, login }
 }
 
 pub(super) fn read_tls(mut section: Section<'_>, notes: &mut Notes) -> TlsFile {
@@ -124,15 +144,21 @@ impl DatabaseFile {
             notes.error(&written.at, SentinelCause::AddressAsWell.into());
         }
         let sentinels = self.sentinel.as_ref().map(|it| it.settings(files, now, notes));
-        // Which hosts the sentinels will lead to is not known.
-        let hosts = match &sentinels {
-            Some(_) => Some(&[][..]),
-            None => address.as_ref().map(std::slice::from_ref),
+        let cluster = self.cluster.as_ref().map(|it| {
+            it.alone(self, notes);
+            it.settings(files, notes)
+        });
+        let hosts = match (&sentinels, &cluster) {
+            // Which hosts the sentinels will lead to is not known.
+            (Some(_), _) => Some(&[][..]),
+            (None, Some(cluster)) => cluster.as_ref().map(|it| it.seeds.as_slice()),
+            (None, None) => address.as_ref().map(std::slice::from_ref),
         };
         let tls = self.tls.as_ref().map(|tls| tls.settings(hosts, files, now, notes));
-        let location = match sentinels {
-            Some(sentinels) => Location::Sentinels(sentinels?),
-            None => Location::Address(address?),
+        let location = match (sentinels, cluster) {
+            (Some(sentinels), _) => Location::Sentinels(sentinels?),
+            (None, Some(cluster)) => Location::Cluster(cluster?),
+            (None, None) => Location::Address(address?),
         };
         Some((location, tls.map_or(Some(None), |tls| tls.map(Some))?))
     }

@@ -9,6 +9,7 @@ use rustls::pki_types::DnsName;
 use super::cause::{Cause, LISTENER_NAME_MAX};
 use super::database_cause::DatabaseCause;
 use super::file::{ListenerFile, UserFile};
+use super::login::Logins;
 use super::problem::{At, Notes};
 use super::source::{Section, Written};
 use crate::io::{DATABASE_NAME, Destinations};
@@ -30,6 +31,8 @@ pub(super) fn read_sni(section: Section<'_>, notes: &mut Notes) -> Vec<ByServerN
 /// The names of the databases that are there.
 pub(super) struct Known {
     names: BTreeSet<String>,
+    /// As they are written, also those that are no good.
+    order: Vec<String>,
 }
 
 /// The database's name, if it can be one and no earlier database has it.
@@ -41,6 +44,7 @@ pub(super) fn name(
 ) -> Option<String> {
     let found = written.map_or(DATABASE_NAME, |name| &name.value);
     let at = written.map_or(at, |name| &name.at);
+    known.order.push(found.to_owned());
     let is_name = is_name(found).then(|| found.to_owned());
     let name =
         notes.ok(at, is_name.ok_or_else(|| DatabaseCause::BadName { found: found.to_owned() }.into()))?;
@@ -59,7 +63,7 @@ pub(super) fn is_name(found: &str) -> bool {
 
 impl Known {
     pub(super) fn none() -> Self {
-        Self { names: BTreeSet::new() }
+        Self { names: BTreeSet::new(), order: Vec::new() }
     }
 
     fn list(&self) -> Vec<String> {
@@ -104,11 +108,21 @@ impl Known {
         all_known.then_some(Destinations { by_server_name, default })
     }
 
-    /// Which database a user's redis_user is for, where there are several.
-    pub(super) fn of_user(&self, user: &UserFile, notes: &mut Notes) -> Option<Option<String>> {
-        match (&user.database, &user.redis_user) {
-            (Some(written), Some(_)) => Some(Some(self.named(written, notes)?.to_string())),
-            (Some(written), None) => {
+    /// Which database a user's redis_user or acl is for, where there are several.
+    pub(super) fn of_user(
+        &self,
+        user: &UserFile,
+        logins: &[Logins],
+        notes: &mut Notes,
+    ) -> Option<Option<String>> {
+        let login = &user.login;
+        let own = login.redis_user.as_ref().or(login.acl.as_ref());
+        let is_nameless = matches!(self.logins_of(user, logins), Logins::Nameless(_));
+        match (&user.database, own) {
+            (Some(written), own) if own.is_some() || is_nameless => {
+                Some(Some(self.named(written, notes)?.to_string()))
+            }
+            (Some(written), _) => {
                 notes.error(&written.at, DatabaseCause::WithoutRedisUser.into());
                 None
             }
@@ -117,6 +131,19 @@ impl Known {
                 None
             }
             (None, _) => Some(None),
+        }
+    }
+
+    /// How a user becomes one of its database's Redis: the one that it names, or the only one.
+    pub(super) fn logins_of<'a>(&self, user: &UserFile, logins: &'a [Logins]) -> &'a Logins {
+        const NONE: &Logins = &Logins::Named(None);
+        match (&user.database, logins) {
+            (None, [only]) => only,
+            (None, _) => NONE,
+            (Some(written), _) => {
+                let at = self.order.iter().position(|name| *name == written.value);
+                at.and_then(|at| logins.get(at)).unwrap_or(NONE)
+            }
         }
     }
 }

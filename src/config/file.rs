@@ -4,6 +4,7 @@
 use super::cause::Cause;
 use super::database::{self, DatabaseFile};
 use super::destinations::{self, ByServerName};
+use super::login::{self, LoginFile};
 use super::problem::{At, Notes};
 use super::realms::{self, RealmFile};
 use super::roles::{self, Placed};
@@ -71,10 +72,9 @@ pub(super) struct UserFile {
     pub(super) enabled: bool,
     pub(super) ways: WaysFile,
     pub(super) roles: Vec<Written<String>>,
-    pub(super) redis_user: Option<Written<String>>,
-    /// What the redis_user is one of.
+    pub(super) login: LoginFile,
+    /// What the Redis user is one of.
     pub(super) database: Option<Written<String>>,
-    pub(super) password: SecretFile,
     /// Every key for a hash that is there; without a text if that was not a string.
     pub(super) hashes: Vec<(Hash, At, Option<String>)>,
     pub(super) commands: Option<CommandsFile>,
@@ -115,7 +115,7 @@ impl File {
         let databases: Vec<_> = databases.into_iter().map(|it| database::read(it, notes)).collect();
         let role_rules = roles::read(&mut root, notes);
         let role_mapping_file = root.take("role_mapping_file").and_then(|entry| entry.text(notes));
-        let has_roles = databases.iter().any(|it| !it.roles.is_empty());
+        let may_lack = databases.iter().any(|it| !it.roles.is_empty() || it.auth.is_nameless);
         let users = root.take("user").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
         let realms = root.take("realm").map_or_else(|| Some(Vec::new()), |entry| entry.sections(notes));
         let admin = root.take("admin").and_then(|entry| entry.section(notes));
@@ -134,7 +134,7 @@ impl File {
             databases,
             role_rules,
             role_mapping_file,
-            users: users.map(|users| users.into_iter().map(|it| user_file(it, has_roles, notes)).collect()),
+            users: users.map(|users| users.into_iter().map(|it| user_file(it, may_lack, notes)).collect()),
             realms: realms.map(|them| them.into_iter().map(|it| realms::read(it, notes)).collect()),
             admin_address: admin.and_then(|it| only(it, "address", "address = \"127.0.0.1:9121\"", notes)),
             log_format,
@@ -209,7 +209,7 @@ fn server_files(section: &mut Section<'_>, notes: &mut Notes) -> [Option<Written
     [certificate, key, keystore.and_then(|entry| entry.text(notes))]
 }
 
-fn user_file(mut section: Section<'_>, has_roles: bool, notes: &mut Notes) -> UserFile {
+fn user_file(mut section: Section<'_>, may_lack: bool, notes: &mut Notes) -> UserFile {
     let at = section.at().clone();
     let name = section.need("name", "name = \"app\"", notes).and_then(|entry| entry.text(notes));
     let methods = [
@@ -227,15 +227,9 @@ fn user_file(mut section: Section<'_>, has_roles: bool, notes: &mut Notes) -> Us
     };
     let roles = section.take("roles").and_then(|entry| entry.texts(notes)).unwrap_or_default();
     let hashes = hashes(&mut section, needs, notes);
-    let password = secret(&mut section, keys!("redis_password"), notes);
     // Who is checked by Redis may be to Redis who it is, and a role may have a Redis user.
     let is_itself = needs.password() && hashes.is_empty();
-    let redis_user = if (is_itself || has_roles) && password.at().is_none() {
-        section.take("redis_user")
-    } else {
-        section.need("redis_user", "redis_user = \"app\"", notes)
-    };
-    let redis_user = redis_user.and_then(|entry| entry.text(notes));
+    let login = login::read(&mut section, is_itself || may_lack, notes);
     let database = section.take("database").and_then(|entry| entry.text(notes));
     let commands = section.take("commands").and_then(|entry| {
         let (at, is_list) = (entry.at.clone(), entry.is_list());
@@ -243,7 +237,7 @@ fn user_file(mut section: Section<'_>, has_roles: bool, notes: &mut Notes) -> Us
     });
     section.finish(notes);
     let enabled = enabled.is_none_or(|flag| flag.value);
-    UserFile { at, name, needs, enabled, ways, roles, redis_user, database, password, hashes, commands }
+    UserFile { at, name, needs, enabled, ways, roles, login, database, hashes, commands }
 }
 
 /// The keys for a password's hash, which a user of certificates alone has none of.

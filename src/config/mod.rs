@@ -11,9 +11,13 @@
 //! is checked: what was checked is what runs. No problem's text carries a value
 //! that may be a secret.
 
+mod auth;
 mod cause;
 mod certificates;
 mod check;
+mod cluster;
+mod cluster_cause;
+mod credential_cause;
 mod database;
 mod database_cause;
 mod destinations;
@@ -24,11 +28,14 @@ mod keys;
 pub mod keystore;
 mod legacy;
 mod limits;
+mod login;
 mod material;
 mod modes;
+mod password_command;
 #[cfg_attr(not(feature = "pkcs12"), path = "pkcs12_absent.rs")]
 mod pkcs12;
 mod problem;
+mod provisioning;
 mod realms;
 mod recognition;
 mod role_cause;
@@ -49,6 +56,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::io::Settings;
 pub use cause::Cause;
+pub use cluster_cause::ClusterCause;
+pub use credential_cause::CredentialCause;
 pub use identity_cause::IdentityCause;
 pub use problem::{At, Line, Listed, Problem, Problems, Severity};
 pub use role_cause::{Elsewhere, RoleCause};

@@ -3,17 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::cause::Cause;
 use super::database::RoleFile;
 use super::file::File;
+use super::login::Logins;
 use super::material::Files;
 use super::problem::{At, Notes, Severity};
 use super::role_cause::{Elsewhere, RoleCause};
 use super::source::{Entry, Section, Source, Written};
 use super::{rules, users};
-use crate::identity::Credential;
 use crate::identity::roles::{
     Condition, DatabaseRoles, Group, Mapping, RoleMap, RoleRule, SubjectPatternError, Who,
 };
@@ -200,6 +199,7 @@ fn compare(placed: &[Placed], database: &[RoleFile], notes: &mut Notes) {
 /// The Redis users of a database's roles, in order.
 pub(super) fn database_roles(
     written: &[RoleFile],
+    logins: &Logins,
     files: &mut Files<'_>,
     notes: &mut Notes,
 ) -> DatabaseRoles {
@@ -212,10 +212,10 @@ pub(super) fn database_roles(
         {
             notes.error(&written.at, RoleCause::Twice { role: role.clone() }.into());
         }
-        let redis_user = one.redis_user.as_ref().and_then(|user| users::redis_user(user, notes));
-        let password = one.password.need(files, notes);
-        if let (Some(role), Some(redis_user), Some(password)) = (role, redis_user, password) {
-            roles.push((role, Arc::new(Credential { redis_user, password })));
+        if let (Some(role), Some(credential)) =
+            (&role, one.login.credential("role", role.as_deref(), logins, files, notes))
+        {
+            roles.push((role.clone(), credential));
         }
     }
     DatabaseRoles::new(roles)

@@ -159,6 +159,16 @@ fn from_variable(name: &str, empty: Empty, at: &At, files: &Files<'_>, notes: &m
     notes.ok(at, filled(value.as_bytes(), empty).ok_or_else(cause))
 }
 
+/// What an environment variable holds that is no secret.
+pub(super) fn variable(name: &str, at: &At, files: &Files<'_>, notes: &mut Notes) -> Option<String> {
+    if !is_variable(name) {
+        notes.error(at, Cause::BadVariableName);
+        return None;
+    }
+    let value = files.variable(name).ok_or_else(|| Cause::UnsetVariable { name: name.to_owned() });
+    notes.ok(at, value).map(|value| value.to_string_lossy().into_owned())
+}
+
 /// An empty one was put there on purpose, but the keystore holds none.
 fn from_keystore(name: &str, at: &At, files: &Files<'_>, notes: &mut Notes) -> Option<Secret> {
     use super::material::Store;

@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cause::Cause;
+use super::credential_cause::CredentialCause;
 use super::destinations::Known;
 use super::file::{CommandsFile, Hash, UserFile};
 use super::identity_cause::IdentityCause;
+use super::login::Logins;
 use super::material::Files;
 use super::problem::{At, Notes};
 use super::secrets::without_newline;
 use super::source::Written;
 use super::ways::{self, Ways};
 use crate::command::Profile;
-use crate::identity::{Certificate, Credential, PasswordHash, Rule, SubjectLine, User, UserMap};
+use crate::identity::{Certificate, PasswordHash, Rule, SubjectLine, User, UserMap};
 
 /// What users may have elsewhere than in their own sections.
 pub(super) struct Elsewhere<'a> {
@@ -23,6 +25,8 @@ pub(super) struct Elsewhere<'a> {
     pub(super) is_value: bool,
     /// Whether some role has a Redis user.
     pub(super) has_roles: bool,
+    /// How users become those of each database's Redis.
+    pub(super) logins: &'a [Logins],
     /// Those that a redis_user may be for.
     pub(super) databases: &'a Known,
 }
@@ -94,19 +98,24 @@ fn one(
     });
     let is_by_value = name.is_some_and(|name| elsewhere.by_value.contains(name.as_str()));
     let ways = recognised_by(written, is_by_value, trusted, files, notes);
-    let redis_user = written.redis_user.as_ref().and_then(|user| redis_user(user, notes));
     // Without a Redis user of its own it is to Redis who it says to be.
-    let has_own = written.redis_user.is_some() || written.password.at().is_some();
+    let logins = elsewhere.databases.logins_of(written, elsewhere.logins);
+    let is_nameless = matches!(logins, Logins::Nameless(_));
+    let has_own = written.login.is_written() || is_nameless;
     let is_itself = !has_own && written.needs.password() && written.hashes.is_empty();
     let is_by_role = !has_own && !is_itself && elsewhere.has_roles;
     if is_itself && name.is_some_and(|name| name == "default") {
         notes.error(written.name.as_ref().map_or(&written.at, |name| &name.at), Cause::DefaultUser);
     }
-    let password = if is_itself || is_by_role { None } else { written.password.need(files, notes) };
-    let credential = redis_user
-        .zip(password.as_ref())
-        .map(|(redis_user, password)| Arc::new(Credential { redis_user, password: password.clone() }));
-    let database = elsewhere.databases.of_user(written, notes);
+    let database = elsewhere.databases.of_user(written, elsewhere.logins, notes);
+    let credential = if is_itself || is_by_role {
+        None
+    } else {
+        written.login.credential("user", name.map(String::as_str), logins, files, notes)
+    };
+    if is_nameless {
+        held_back_here(written, notes);
+    }
     let hash = hash(written, files, notes);
     let commands = written.commands.as_ref().map_or(Some(Profile::Default), |it| profile(it, notes));
     if commands.as_ref().is_some_and(|commands| *commands != Profile::Default) {
@@ -140,6 +149,17 @@ fn one(
         },
         places: Places { name: name_at, entries: places },
         is_complete,
+    }
+}
+
+/// Where Redis tells nobody from anybody, the gateway alone says what a user may do.
+fn held_back_here(written: &UserFile, notes: &mut Notes) {
+    if written.commands.is_none() {
+        let at = At { key: format!("{}.commands", written.at.key), line: written.at.line };
+        notes.error(&at, CredentialCause::NoCommands.into());
+    }
+    if written.needs.password() && written.hashes.is_empty() {
+        notes.error(&written.at, CredentialCause::ComparedByNameless.into());
     }
 }
 

@@ -92,6 +92,6 @@ impl Proof {
     /// that has just let it in.
     pub(super) fn credential(&self) -> Option<Arc<Credential>> {
         let (Method::Backend(name), Some(password)) = (&self.method, &self.password) else { return None };
-        Some(Arc::new(Credential { redis_user: name.clone(), password: password.clone() }))
+        Some(Arc::new(Credential::new(name.as_str(), password.clone())))
     }
 }

@@ -1,26 +1,9 @@
 //! A user: what the operator wrote about somebody who may come in.
 
-use std::fmt;
 use std::sync::Arc;
 
-use super::{Entry, PasswordHash, Scope};
+use super::{Credential, Entry, PasswordHash, Scope};
 use crate::command::Profile;
-use crate::secret::Secret;
-
-/// Who the gateway is to Redis on a user's behalf.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credential {
-    /// The ACL user's name.
-    pub redis_user: String,
-    /// Its password.
-    pub password: Secret,
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Credential").field(&self.redis_user).finish()
-    }
-}
 
 /// What a client has to have to be a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

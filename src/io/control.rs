@@ -1,5 +1,6 @@
 //! The one handle by which the surfaces reach the gateway: start, reload, drain.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,9 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::census::Census;
+use super::cluster;
 use super::doors::{self, Door, Entrance, ReloadError};
+use super::keeper::{self, Keep, Keeper};
 use super::listen::{self, Accepted, Desk};
 use super::passwords::Passwords;
 use super::peers;
@@ -25,6 +28,7 @@ use crate::fault::Reference;
 use crate::identity::{Permit, Refusal};
 use crate::observe::audit::Audit;
 use crate::observe::metrics::Registry;
+use crate::upstream::DatabaseId;
 use crate::worker::Seed;
 
 /// Accepted clients that may wait for a worker to take them.
@@ -69,8 +73,12 @@ pub(super) struct Shared {
     pub(super) clients_max: usize,
     /// Whether each worker's last connection to the backend failed.
     pub(super) failing: Vec<AtomicBool>,
+    /// Clusters whose map is to be read again.
+    pub(super) wanted_maps: Mutex<BTreeSet<DatabaseId>>,
     pub(super) audit: Audit,
     pub(super) passwords: Passwords,
+    /// Passwords that are known only while the gateway runs.
+    pub(super) keep: Keep,
     /// Places of clients that have yet to say who they are.
     pub(super) unproven: Semaphore,
     pub(super) stages: watch::Receiver<Stage>,
@@ -117,6 +125,7 @@ pub struct Control {
     stage: watch::Sender<Stage>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     gauges: Gauges,
+    keeper: Mutex<Option<Keeper>>,
 }
 
 /// Listens and starts the threads.
@@ -139,7 +148,9 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         handshakes: Semaphore::new(settings.limits.handshakes_max.max(1)),
         clients_max,
         failing: (0..workers).map(|_| AtomicBool::new(false)).collect(),
+        wanted_maps: Mutex::default(),
         passwords: Passwords::new(&limits),
+        keep: Keep::default(),
         unproven: Semaphore::new(limits.unproven_clients_max.max(1)),
         stages: stages.clone(),
         live: ArcSwap::from_pointee(Live {
@@ -150,6 +161,8 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         change: Mutex::default(),
         audit: handles.audit,
     });
+    // Before the first client: what it needs is known by then, if it can be.
+    let keeper = Mutex::new(Some(keeper::start(&shared, &handles.registry)?));
     let mut threads = Vec::new();
     let mut queues = Vec::new();
     let (peers, inboxes) = peers::ways(workers);
@@ -177,8 +190,9 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
         threads.push(thread);
     }
     threads.push(sentinel::start(&shared, stages.clone(), &handles.registry)?);
+    threads.push(cluster::start(&shared, stages.clone())?);
     threads.push(start_acceptor(sockets, limits, &shared, queues, stages)?);
-    Ok(Control { shared, stage, threads: Mutex::new(threads), gauges })
+    Ok(Control { shared, stage, threads: Mutex::new(threads), gauges, keeper })
 }
 
 /// Opens the socket of each listener.
@@ -302,6 +316,10 @@ impl Control {
                 tracing::error!("a thread panicked");
             }
         }
+        // Nobody speaks by its passwords any more.
+        if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            keeper.end();
+        }
     }
 }
 
@@ -311,7 +329,13 @@ impl Shared {
         let _turn = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&self.live.load())?;
         self.live.store(Arc::new(changed));
+        self.keep.wake();
         Ok(())
+    }
+
+    /// Has the maps of these clusters read again.
+    pub(super) fn want_maps(&self, databases: &BTreeSet<DatabaseId>) {
+        self.wanted_maps.lock().unwrap_or_else(PoisonError::into_inner).extend(databases);
     }
 
     /// A new reference for an error line and the records about it.

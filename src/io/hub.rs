@@ -2,7 +2,7 @@
 //! the machine does so through [`Hub::with`] or [`Hub::at`], which then carries out its steps.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -14,8 +14,8 @@ use super::peers::Peers;
 use super::reach::Reach;
 use super::{backend, clock};
 use crate::session::SessionId;
-use crate::upstream::LinkId;
-use crate::worker::{NeedlessAuth, Report, Step, Worker};
+use crate::upstream::{DatabaseId, GreetError, LinkId};
+use crate::worker::{Loss, NeedlessAuth, Report, Step, Worker};
 
 /// Bytes read from a socket at a time. One buffer serves all clients of a thread,
 /// so that an idle client has none.
@@ -41,8 +41,12 @@ pub(super) struct Hub {
     pub(super) refused: RefCell<HashMap<(usize, &'static str), u64>>,
     pub(super) ended: RefCell<HashMap<(usize, &'static str), u64>>,
     pub(super) panics: Cell<u64>,
+    /// Redis has refused a login since the last look.
+    pub(super) is_login_refused: Cell<bool>,
     /// Passwords that were refused, for the metric.
     pub(super) passwords: RefCell<HashMap<(usize, &'static str), u64>>,
+    /// Clusters whose map is to be read again.
+    pub(super) wanted_maps: RefCell<BTreeSet<DatabaseId>>,
     /// What has still to be written down; at most two a session.
     pub(super) needless_auths: RefCell<Vec<(usize, NeedlessAuth)>>,
 }
@@ -96,7 +100,9 @@ impl Hub {
             refused: RefCell::default(),
             ended: RefCell::default(),
             panics: Cell::new(0),
+            is_login_refused: Cell::new(false),
             passwords: RefCell::default(),
+            wanted_maps: RefCell::default(),
             needless_auths: RefCell::default(),
         })
     }
@@ -165,6 +171,9 @@ impl Hub {
                 tokio::task::spawn_local(backend::serve(Rc::clone(self), id));
             }
             Step::Tell { worker, message } => self.peers.tell(worker, message),
+            Step::WantMap(database) => {
+                self.wanted_maps.borrow_mut().insert(database);
+            }
             Step::Report(report) => self.report(report),
         }
     }
@@ -172,6 +181,9 @@ impl Hub {
     fn report(&self, report: Report) {
         match report {
             Report::LinkLost { redis_user, loss, in_flight } => {
+                if matches!(loss, Loss::Greeting(GreetError::Auth(_))) {
+                    self.is_login_refused.set(true);
+                }
                 if loss.is_alarm() {
                     tracing::error!(redis_user, in_flight, %loss, "backend connection lost");
                 } else {
@@ -189,10 +201,29 @@ impl Hub {
                      on connections of their own"
                 );
             }
+            Report::PasswordRefused { redis_user } => {
+                tracing::error!(
+                    redis_user,
+                    "Redis refuses the changed password of this user: connections that speak by the old one stay in \
+                     use, and the new one is tried again"
+                );
+            }
+            Report::PasswordTaken { redis_user } => {
+                tracing::info!(
+                    redis_user,
+                    "the changed password of this user is in use: the one before may go"
+                );
+            }
             Report::NeedlessAuth(id, auth) => {
                 if let Some(door) = self.guests.borrow().door(id) {
                     self.needless_auths.borrow_mut().push((door, auth));
                 }
+            }
+            Report::RedirectRefused { to } => {
+                tracing::warn!(
+                    to,
+                    "a node of the cluster names another that its map does not have: not followed"
+                );
             }
             Report::BackendBack => tracing::info!("the backend answers again"),
         }

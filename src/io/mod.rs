@@ -11,10 +11,12 @@ mod backend;
 mod census;
 mod client;
 mod clock;
+mod cluster;
 mod control;
 mod doors;
 mod guests;
 mod hub;
+mod keeper;
 mod linger;
 mod listen;
 mod node;
@@ -32,8 +34,9 @@ mod unproven;
 
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;
+pub use keeper::{PasswordCommand, Rehearsal, rehearse};
 pub use sentinel::Sentinels;
 pub use settings::{
-    Address, Admin, Audit, ClientAuth, DATABASE_NAME, Database, Destinations, LISTENER_NAME, Listener,
-    Location, Log, LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
+    Address, Admin, Audit, ClientAuth, Cluster, DATABASE_NAME, Database, Destinations, LISTENER_NAME,
+    Listener, Location, Log, LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
 };

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::doors::ReloadError;
 use super::node::Node;
 use super::settings::{self, Address, Location, Settings, Subscriptions};
+use super::tls::TlsError;
+use crate::upstream::cluster::{Endpoint, Map, Topology};
 use crate::upstream::{Database, DatabaseId, NodeId, Role};
 
 /// Where the databases are.
@@ -40,6 +42,9 @@ impl Reach {
             reach.nodes.insert(number, node);
             reach.databases.insert(id, as_told(database, number));
             reach.ids.insert(database.name.clone(), id);
+            if let Some((_, now)) = before.filter(|(before, now)| now.kept(before, database).is_some()) {
+                reach.keep_map(id, now);
+            }
         }
         Ok(reach)
     }
@@ -89,9 +94,73 @@ impl Reach {
         self.nodes.get(&id)
     }
 
+    /// Every node of the database of this name.
+    pub(super) fn nodes_of(&self, database: &str) -> Vec<(NodeId, Arc<Node>)> {
+        let number = self.id(database).and_then(|id| self.databases.get(&id)).map(|database| database.node);
+        number.and_then(|number| Some((number, Arc::clone(self.node(number)?)))).into_iter().collect()
+    }
+
     /// How connections to the database of this name are made.
     pub(super) fn node_of(&self, database: &str) -> Option<&Arc<Node>> {
         self.node(self.databases.get(&self.id(database)?)?.node)
+    }
+}
+
+impl Reach {
+    /// The map of a cluster holds until another one is read.
+    fn keep_map(&mut self, id: DatabaseId, before: &Self) {
+        let Some(database) = before.databases.get(&id).filter(|it| it.cluster.is_some()) else { return };
+        for node in database.nodes() {
+            self.nodes.extend(before.node(node).map(|it| (node, Arc::clone(it))));
+        }
+        self.databases.insert(id, database.clone());
+    }
+
+    /// The same with this map of a cluster; nothing if it says nothing new. A node that the map
+    /// before had keeps its number.
+    ///
+    /// # Errors
+    /// If TLS cannot be spoken to a node.
+    pub(super) fn with_map(
+        &self,
+        database: &settings::Database,
+        map: &Map,
+    ) -> Result<Option<Self>, TlsError> {
+        let known = self.id(&database.name).and_then(|id| Some((id, self.databases.get(&id)?)));
+        let (Some((id, before)), Some(cluster)) = (known, database.cluster()) else { return Ok(None) };
+        let old = before.cluster.as_deref().map(Topology::members).unwrap_or_default();
+        let known = |endpoint: &Endpoint| old.iter().find(|it| it.endpoint == *endpoint).map(|it| it.id);
+        let topology = Topology::of(map, |endpoint| known(endpoint).unwrap_or_else(|| NodeId(number())));
+        if before.cluster.as_deref() == Some(&topology) {
+            return Ok(None);
+        }
+        let mut reach = self.clone();
+        for node in before.nodes() {
+            reach.nodes.remove(&node);
+        }
+        for member in topology.members() {
+            let node = match self.node(member.id) {
+                Some(node) => Arc::clone(node),
+                None => {
+                    let Endpoint { host, port } = member.endpoint.clone();
+                    let announced = Address::Tcp { host, port };
+                    let address = cluster.addresses.get(&announced.to_string()).unwrap_or(&announced).clone();
+                    Arc::new(Node::at(address, database.tls.as_ref())?)
+                }
+            };
+            reach.nodes.insert(member.id, node);
+        }
+        let is_master = |id: &NodeId| topology.masters().any(|member| member.id == *id);
+        let first = topology.masters().next().map(|member| member.id);
+        let Some(node) = Some(before.node).filter(is_master).or(first) else { return Ok(None) };
+        reach.databases.insert(id, Database { node, cluster: Some(Arc::new(topology)), ..before.clone() });
+        Ok(Some(reach))
+    }
+
+    /// Where the nodes of a database are.
+    pub(super) fn addresses(&self, id: DatabaseId) -> Vec<Address> {
+        let Some(database) = self.databases.get(&id) else { return Vec::new() };
+        database.nodes().filter_map(|node| self.node(node)?.address().cloned()).collect()
     }
 }
 
@@ -100,6 +169,11 @@ fn node(database: &settings::Database, found: Option<&Address>) -> Result<Node, 
     let address = match (&database.location, found) {
         (Location::Address(address), _) | (Location::Sentinels(_), Some(address)) => address,
         (Location::Sentinels(_), None) => return Ok(Node::nowhere()),
+        // The first seed stands for it until its map has been read.
+        (Location::Cluster(cluster), _) => match cluster.seeds.first() {
+            Some(seed) => seed,
+            None => return Ok(Node::nowhere()),
+        },
     };
     Node::at(address.clone(), database.tls.as_ref())
         .map_err(|why| ReloadError::Database { database: database.name.clone(), why })
@@ -112,6 +186,8 @@ fn as_told(database: &settings::Database, node: NodeId) -> Database {
         role: database.requires_master.then_some(Role::Master),
         leaves_at_once: matches!(database.location, Location::Sentinels(_)),
         shares_subscriptions: database.subscriptions == Subscriptions::Shared,
+        // Until its map has been read, nobody has any of its slots.
+        cluster: database.cluster().map(|_| Arc::new(Topology::default())),
     }
 }
 

@@ -169,7 +169,7 @@ impl Leads<'_> {
 fn sentinels<'a>(settings: &'a Settings, database: &str) -> Option<&'a Sentinels> {
     match &settings.database(database)?.location {
         Location::Sentinels(sentinels) => Some(sentinels),
-        Location::Address(_) => None,
+        Location::Address(_) | Location::Cluster(_) => None,
     }
 }
 

@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::keeper::PasswordCommand;
 use super::sentinel::Sentinels;
 use super::tls::{BackendTls, TlsSettings};
 use crate::identity::roles::{DatabaseRoles, RoleMap};
-use crate::identity::{Chain, Directory, Gate, Rights, UserMap};
+use crate::identity::{Chain, Credential, Directory, Gate, Rights, UserMap};
 use crate::limits::Limits;
+use crate::upstream::Provisioning;
 
 /// The most workers that may be configured.
 pub const WORKERS_MAX: usize = 256;
@@ -46,6 +48,8 @@ pub struct Settings {
     pub watch: bool,
     /// Whether clients may ask RESPGATE WHOAMI.
     pub whoami: bool,
+    /// Programs that passwords come from.
+    pub password_commands: Vec<PasswordCommand>,
 }
 
 impl Settings {
@@ -132,6 +136,19 @@ pub struct Database {
     pub roles: DatabaseRoles,
     /// How it is told what clients subscribe to.
     pub subscriptions: Subscriptions,
+    /// Which of its users the gateway makes, if it does.
+    pub provisioning: Option<Provisioning>,
+}
+
+/// How the nodes of a cluster are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Whom to ask for its map; at least one.
+    pub seeds: Vec<Address>,
+    /// As whom.
+    pub service: Arc<Credential>,
+    /// Where a node is reached that announces itself at the address before it.
+    pub addresses: BTreeMap<String, Address>,
 }
 
 /// Over which connections clients subscribe.
@@ -145,6 +162,15 @@ pub enum Subscriptions {
 }
 
 impl Database {
+    /// How its nodes are found, if it is a cluster.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&Cluster> {
+        match &self.location {
+            Location::Cluster(cluster) => Some(cluster),
+            Location::Address(_) | Location::Sentinels(_) => None,
+        }
+    }
+
     /// Whether connections to it are made to the same place in the same way.
     #[must_use]
     pub fn is_same_node(&self, other: &Self) -> bool {
@@ -160,6 +186,8 @@ pub enum Location {
     Address(Address),
     /// Where these say that its master is.
     Sentinels(Sentinels),
+    /// Where the map of a cluster says that its nodes are.
+    Cluster(Cluster),
 }
 
 impl Location {
@@ -170,6 +198,8 @@ impl Location {
         match (self, other) {
             (Self::Address(one), Self::Address(other)) => one == other,
             (Self::Sentinels(one), Self::Sentinels(other)) => one.master == other.master,
+            // Which nodes it has is for its map to say.
+            (Self::Cluster(one), Self::Cluster(other)) => one.addresses == other.addresses,
             _ => false,
         }
     }
@@ -181,6 +211,10 @@ impl fmt::Display for Location {
             Self::Address(address) => address.fmt(f),
             Self::Sentinels(sentinels) => {
                 write!(f, "master {}, by its sentinels", sentinels.master)
+            }
+            Self::Cluster(cluster) => {
+                let seeds: Vec<_> = cluster.seeds.iter().map(ToString::to_string).collect();
+                write!(f, "the cluster of {}", seeds.join(", "))
             }
         }
     }

@@ -15,6 +15,7 @@ use super::listen::Accepted;
 use super::peers::{Inbox, Peers};
 use super::tally::Meters;
 use super::{client, clock, guests};
+use crate::identity::Kept;
 use crate::worker::{Seed, Worker};
 
 /// How often the machine looks at its deadlines.
@@ -46,6 +47,8 @@ async fn work(post: Post) {
     let mut live = shared.live.load_full();
     let mut machine = Worker::new(Arc::new(live.settings.limits.clone()), &seed);
     machine.set_answers_respgate(live.settings.whoami);
+    let mut kept = shared.keep.kept();
+    machine.set_kept(Arc::clone(&kept), clock::now());
     let hub = Hub::new(machine, peers);
     hub.move_to(&live.reach);
     let mut ticks = tokio::time::interval(TICK);
@@ -68,10 +71,15 @@ async fn work(post: Post) {
             },
             _ = ticks.tick() => {
                 reload(&hub, &shared, &mut live);
+                take_over_kept(&hub, &shared, &mut kept);
                 // Before the machine, which would end an expired session without a record.
                 guests::look(&hub, &shared, &live);
                 hub.with(|machine, now| machine.tick(now, clock::unix_now()));
                 shared.note_needless_auths(&hub);
+                let wanted = hub.wanted_maps.take();
+                if !wanted.is_empty() {
+                    shared.want_maps(&wanted);
+                }
                 count += 1;
                 if count % TICKS_A_FLUSH == 0 {
                     meters.flush(&hub);
@@ -82,6 +90,18 @@ async fn work(post: Post) {
         }
     }
     meters.flush(&hub);
+}
+
+/// Takes over the passwords that are known, and has a login that was refused looked into.
+fn take_over_kept(hub: &Rc<Hub>, shared: &Shared, kept: &mut Arc<Kept>) {
+    let now = shared.keep.kept();
+    if !Arc::ptr_eq(&now, kept) {
+        *kept = Arc::clone(&now);
+        hub.with(|machine, at| machine.set_kept(now, at));
+    }
+    if hub.is_login_refused.take() {
+        shared.keep.wake();
+    }
 }
 
 /// Takes over what has been put in force.

@@ -3,10 +3,14 @@
 //! of links only their ids.
 
 pub(crate) mod answer;
+mod flight;
 pub(crate) mod hello;
+mod joined;
 pub(crate) mod kill;
 mod pinned;
 pub(crate) mod queued;
+mod routes;
+pub(crate) mod scan;
 mod slots;
 pub mod subscribed;
 mod unproven;
@@ -16,9 +20,12 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
+pub use flight::{Flight, Split, To};
+pub use joined::Joined;
 pub use kill::{Filter, Kill};
 pub use pinned::{Pinned, Subscriptions, Transaction};
 pub use queued::Queue;
+pub use routes::{Route, Routes};
 pub use slots::Slots;
 pub use subscribed::Subscribed;
 pub use unproven::{Ask, Turn, Unproven, WRONG};
@@ -46,6 +53,8 @@ pub enum Via {
     Shared(LinkId),
     /// Its pinned link.
     Pinned(LinkId),
+    /// Links that others use as well, of several nodes of a cluster.
+    Nodes,
 }
 
 /// Why a session's next request waits.
@@ -159,6 +168,8 @@ pub struct Session {
     pub database: DatabaseId,
     /// The lane of its user, protocol version and database index.
     pub lane: LaneId,
+    /// Its ways to the nodes of a cluster.
+    pub routes: Routes,
     /// What it told about itself.
     pub about: About,
     /// It has been told of that AUTH named another user, and that AUTH was needless.
@@ -219,6 +230,7 @@ impl Session {
             db: 0,
             database,
             lane,
+            routes: Routes::default(),
             about: About::default(),
             auth_told: (false, false),
             reply_mode: ReplyMode::On,

@@ -28,6 +28,8 @@ pub struct Pinned {
     pub monitors: bool,
     /// What WAIT says on the link can be believed of the session's writes.
     pub is_marked: bool,
+    /// The hash slot that it is used for, with a cluster.
+    pub slot: Option<u16>,
     /// The client that invalidations go to, by the gateway's id for it.
     pub redirect: Option<u64>,
 }
@@ -39,6 +41,8 @@ pub struct Transaction {
     pub aborted: bool,
     /// The database that the session is in after EXEC.
     pub select: Option<u32>,
+    /// With a cluster: its first command has come, and so it is at the right node.
+    pub is_placed: bool,
     /// What the gateway answers of it.
     pub queue: Queue,
 }
@@ -97,6 +101,7 @@ impl Pinned {
             stream: false,
             monitors: false,
             is_marked: false,
+            slot: None,
             redirect: None,
         }
     }

@@ -1,10 +1,12 @@
 //! The order of one session's replies: those awaited from a link, and between
-//! them those that the gateway has already given.
+//! them those that the gateway has already given. With a cluster several links answer at once,
+//! and what comes before its turn waits here.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::flight::{Flight, Split, Way};
 use crate::resp::Outbox;
 
 /// Replies in the order of their requests.
@@ -15,8 +17,14 @@ pub struct Slots {
     queue: VecDeque<Slot>,
     /// Invariant: the sum of the counts in `queue`.
     outstanding: usize,
-    /// Invariant: the sum of what the `Local`s in `queue` weigh.
+    /// Invariant: the sum of what the `Local`s in `queue` weigh, and of the replies to parts.
     held_bytes: usize,
+    /// Invariant: the sum of the requests' bytes that the `Flown`s in `queue` keep.
+    kept_bytes: usize,
+    /// The place of the front of `queue`, counted from the session's first.
+    front: u64,
+    /// Requests to a cluster that are not, or no more, where they were sent first.
+    astray: usize,
 }
 
 /// What a reply weighs besides its bytes, so that many short ones count as well.
@@ -26,8 +34,10 @@ const SLOT_BYTES: usize = 64;
 enum Slot {
     /// So many replies from the session's link.
     Awaited { count: u32, mute: bool },
-    /// A reply of the gateway's own.
+    /// A reply of the gateway's own, or one that came before its turn.
     Local(Bytes),
+    /// The reply to a request on its way to a cluster.
+    Flown { way: Way, mute: bool },
 }
 
 impl Slots {
@@ -70,7 +80,7 @@ impl Slots {
     /// Whether the reply that comes next is dropped.
     #[must_use]
     pub fn is_mute(&self) -> bool {
-        matches!(self.queue.front(), Some(Slot::Awaited { mute: true, .. }))
+        matches!(self.queue.front(), Some(Slot::Awaited { mute: true, .. } | Slot::Flown { mute: true, .. }))
     }
 
     /// How many of the next replies are treated alike.
@@ -78,6 +88,7 @@ impl Slots {
     pub fn alike(&self) -> u32 {
         match self.queue.front() {
             Some(Slot::Awaited { count, .. }) => *count,
+            Some(Slot::Flown { way: Way::Whole(_), .. }) => 1,
             _ => 0,
         }
     }
@@ -85,13 +96,115 @@ impl Slots {
     /// Counts replies that have arrived, at most [`Slots::alike`].
     pub(super) fn complete(&mut self, count: u32) {
         debug_assert!(count <= self.alike());
-        self.outstanding -= count as usize;
-        if let Some(Slot::Awaited { count: front, .. }) = self.queue.front_mut() {
-            *front -= count;
-            if *front == 0 {
-                self.queue.pop_front();
-            }
+        if count == 0 {
+            return;
         }
+        self.outstanding -= count as usize;
+        match self.queue.front_mut() {
+            Some(Slot::Awaited { count: front, .. }) => {
+                *front -= count;
+                if *front == 0 {
+                    self.pop();
+                }
+            }
+            Some(Slot::Flown { way, .. }) => {
+                self.kept_bytes -= way.kept();
+                self.astray -= usize::from(way.flight(0).is_some_and(|flight| flight.is_astray));
+                self.pop();
+            }
+            Some(Slot::Local(_)) | None => {}
+        }
+    }
+
+    fn pop(&mut self) {
+        self.queue.pop_front();
+        self.front = self.front.wrapping_add(1);
+    }
+
+    /// Memory of requests that may have to be sent again.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
+    /// Awaits the reply to a request to a cluster. Its place.
+    pub fn push_flight(&mut self, flight: Flight, mute: bool) -> u64 {
+        self.push_way(Way::Whole(flight), mute)
+    }
+
+    /// Awaits the replies to the parts of a request. Its place.
+    pub fn push_split(&mut self, split: Split, mute: bool) -> u64 {
+        self.push_way(Way::Split(Box::new(split)), mute)
+    }
+
+    fn push_way(&mut self, way: Way, mute: bool) -> u64 {
+        self.outstanding += way.left();
+        self.kept_bytes += way.kept();
+        self.queue.push_back(Slot::Flown { way, mute });
+        self.front.wrapping_add(self.queue.len() as u64 - 1)
+    }
+
+    fn index(&self, place: u64) -> Option<usize> {
+        usize::try_from(place.wrapping_sub(self.front)).ok().filter(|&index| index < self.queue.len())
+    }
+
+    /// The request at this place, or a part of it, while it is not answered.
+    pub fn flight(&mut self, place: u64, part: u32) -> Option<&mut Flight> {
+        let index = self.index(place)?;
+        match &mut self.queue[index] {
+            Slot::Flown { way, .. } => way.flight(part),
+            Slot::Awaited { .. } | Slot::Local(_) => None,
+        }
+    }
+
+    /// Whether the reply to the whole request at this place comes next.
+    #[must_use]
+    pub fn is_next(&self, place: u64) -> bool {
+        place == self.front && matches!(self.queue.front(), Some(Slot::Flown { way: Way::Whole(_), .. }))
+    }
+
+    /// Whether there are requests that had to be sent again, or wait for that: what comes
+    /// after them must not overtake them.
+    #[must_use]
+    pub fn has_astray(&self) -> bool {
+        self.astray > 0
+    }
+
+    /// This request is not to be answered where it was sent first.
+    pub fn stray(&mut self, place: u64, part: u32) {
+        if self.flight(place, part).is_some_and(|flight| !std::mem::replace(&mut flight.is_astray, true)) {
+            self.astray += 1;
+        }
+    }
+
+    /// A reply has come before its turn, or is that of a part.
+    pub fn arrived(&mut self, place: u64, part: u32, reply: Bytes) {
+        if self.flight(place, part).is_some_and(|flight| std::mem::take(&mut flight.is_astray)) {
+            self.astray -= 1;
+        }
+        let Some(index) = self.index(place) else { return };
+        let Slot::Flown { way, mute } = &mut self.queue[index] else { return };
+        let reply = match way {
+            Way::Whole(_) => Some(reply),
+            Way::Split(split) => {
+                let before = split.weight();
+                if !split.arrived(part, reply) {
+                    return;
+                }
+                self.held_bytes += split.weight() - before;
+                let reply = split.reply();
+                if reply.is_some() {
+                    self.held_bytes -= split.weight();
+                }
+                reply
+            }
+        };
+        self.outstanding -= 1;
+        let Some(reply) = reply else { return };
+        self.kept_bytes -= way.kept();
+        let reply = if *mute { Bytes::new() } else { reply };
+        self.held_bytes += reply.len() + SLOT_BYTES;
+        self.queue[index] = Slot::Local(reply);
     }
 
     /// The reply that comes next has come, and waits for the push that is under way.
@@ -101,11 +214,12 @@ impl Slots {
         *count -= 1;
         self.outstanding -= 1;
         if *count == 0 {
-            self.queue.pop_front();
+            self.pop();
         }
         if !is_mute {
             self.held_bytes += reply.len() + SLOT_BYTES;
             self.queue.push_front(Slot::Local(reply));
+            self.front = self.front.wrapping_sub(1);
         }
     }
 
@@ -114,13 +228,15 @@ impl Slots {
         while let Some(Slot::Local(reply)) = self.queue.front() {
             out.copy(reply);
             self.held_bytes -= reply.len() + SLOT_BYTES;
-            self.queue.pop_front();
+            self.pop();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::flight::To;
+    use super::super::joined::Joined;
     use super::*;
 
     #[test]
@@ -159,5 +275,56 @@ mod tests {
         slots.push_awaited(1, true);
         slots.hold(Bytes::from_static(b"unheard"));
         assert!(slots.is_empty() && slots.held_bytes() == 0 && slots.outstanding() == 0);
+    }
+
+    fn flight(bytes: &'static [u8]) -> Flight {
+        Flight::new(Bytes::from_static(bytes), To::Any)
+    }
+
+    #[test]
+    fn replies_of_several_nodes_come_out_in_the_order_of_their_requests() {
+        let (mut slots, mut out) = (Slots::default(), Outbox::default());
+        slots.push_local(Bytes::from_static(b"0"));
+        slots.release(&mut out);
+        let places = [b"a", b"b", b"c"].map(|name| slots.push_flight(flight(name), name == b"b"));
+        assert_eq!((slots.outstanding(), slots.kept_bytes()), (3, 3));
+        slots.arrived(places[2], 0, Bytes::from_static(b"3"));
+        slots.arrived(places[2], 0, Bytes::from_static(b"again"));
+        slots.arrived(places[1], 0, Bytes::from_static(b"mute"));
+        slots.release(&mut out);
+        assert_eq!((out.front(), slots.outstanding(), slots.kept_bytes()), (&b"0"[..], 1, 1));
+        assert!(slots.is_next(places[0]) && !slots.is_next(places[1]) && slots.alike() == 1);
+        slots.stray(places[0], 0);
+        slots.stray(places[0], 0);
+        assert!(slots.has_astray());
+        out.copy(b"1");
+        slots.complete(1);
+        slots.release(&mut out);
+        assert_eq!(out.front(), b"013");
+        assert!(
+            slots.is_empty() && slots.held_bytes() == 0 && slots.kept_bytes() == 0 && !slots.has_astray()
+        );
+    }
+
+    #[test]
+    fn the_parts_of_a_request_make_one_reply() {
+        let (mut slots, mut out) = (Slots::default(), Outbox::default());
+        let split = Split::new(vec![flight(b"aa"), flight(b"b")], Joined::Sum);
+        let place = slots.push_split(split, false);
+        slots.push_local(Bytes::from_static(b"+x\r\n"));
+        assert_eq!((slots.outstanding(), slots.kept_bytes(), slots.alike()), (2, 3, 0));
+        assert!(
+            !slots.is_next(place) && slots.flight(place, 1).is_some() && slots.flight(place, 2).is_none()
+        );
+        slots.stray(place, 1);
+        slots.arrived(place, 1, Bytes::from_static(b":1\r\n"));
+        slots.arrived(place, 1, Bytes::from_static(b":9\r\n"));
+        slots.release(&mut out);
+        assert!(out.is_empty() && slots.flight(place, 1).is_none() && !slots.has_astray());
+        slots.arrived(place, 0, Bytes::from_static(b":2\r\n"));
+        slots.release(&mut out);
+        assert_eq!(out.front(), b":3\r\n+x\r\n");
+        assert!(slots.is_empty() && slots.held_bytes() == 0 && slots.kept_bytes() == 0);
+        assert_eq!(slots.outstanding(), 0);
     }
 }

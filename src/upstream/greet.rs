@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::LaneKey;
 use crate::resp::{Proto, write};
+use crate::secret::Secret;
 
 /// A greeting's replies are small; HELLO with many modules is the longest.
 pub(crate) const REPLY_BYTES_MAX: usize = 64 * 1024;
@@ -117,9 +118,16 @@ impl Greeting {
     /// Begins a greeting; the bytes are its first command. `wanted` is what the backend has
     /// to be, if that matters.
     #[must_use]
-    pub fn begin(lane: &LaneKey, token: [u8; 32], wanted: Option<Role>) -> (Self, Vec<u8>) {
-        let credential = &lane.credential;
-        let auth = write::command(&[b"AUTH", credential.redis_user.as_bytes(), credential.password.expose()]);
+    pub fn begin(
+        lane: &LaneKey,
+        password: &Secret,
+        token: [u8; 32],
+        wanted: Option<Role>,
+    ) -> (Self, Vec<u8>) {
+        let auth = match lane.credential.is_nameless {
+            true => write::command(&[b"AUTH", password.expose()]),
+            false => write::command(&[b"AUTH", lane.credential.redis_user.as_bytes(), password.expose()]),
+        };
         (Self { step: Step::Auth, proto: lane.proto, db: lane.db, token, wanted, server: None }, auth)
     }
 
@@ -266,7 +274,6 @@ mod tests {
 
     use super::*;
     use crate::identity::Credential;
-    use crate::secret::Secret;
     use crate::upstream::NodeId;
 
     const HELLO_2: &[u8] = b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n\
@@ -274,9 +281,10 @@ mod tests {
         $4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
 
     fn greeting(proto: Proto, db: u32) -> Greeting {
-        let credential = Credential { redis_user: "app".into(), password: Secret::new(b"pw".to_vec()) };
+        let credential = Credential::new("app", Secret::new(b"pw".to_vec()));
         let lane = LaneKey { node: NodeId(0), credential: Arc::new(credential), proto, db };
-        let (greeting, first) = Greeting::begin(&lane, [b'7'; 32], None);
+        let password = Secret::new(b"pw".to_vec());
+        let (greeting, first) = Greeting::begin(&lane, &password, [b'7'; 32], None);
         assert_eq!(first, b"*3\r\n$4\r\nAUTH\r\n$3\r\napp\r\n$2\r\npw\r\n");
         greeting
     }
@@ -305,6 +313,15 @@ mod tests {
     }
 
     #[test]
+    fn where_there_is_one_user_the_password_goes_alone() {
+        let credential =
+            Credential { is_nameless: true, ..Credential::new("default", Secret::new(Vec::new())) };
+        let lane = LaneKey { node: NodeId(0), credential: Arc::new(credential), proto: Proto::Resp2, db: 0 };
+        let (_, first) = Greeting::begin(&lane, &Secret::new(b"pw".to_vec()), [b'7'; 32], None);
+        assert_eq!(first, b"*2\r\n$4\r\nAUTH\r\n$2\r\npw\r\n");
+    }
+
+    #[test]
     fn a_user_without_echo_has_no_fences() {
         let mut greeting = greeting(Proto::Resp2, 0);
         sent(greeting.reply(b"+OK\r\n"));
@@ -326,10 +343,11 @@ mod tests {
 
     #[test]
     fn what_is_not_the_master_is_told_nothing_more() {
-        let credential = Credential { redis_user: "app".into(), password: Secret::new(b"pw".to_vec()) };
+        let password = Secret::new(b"pw".to_vec());
+        let credential = Credential::new("app", password.clone());
         let lane = LaneKey { node: NodeId(0), credential: Arc::new(credential), proto: Proto::Resp2, db: 0 };
         let greeted = |hello: &[u8]| {
-            let (mut greeting, _) = Greeting::begin(&lane, [b'7'; 32], Some(Role::Master));
+            let (mut greeting, _) = Greeting::begin(&lane, &password, [b'7'; 32], Some(Role::Master));
             sent(greeting.reply(b"+OK\r\n"));
             assert!(!greeting.has_role(), "it has not said so");
             let next = greeting.reply(hello);

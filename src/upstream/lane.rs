@@ -22,6 +22,14 @@ pub struct LaneKey {
     pub db: u32,
 }
 
+impl LaneKey {
+    /// Whether it is at this node, for this user with this password.
+    #[must_use]
+    pub fn is_of(&self, node: NodeId, credential: &Arc<Credential>) -> bool {
+        self.node == node && (Arc::ptr_eq(&self.credential, credential) || self.credential == *credential)
+    }
+}
+
 impl PartialEq for LaneKey {
     fn eq(&self, other: &Self) -> bool {
         (self.node, self.proto, self.db) == (other.node, other.proto, other.db)
@@ -30,6 +38,14 @@ impl PartialEq for LaneKey {
 }
 
 impl Eq for LaneKey {}
+
+impl LaneKey {
+    /// Whether the other one is the same at another node, or the same.
+    #[must_use]
+    pub fn differs_in_node_alone(&self, other: &Self) -> bool {
+        *self == Self { node: self.node, ..other.clone() }
+    }
+}
 
 impl Hash for LaneKey {
     fn hash<H: Hasher>(&self, state: &mut H) {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::command::Commands;
+use crate::command::{Commands, Keys};
 use crate::resp::{ReplyScanner, write};
 
 /// A name longer than this is not asked about.
@@ -34,7 +34,7 @@ enum State {
     /// The answer is awaited.
     Asked,
     /// One reply, nothing left behind: it may share a link.
-    Shares,
+    Shares(Keys),
     /// It may not, or the server does not know it or does not say.
     Pinned,
 }
@@ -49,8 +49,16 @@ impl Learned {
     /// Whether the server has said of this command that it may share a link.
     #[must_use]
     pub fn shares(&self, name: &[u8]) -> bool {
-        !self.names.is_empty()
-            && name_of(name).is_some_and(|name| self.names.get(&*name) == Some(&State::Shares))
+        !self.names.is_empty() && self.keys(name).is_some()
+    }
+
+    /// Where the keys of a command are that the server has said may share a link.
+    #[must_use]
+    pub(crate) fn keys(&self, name: &[u8]) -> Option<Keys> {
+        match self.names.get(&*name_of(name)?)? {
+            State::Shares(keys) => Some(*keys),
+            State::Asked | State::Pinned => None,
+        }
     }
 
     /// The name to ask the server about, if it has not been asked and can be.
@@ -67,10 +75,10 @@ impl Learned {
     /// The server's answer about a name: whatever it is not, is no leave to share. Of a renamed
     /// command the server tells the name that it was born with: then the table has its word too.
     pub(crate) fn answered(&mut self, name: &str, reply: &[u8], table: &Commands) {
-        let shares = may_share(reply).is_some_and(|(told, may)| {
-            may && (told.eq_ignore_ascii_case(name.as_bytes()) || table.shares(told))
+        let keys = may_share(reply).and_then(|(told, keys)| {
+            keys.filter(|_| told.eq_ignore_ascii_case(name.as_bytes()) || table.shares(told))
         });
-        self.note(name, if shares { State::Shares } else { State::Pinned });
+        self.note(name, keys.map_or(State::Pinned, State::Shares));
     }
 
     /// A link of the lane has been greeted: what another server has said counts no more, and
@@ -96,33 +104,33 @@ fn name_of(word: &[u8]) -> Option<Box<str>> {
     Some(String::from_utf8_lossy(word).to_ascii_lowercase().into())
 }
 
-/// The command that the answer describes, and whether as one that reads or writes keys at a known
-/// place and has no flag that speaks against sharing; `None` where it is no such answer.
+/// The command that the answer describes, and where its keys are, if as one that reads or writes
+/// them at a known place and has no flag that speaks against sharing; `None` where it is no such answer.
 ///
 /// `*1 *10 $fetch :2 *2 +readonly +fast :1 :1 :1 ...`: name, arity, flags, first key, last key,
 /// step, ACL categories, tips, key specifications, subcommands. RESP3 has sets for some.
-fn may_share(reply: &[u8]) -> Option<(&[u8], bool)> {
+fn may_share(reply: &[u8]) -> Option<(&[u8], Option<Keys>)> {
     let [command] = elements(reply)?[..] else { return None };
     let fields = elements(command)?;
-    let [told, _, flags, first_key, ..] = fields[..] else { return None };
+    let [told, _, flags, first, last, step, ..] = fields[..] else { return None };
     let flags = elements(flags)?;
     let flag = |text: &[u8]| {
         let text = text.strip_prefix(b"+")?.strip_suffix(b"\r\n")?;
         HARMLESS.into_iter().find(|flag| flag.as_bytes() == text)
     };
     let flags: Vec<&str> = flags.into_iter().map(flag).collect::<Option<_>>()?;
-    let has_key =
-        first_key.starts_with(b":") && !first_key.starts_with(b":0") && !first_key.starts_with(b":-");
+    let number = |field: &[u8]| crate::resp::long(field.strip_prefix(b":")?.strip_suffix(b"\r\n")?);
+    let keys = Keys::told(number(first)?, number(last)?, number(step)?);
     // A container's own flags say nothing of its subcommands.
     let has_subcommands = fields.get(9).is_some_and(|subcommands| !subcommands[1..].starts_with(b"0\r\n"));
-    let touches_keys = has_key && (flags.contains(&"write") || flags.contains(&"readonly"));
+    let touches_keys = keys != Keys::None && (flags.contains(&"write") || flags.contains(&"readonly"));
     let told = told.strip_prefix(b"$").filter(|told| told.first() != Some(&b'-'))?;
     let told = &told[memchr::memchr(b'\n', told)? + 1..];
-    Some((told.strip_suffix(b"\r\n")?, touches_keys && !has_subcommands))
+    Some((told.strip_suffix(b"\r\n")?, (touches_keys && !has_subcommands).then_some(keys)))
 }
 
 /// The elements of an array or set, each with its type and its end; `None` for anything else.
-fn elements(aggregate: &[u8]) -> Option<Vec<&[u8]>> {
+pub(super) fn elements(aggregate: &[u8]) -> Option<Vec<&[u8]>> {
     let end = memchr::memchr(b'\n', aggregate)?;
     if !matches!(aggregate.first(), Some(b'*' | b'~')) || aggregate[1..].starts_with(b"-") {
         return None;

@@ -96,13 +96,22 @@ pub enum Expect {
     Tracking(Option<u64>),
     /// A reply that tells where invalidations go, by an id that is the backend's.
     Redirect,
+    /// That of a request to a cluster, kept in its session at this place.
+    Flown {
+        /// Where in the order of the session's replies.
+        place: u64,
+        /// Which part of the request.
+        part: u32,
+        /// Whether it may take as long as it likes.
+        patient: bool,
+    },
 }
 
 impl Expect {
     /// Whether the reply may take as long as it likes.
     #[must_use]
     pub fn is_patient(&self) -> bool {
-        matches!(self, Self::Patient | Self::Wait)
+        matches!(self, Self::Patient | Self::Wait | Self::Flown { patient: true, .. })
     }
 
     /// Whether the reply is a session's; the others are the gateway's own.

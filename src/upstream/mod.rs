@@ -1,15 +1,22 @@
 //! The backend's side: lanes, the links that belong to them, and how a link
 //! comes to speak for its Redis user. State only; the bytes are moved by `io`.
 
+mod acl;
 mod backoff;
 mod circuit;
+pub mod cluster;
 mod greet;
 mod lane;
 mod learned;
 mod link;
 mod node;
+mod provision;
+mod rehearsal;
+mod rotation;
 pub mod sentinel;
+mod shown;
 
+pub use acl::{AclError, AclRules};
 pub use backoff::Backoff;
 pub use circuit::Circuit;
 pub use greet::{GreetError, Greeting, Role, Server};
@@ -18,3 +25,7 @@ pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};
 pub use node::{Database, DatabaseId, NodeId};
+pub use provision::{Account, Change, NodeUsers, Order, Provisioning};
+pub use rehearsal::{beginning, objection, rehearsal};
+pub use rotation::{Fresh, Passwords};
+pub use shown::Shown;

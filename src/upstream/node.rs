@@ -1,7 +1,10 @@
 //! What is behind the gateway, as the machines name it. Where a node is and how it is spoken to
 //! is known to whoever opens the connections.
 
+use std::sync::Arc;
+
 use super::Role;
+use super::cluster::Topology;
 
 /// A place that connections are made to, in one way. The number is given by whoever makes them,
 /// never to another place again.
@@ -15,7 +18,7 @@ pub struct DatabaseId(pub u32);
 /// How a database is reached now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
-    /// Where its commands go.
+    /// Where its commands go; of a cluster, those that go nowhere else.
     pub node: NodeId,
     /// What the node has to be; on another nothing is written.
     pub role: Option<Role>,
@@ -24,4 +27,20 @@ pub struct Database {
     pub leaves_at_once: bool,
     /// Whether subscribers share one connection in each worker.
     pub shares_subscriptions: bool,
+    /// The map of it, if it is a cluster.
+    pub cluster: Option<Arc<Topology>>,
+}
+
+impl Database {
+    /// One of a single node that may be anything.
+    #[must_use]
+    pub fn new(node: NodeId, shares_subscriptions: bool) -> Self {
+        Self { node, role: None, leaves_at_once: false, shares_subscriptions, cluster: None }
+    }
+
+    /// Every node of it.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        let members = self.cluster.iter().flat_map(|map| map.members()).map(|member| member.id);
+        std::iter::once(self.node).chain(members)
+    }
 }

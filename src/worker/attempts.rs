@@ -35,7 +35,8 @@ impl Worker {
         let Some(link) = self.links.get_mut(id) else { return };
         let lane = &self.lanes[link.lane];
         let node = self.nodes.of(lane.key.node);
-        if !lane.backoff.allows(now) || !node.circuit.allows(now) {
+        let is_known = lane.key.credential.secret(&self.kept).is_some();
+        if !is_known || !lane.backoff.allows(now) || !node.circuit.allows(now) {
             return;
         }
         node.circuit.tries(id, now, &self.limits, workers);
@@ -117,26 +118,27 @@ impl Worker {
         let is_late = !is_idle && past(link.progress_at, patience);
         if link.is_waiting() {
             if is_late {
-                self.lose_link(id, Loss::FailFast, now);
+                let is_known = lane.key.credential.secret(&self.kept).is_some();
+                self.lose_link(id, if is_known { Loss::FailFast } else { Loss::NoPassword }, now);
             } else {
                 self.try_connect(id, now);
             }
         } else if past(link.opened_at, limits.connect_timeout_ms) {
             self.lose_link(id, Loss::ConnectTimeout, now);
         } else if is_late && link.role == LinkRole::Shared {
-            self.shed_requests(id);
+            self.shed_requests(id, now);
         }
     }
 
     /// What waits for a link that tries a failing node is answered; the attempt goes on.
-    fn shed_requests(&mut self, id: LinkId) {
+    fn shed_requests(&mut self, id: LinkId, now: Instant) {
         let Some(link) = self.links.get_mut(id) else { return };
         let (shed, waiters, lane) = (link.shed(), std::mem::take(&mut link.waiters), link.lane);
         self.refuse_waiters(lane, &LaneRefusal::Unavailable);
         let redis_user = self.lanes[lane].key.credential.redis_user.clone();
         let (loss, in_flight) = (Loss::FailFast, shed.in_flight);
         self.steps.push(Step::Report(Report::LinkLost { redis_user, loss, in_flight }));
-        self.fail_requests(&shed);
+        self.fail_requests(&shed, true, now);
         self.ready.extend(waiters);
     }
 

@@ -25,6 +25,9 @@ impl Worker {
         for node in self.nodes.failing() {
             self.probe_node(node, now);
         }
+        self.tick_parked(now);
+        self.try_successions(now);
+        self.tell_what_has_gone();
         self.hold_buffers_down();
         self.tick_peers(now);
         if self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {
@@ -45,7 +48,7 @@ impl Worker {
         let held = |session: &Session| {
             let names = session.subscribed.as_ref().map_or(0, |subscribed| subscribed.bytes());
             let common = session.out.len() - session.out.held();
-            session.input.len() + session.unread_bytes() - common + names
+            session.input.len() + session.unread_bytes() + session.slots.kept_bytes() - common + names
         };
         let share = self.share_of(self.limits.buffers_bytes_max);
         let mut total: usize = self.sessions.iter().map(|(_, session)| held(session)).sum();

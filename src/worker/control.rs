@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::Worker;
 use super::input::Input;
@@ -241,6 +241,11 @@ impl Worker {
     /// A frame of nobody's request; one may tell that the client has gone that invalidations
     /// went to.
     pub(super) fn push(&mut self, id: SessionId, input: &mut BytesMut, len: usize, now: Instant) {
+        if let Some(session) = self.sessions.get_mut(id).filter(|session| session.mid_frame) {
+            // A reply of another link is being passed on in pieces: with a cluster that may be.
+            session.held.push(Bytes::copy_from_slice(&input[..len]));
+            return input.advance(len);
+        }
         if input[..len].starts_with(b">2\r\n$21\r\ntracking-redir-broken\r\n") {
             self.tell_redirect(id, input, len, false, now);
         } else {

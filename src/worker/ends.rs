@@ -13,7 +13,7 @@ use crate::upstream::{Expect, GreetError, LaneId, Link, LinkId, LinkRole, Phase}
 pub(super) const NOT_SENT: &str = "ERR respgate: backend unavailable, command not sent";
 
 /// The answer to a request that may have reached the backend.
-const OUTCOME_UNKNOWN: &str = "ERR respgate: connection to the backend was lost, outcome unknown";
+pub(super) const OUTCOME_UNKNOWN: &str = "ERR respgate: connection to the backend was lost, outcome unknown";
 
 /// The answer to a request that needs a link of its own when there are as many as may be.
 pub(super) const TOO_MANY_PINNED: &str = "ERR respgate: too many pinned connections, command not sent";
@@ -30,6 +30,8 @@ pub enum Loss {
     ConnectTimeout,
     #[error("not connected while the backend fails")]
     FailFast,
+    #[error("the password of this user is not known yet")]
+    NoPassword,
     #[error(transparent)]
     Greeting(GreetError),
     #[error("the backend closed the connection")]
@@ -140,18 +142,20 @@ impl Worker {
         self.note_failure(&link, &loss, now);
         let other_role = matches!(loss, Loss::Greeting(GreetError::Role { .. }));
         let node = self.lanes[link.lane].key.node;
+        let is_refused = matches!(loss, Loss::Greeting(GreetError::Auth(_)));
         let refusal = match &loss {
             Loss::Greeting(GreetError::Select(text)) => LaneRefusal::Backend(text.clone()),
             _ => LaneRefusal::Unavailable,
         };
         self.refuse_waiters(link.lane, &refusal);
+        let may_wait = !matches!(loss, Loss::Greeting(_) | Loss::NoResources(_));
         if !matches!(loss, Loss::Greeting(GreetError::Select(_))) {
             // A database that the backend does not have is its client's mistake.
             let redis_user = self.lanes[link.lane].key.credential.redis_user.clone();
             self.steps.push(Step::Report(Report::LinkLost { redis_user, loss, in_flight: link.in_flight }));
             self.tally.links_lost += 1;
         }
-        self.fail_requests(&link);
+        self.fail_requests(&link, may_wait, now);
         match link.role {
             LinkRole::Pinned(owner) => self.lose_pinned(owner),
             LinkRole::Private(reader) => {
@@ -164,9 +168,13 @@ impl Worker {
         }
         self.ready.extend_from_slice(&link.waiters);
         self.connect_next(self.lanes[link.lane].key.node, now);
+        let key = is_refused.then(|| self.lanes[link.lane].key.clone());
         self.release_lane(link.lane);
         if other_role {
             self.leave_other_role(node, now);
+        }
+        if let Some(key) = key {
+            self.refused(key.node, &key.credential);
         }
     }
 
@@ -226,7 +234,7 @@ impl Worker {
     }
 
     /// Each request that waited gets one error, which says whether it may have run.
-    pub(super) fn fail_requests(&mut self, link: &Link) {
+    pub(super) fn fail_requests(&mut self, link: &Link, may_wait: bool, now: Instant) {
         let mut broken_off = link.stream.is_some();
         if let (Some(stream), LinkRole::Pinned(owner)) = (link.stream, link.role)
             && !stream.completes
@@ -245,6 +253,11 @@ impl Worker {
             if std::mem::take(&mut broken_off) {
                 // Part of the reply is with the client: no error can follow it.
                 self.close_client(ticket.session, Closed::BackendLost);
+                continue;
+            }
+            if let Expect::Flown { place, part, .. } = ticket.expect {
+                let was_sent = link.may_have_sent(ticket);
+                self.flight_failed(ticket.session, (place, part), (was_sent, may_wait), now);
                 continue;
             }
             let text = if link.may_have_sent(ticket) {
@@ -285,6 +298,7 @@ impl Worker {
     pub fn client_gone(&mut self, id: SessionId, now: Instant) {
         self.unpin(id);
         self.unlisten(id);
+        self.forget_routes(id);
         let Some(session) = self.sessions.remove(id) else { return };
         if let Some(private) = session.private {
             self.release_private(private);
@@ -311,7 +325,9 @@ impl Worker {
     pub(super) fn waits_patiently(&self, session: &Session) -> bool {
         let link = session.pinned.as_ref().and_then(|pinned| self.links.get(pinned.link));
         let front = link.and_then(|link| link.pending.front());
-        front.is_some_and(|ticket| ticket.expect == Expect::Patient)
+        front.is_some_and(|ticket| {
+            matches!(ticket.expect, Expect::Patient | Expect::Flown { patient: true, .. })
+        })
     }
 
     /// Ends a session whose client will send no more, when its input has been looked at, or

@@ -1,11 +1,14 @@
 //! How a link comes to speak for its user, and what its lane learns by it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
+use rand_chacha::rand_core::Rng;
 
 use super::dialect::Dialect;
 use super::{Loss, Worker};
+use crate::identity::Kept;
 use crate::upstream::{Greeting, LinkId, Next, Phase, REPLY_BYTES_MAX};
 
 impl Worker {
@@ -14,11 +17,41 @@ impl Worker {
         let token = self.token();
         let Some(link) = self.links.get_mut(id) else { return };
         let key = &self.lanes[link.lane].key;
-        let (greeting, first) = Greeting::begin(key, token, self.nodes.of(key.node).role);
+        let Some(password) = key.credential.secret(&self.kept) else {
+            return self.lose_link(id, Loss::NoPassword, now);
+        };
+        let (greeting, first) = Greeting::begin(key, password, token, self.nodes.of(key.node).role);
         link.phase = Phase::Greeting(greeting);
         link.out.copy(&first);
         link.progress_at = now;
         self.wake_link(id);
+    }
+
+    /// Bytes that nobody can guess, in hexadecimal.
+    pub(super) fn token(&mut self) -> [u8; 32] {
+        let mut raw = [0; 16];
+        self.random.fill_bytes(&mut raw);
+        let mut token = [0; 32];
+        for (pair, byte) in token.chunks_exact_mut(2).zip(raw) {
+            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+        }
+        token
+    }
+
+    /// These are the passwords that are kept, from now on. What has been greeted stays.
+    pub fn set_kept(&mut self, kept: Arc<Kept>, now: Instant) {
+        let before = std::mem::replace(&mut self.kept, kept);
+        for (_, lane) in &mut self.lanes {
+            if lane.key.credential.secret(&before) != lane.key.credential.secret(&self.kept) {
+                // What was refused is not what is tried next.
+                lane.backoff.succeeded();
+            }
+        }
+        for id in self.links.keys() {
+            self.try_connect(id, now);
+        }
+        self.run_ready(now);
     }
 
     pub(super) fn greeting(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
@@ -46,18 +79,20 @@ impl Worker {
         input.advance(len);
         match next {
             Next::Send(bytes) => link.out.copy(&bytes),
-            Next::Done { server, fences, id } => {
+            Next::Done { server, fences, id: backend_id } => {
                 link.become_ready(now);
-                link.backend_id = Some(id);
+                link.backend_id = Some(backend_id);
                 self.nodes.of(node).dialect = Some(Dialect::of(&server));
                 self.note_fences(lane, fences);
-                let lane = &mut self.lanes[lane];
+                let of = lane;
+                let lane = &mut self.lanes[of];
                 lane.learned.greeted(lane.server.as_ref() == Some(&server));
                 lane.server = Some(server);
                 lane.backoff.succeeded();
                 self.ready.append(&mut lane.waiters);
                 self.nodes.of(node).connecting_ended();
                 self.connect_next(node, now);
+                self.succeeded(of);
             }
         }
         self.wake_link(id);

@@ -1,7 +1,7 @@
 //! A client's bytes, as a slice that will be gone or as a buffer that can be given
 //! away in parts: small requests are copied, large ones shared.
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::resp::SHARE_MIN;
 use crate::upstream::Link;
@@ -11,6 +11,8 @@ pub(super) trait Input {
     fn bytes(&self) -> &[u8];
     /// Drops bytes from the front.
     fn skip(&mut self, count: usize);
+    /// Takes bytes from the front, to be kept.
+    fn take(&mut self, count: usize) -> Bytes;
     /// Moves bytes from the front to a link.
     fn forward(&mut self, count: usize, link: &mut Link);
 }
@@ -22,6 +24,12 @@ impl Input for &[u8] {
 
     fn skip(&mut self, count: usize) {
         *self = &self[count..];
+    }
+
+    fn take(&mut self, count: usize) -> Bytes {
+        let taken = Bytes::copy_from_slice(&self[..count]);
+        self.skip(count);
+        taken
     }
 
     fn forward(&mut self, count: usize, link: &mut Link) {
@@ -37,6 +45,15 @@ impl Input for BytesMut {
 
     fn skip(&mut self, count: usize) {
         self.advance(count);
+    }
+
+    fn take(&mut self, count: usize) -> Bytes {
+        if count >= SHARE_MIN {
+            return self.split_to(count).freeze();
+        }
+        let taken = Bytes::copy_from_slice(&self[..count]);
+        self.advance(count);
+        taken
     }
 
     fn forward(&mut self, count: usize, link: &mut Link) {

@@ -29,8 +29,15 @@ impl From<Stall> for Unplaced {
 }
 
 impl Worker {
-    /// The lane of this key, made if it is new.
+    /// The lane for this key, made if it is new: by another credential while this one's
+    /// password is being tried.
     pub(super) fn lane(&mut self, key: LaneKey) -> LaneId {
+        let credential = self.in_force(key.node, &key.credential);
+        self.lane_of(LaneKey { credential, ..key })
+    }
+
+    /// The lane of exactly this key, made if it is new.
+    pub(super) fn lane_of(&mut self, key: LaneKey) -> LaneId {
         if let Some(&id) = self.lane_ids.get(&key) {
             return id;
         }
@@ -62,6 +69,10 @@ impl Worker {
     pub(super) fn move_session(&mut self, id: SessionId, lane: LaneId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let left = std::mem::replace(&mut session.lane, lane);
+        if !self.lanes[left].key.differs_in_node_alone(&self.lanes[lane].key) {
+            // Its ways to the nodes of a cluster lead to lanes of what it was.
+            session.routes.epoch = 0;
+        }
         session.proto = self.lanes[lane].key.proto;
         session.db = self.lanes[lane].key.db;
         self.lanes[lane].sessions += 1;
@@ -93,7 +104,7 @@ impl Worker {
     pub(super) fn shared_link(&mut self, id: SessionId, now: Instant) -> Result<LinkId, Stall> {
         let Some(session) = self.sessions.get(id) else { return Err(Stall::Barrier) };
         let link = match session.via {
-            Via::Pinned(_) => return Err(Stall::Barrier),
+            Via::Pinned(_) | Via::Nodes => return Err(Stall::Barrier),
             Via::Shared(current) => match self.links.get(current) {
                 Some(link) if link.lane == session.lane && link.may_share(id) => current,
                 _ => return Err(Stall::Barrier),
@@ -105,10 +116,15 @@ impl Worker {
 
     /// A session without outstanding replies may begin on any link of its lane.
     fn pick_shared(&mut self, id: SessionId, now: Instant) -> LinkId {
-        let (lane, private) = match self.sessions.get(id) {
-            Some(Session { lane, private, .. }) => (*lane, *private),
+        match self.sessions.get(id) {
+            Some(Session { lane, .. }) => self.pick_shared_in(id, *lane, now),
             None => unreachable!("the caller has just looked the session up"),
-        };
+        }
+    }
+
+    /// A session that awaits nothing in this lane may begin on any link of it.
+    pub(super) fn pick_shared_in(&mut self, id: SessionId, lane: LaneId, now: Instant) -> LinkId {
+        let private = self.sessions.get(id).and_then(|session| session.private);
         if let Some(private) = private
             && self.links.get(private).is_some_and(|link| link.lane == lane && !link.draining)
         {
@@ -143,7 +159,7 @@ impl Worker {
     /// The session's own link, which it keeps from one use to the next.
     pub(super) fn pinned_link(&mut self, id: SessionId, now: Instant) -> Result<LinkId, Unplaced> {
         let Some(session) = self.sessions.get(id) else { return Err(Stall::Barrier.into()) };
-        if matches!(session.via, Via::Shared(_)) {
+        if matches!(session.via, Via::Shared(_) | Via::Nodes) {
             return Err(Stall::Barrier.into());
         }
         let lane = session.lane;

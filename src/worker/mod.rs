@@ -13,6 +13,7 @@ mod arena;
 mod attempts;
 mod audience;
 mod clock;
+mod cluster;
 mod control;
 mod dialect;
 mod drain;
@@ -31,6 +32,7 @@ mod requests;
 mod roles;
 mod streaming;
 mod subscriptions;
+mod successions;
 mod transactions;
 mod unknown;
 mod uploads;
@@ -42,11 +44,11 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use slab::Slab;
 
 use crate::command::Commands;
-use crate::identity::{Permit, Reason, Refusal};
+use crate::identity::{Kept, Permit, Reason, Refusal};
 use crate::limits::Limits;
 use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
 use crate::session::{Fate, Session, SessionId, Stall, Transport};
@@ -77,6 +79,8 @@ pub enum Step {
         /// What it is told.
         message: Message,
     },
+    /// Read the map of a cluster again; some node has said that it has changed.
+    WantMap(DatabaseId),
     /// Tell the operator.
     Report(Report),
 }
@@ -107,6 +111,21 @@ pub enum Report {
     /// A Redis user may not ECHO: nothing can prove its links in step, and its
     /// scripts run on pinned links.
     NoFences {
+        /// The Redis user.
+        redis_user: String,
+    },
+    /// A node of a cluster has named another one that its map does not have.
+    RedirectRefused {
+        /// What it has named.
+        to: String,
+    },
+    /// The backend does not take a password that has changed. Told once for each.
+    PasswordRefused {
+        /// The Redis user.
+        redis_user: String,
+    },
+    /// The backend has taken it, and nothing in this worker needs the one before any more.
+    PasswordTaken {
         /// The Redis user.
         redis_user: String,
     },
@@ -149,9 +168,13 @@ pub struct Worker {
     /// Fence tokens must not be guessed by a client that can inject replies.
     random: ChaCha12Rng,
     nodes: nodes::Nodes,
+    clusters: cluster::Clusters,
     pinned_links: usize,
     /// What each subscriber link carries.
     audiences: HashMap<LinkId, Audience>,
+    /// Passwords that have changed and are being tried.
+    successions: successions::Successions,
+    kept: Arc<Kept>,
     /// Subscriber links with subscriptions that nobody has any more.
     vacancies: Vec<LinkId>,
     next_client_id: u64,
@@ -189,8 +212,11 @@ impl Worker {
             lane_ids: HashMap::new(),
             random: ChaCha12Rng::from_seed(seed.random),
             nodes: nodes::Nodes::default(),
+            clusters: cluster::Clusters::default(),
             pinned_links: 0,
             audiences: HashMap::new(),
+            successions: successions::Successions::default(),
+            kept: Arc::default(),
             vacancies: Vec::new(),
             next_client_id: seed.number + 1,
             client_id_step: seed.workers,
@@ -384,8 +410,13 @@ impl Worker {
                 ended.push((id, Refusal::new(Reason::RoleChanged, detail)));
                 continue;
             }
+            let is_changed = old != new;
+            let (proto, db, lane) = (session.proto, session.db, session.lane);
+            let credential = Arc::clone(renewed.credential());
             session.permit = renewed;
-            let (proto, db) = (session.proto, session.db);
+            if is_changed {
+                self.succeed(lane, &credential);
+            }
             if let Some(lane) = self.sibling_lane(id, proto, db) {
                 self.move_session(id, lane);
             }
@@ -434,17 +465,6 @@ impl Worker {
         RequestLimits { args_max: self.limits.request_args_max, bulk_bytes_max: self.limits.bulk_bytes_max }
     }
 
-    fn token(&mut self) -> [u8; 32] {
-        let mut raw = [0; 16];
-        self.random.fill_bytes(&mut raw);
-        let mut token = [0; 32];
-        for (pair, byte) in token.chunks_exact_mut(2).zip(raw) {
-            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
-        }
-        token
-    }
-
     fn wake_client(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id)
             && !session.woken
@@ -470,7 +490,10 @@ impl Worker {
             let over = match session.stall {
                 None => false,
                 Some(Stall::Barrier) => session.is_settled(),
-                Some(Stall::InFlight) => session.slots.outstanding() <= self.limits.client_in_flight_max / 2,
+                Some(Stall::InFlight) => {
+                    session.slots.outstanding() <= self.limits.client_in_flight_max / 2
+                        && session.slots.kept_bytes() <= self.limits.link_queue_bytes_max / 2
+                }
                 Some(Stall::Output) => session.unread_bytes() <= self.limits.client_output_soft_bytes / 2,
                 Some(Stall::LinkFull | Stall::Lane) => true,
             };

@@ -1,12 +1,14 @@
 //! The databases that a worker serves, and what it knows of the node of each: whether it
 //! answers, and how it speaks.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::dialect::Dialect;
 use super::{Loss, Worker};
 use crate::session::SessionId;
+use crate::upstream::cluster::Topology;
 use crate::upstream::{Circuit, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId, Role};
 
 /// What a worker knows of a node.
@@ -80,11 +82,15 @@ impl Worker {
     /// finishes where it is, unless that is left at once; what lives in a link of its own, or waits for one to be made, ends as
     /// at any loss of a connection. Sessions of one that is gone are the caller's to end.
     pub fn set_databases(&mut self, databases: BTreeMap<DatabaseId, Database>, now: Instant) {
+        self.clusters.take(&databases);
+        let of = |databases: &BTreeMap<DatabaseId, Database>| -> BTreeSet<NodeId> {
+            databases.values().flat_map(Database::nodes).collect()
+        };
+        let present = of(&databases);
         let before = std::mem::replace(&mut self.nodes.databases, databases);
-        for (id, was) in before {
-            let node = self.nodes.database(id).map(|is| is.node);
-            if node != Some(was.node) {
-                self.leave_node(&was, now);
+        for was in before.values() {
+            for node in was.nodes().filter(|node| !present.contains(node)) {
+                self.leave_node(node, was.leaves_at_once, now);
             }
         }
         for database in self.nodes.databases.values() {
@@ -94,10 +100,9 @@ impl Worker {
             self.follow(id);
         }
         let (nodes, lanes) = (&mut self.nodes, &self.lanes);
-        nodes.nodes.retain(|&id, _| {
-            nodes.databases.values().any(|database| database.node == id)
-                || lanes.iter().any(|(_, lane)| lane.key.node == id)
-        });
+        nodes
+            .nodes
+            .retain(|&id, _| present.contains(&id) || lanes.iter().any(|(_, lane)| lane.key.node == id));
         self.run_ready(now);
     }
 
@@ -106,21 +111,25 @@ impl Worker {
         let Some(session) = self.sessions.get(id) else { return };
         let Some(node) = self.nodes.database(session.database).map(|database| database.node) else { return };
         let key = &self.lanes[session.lane].key;
-        if key.node != node {
-            let lane = self.lane(LaneKey { node, ..key.clone() });
+        let is_member = |map: &Topology| map.members().iter().any(|member| member.id == key.node);
+        if key.node != node && !self.clusters.map(session.database).is_some_and(is_member) {
+            // Not by the lane's: a password that is being replaced is known at the old node alone.
+            let credential = Arc::clone(session.permit.credential());
+            let lane = self.lane(LaneKey { node, credential, ..key.clone() });
             self.move_session(id, lane);
         }
     }
 
     /// No database is there any more.
-    fn leave_node(&mut self, was: &Database, now: Instant) {
+    fn leave_node(&mut self, node: NodeId, at_once: bool, now: Instant) {
+        self.forget_successions(node);
         for id in self.links.keys() {
             let Some(link) = self.links.get(id) else { continue };
-            if self.lanes[link.lane].key.node != was.node {
+            if self.lanes[link.lane].key.node != node {
                 continue;
             }
             let lives_there = matches!(link.role, LinkRole::Pinned(_) | LinkRole::Subscriber);
-            if lives_there || was.leaves_at_once || !link.is_ready() {
+            if lives_there || at_once || !link.is_ready() {
                 self.lose_link(id, Loss::NodeLeft, now);
             } else {
                 self.retire_link(id);

@@ -187,7 +187,7 @@ impl Worker {
         &mut self,
         id: LinkId,
         input: &mut BytesMut,
-        len: usize,
+        mut len: usize,
         now: Instant,
     ) -> Result<(), Loss> {
         let Some(link) = self.links.get_mut(id) else { return Ok(()) };
@@ -213,6 +213,12 @@ impl Worker {
             }
         }
         let Some(link) = self.links.get_mut(id) else { return Ok(()) };
+        if let (b'-', LinkRole::Pinned(owner)) = (input[0], link.role)
+            && !matches!(link.pending.front().map(|it| &it.expect), Some(Expect::Flown { .. }))
+        {
+            len = self.hide_redirect(id, owner, input, len).unwrap_or(len);
+        }
+        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
         let Some(ticket) = link.pending.front_mut() else { return Err(Loss::Surplus) };
         let session = ticket.session;
         let frame = &input[..len];
@@ -232,12 +238,15 @@ impl Worker {
                 link.settle(1);
                 return Ok(());
             }
+            Expect::Flown { place, part, .. } => {
+                link.settle(1);
+                self.landed(id, session, (place, part), input, len, now);
+                return Ok(());
+            }
             Expect::Role => {
                 self.role_told(id, frame)?;
                 input.advance(len);
-                if let Some(link) = self.links.get_mut(id) {
-                    link.settle(1);
-                }
+                self.links.get_mut(id).into_iter().for_each(|link| link.settle(1));
                 return Ok(());
             }
             Expect::Subscription => return Err(Loss::OutOfStep),
@@ -386,11 +395,19 @@ impl Worker {
                 };
                 let link = self.links.get(id).and_then(|link| link.pending.front());
                 match (push, link) {
+                    (Some(owner), _) if self.sessions.get(owner).is_some_and(|session| session.mid_frame) => {
+                        return self.hold_part(owner, held);
+                    }
                     (Some(owner), _) => (owner, Stream { bytes: 0, completes: false }),
                     (None, Some(ticket)) => match ticket.expect {
-                        Expect::Reply | Expect::Patient | Expect::Exec(_) | Expect::CommandInfo(_) => {
-                            (ticket.session, Stream { bytes: 0, completes: true })
+                        Expect::Flown { place, .. } if !self.flight_may_stream(ticket.session, place) => {
+                            return self.hold_part(ticket.session, held);
                         }
+                        Expect::Reply
+                        | Expect::Patient
+                        | Expect::Exec(_)
+                        | Expect::CommandInfo(_)
+                        | Expect::Flown { .. } => (ticket.session, Stream { bytes: 0, completes: true }),
                         // It has a name of the request, which was held as well.
                         Expect::Confirmations(_) if held < longest => return Ok(()),
                         _ if held < REPLY_BYTES_MAX => return Ok(()),

@@ -133,7 +133,8 @@ impl Worker {
                     && session.reply_mode == ReplyMode::On
                     && !matches!(session.via, Via::Pinned(_))
                     && !session.is_bound()
-                    && !session.is_modal_by_sharing();
+                    && !session.is_modal_by_sharing()
+                    && self.clusters.map(session.database).is_none();
                 if plain {
                     return Some(self.join_batch(id, input, batch, request.len, now));
                 }
@@ -302,6 +303,9 @@ impl Worker {
             return flow;
         }
         let Some(session) = self.sessions.get(id) else { return Flow::Done };
+        if self.clusters.map(session.database).is_some() {
+            return self.request_in_cluster(id, input, request, class, now);
+        }
         match class {
             Class::Answer(answer) => self.answer_here(id, input, request, answer, now),
             Class::Abuse => {
@@ -363,7 +367,7 @@ impl Worker {
 
     /// Sends one request over the session's own link, and notes the state that it
     /// leaves there.
-    fn request_pinned<I: Input>(
+    pub(super) fn request_pinned<I: Input>(
         &mut self,
         id: SessionId,
         input: &mut I,

@@ -103,6 +103,9 @@ impl Worker {
         verdict: Verdict,
         now: Instant,
     ) -> Flow {
+        if let Err(stall) = self.place_transaction(id, input.bytes(), request, verdict, now) {
+            return Flow::Wait(stall);
+        }
         let class = match verdict {
             Verdict::Refuse(name) => {
                 let flow = self.refuse(id, input, request, name, now);
@@ -117,6 +120,9 @@ impl Worker {
             }
             Verdict::Pass(Class::Answer(answer @ (Answer::Reset | Answer::Quit))) => {
                 return self.answer_here(id, input, request, answer, now);
+            }
+            Verdict::Pass(class) if self.is_for_one_node(id, input.bytes(), request, class) => {
+                return self.refuse_in_transaction(id, input, request);
             }
             Verdict::Pass(class) => class,
         };

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::cluster::NotAimed;
 use super::ends::TOO_MANY_PINNED;
 use super::input::Input;
 use super::lanes::Unplaced;
@@ -19,6 +20,7 @@ impl Worker {
     /// limit of what is held for a shared link.
     pub(super) fn begin_upload<I: Input>(&mut self, id: SessionId, input: &mut I, now: Instant) -> Flow {
         let Some(session) = self.sessions.get(id) else { return Flow::Done };
+        let mut whole = None;
         let verdict = match session.scan.head() {
             // Its name alone is over the limit.
             None => Verdict::Pass(Class::Answer(crate::command::Answer::Quit)),
@@ -28,7 +30,9 @@ impl Worker {
                 let request = Request { len: held.len(), argc, name, second };
                 // CLIENT TRACKING may name a client, which has to be looked up first.
                 let is_client = held[request.name.clone()].eq_ignore_ascii_case(b"client");
-                match self.commands.classify(held, &request, &session.permit.user().commands) {
+                let verdict = self.commands.classify(held, &request, &session.permit.user().commands);
+                whole = Some(request);
+                match verdict {
                     Verdict::Pass(Class::Pin(Why::Connection)) if is_client => Verdict::Pass(Class::Control),
                     verdict => verdict,
                 }
@@ -61,6 +65,15 @@ impl Worker {
             }
             Verdict::Pass(_) => Expect::Reply,
         };
+        match whole.map_or(Ok(()), |request| self.aim_upload(id, input.bytes(), &request)) {
+            Ok(()) => {}
+            Err(NotAimed::Stall(stall)) => return Flow::Wait(stall),
+            Err(NotAimed::Refused(text)) => {
+                self.answer_error(id, text);
+                self.end_client(id);
+                return Flow::Done;
+            }
+        }
         let link = match self.pinned_link(id, now) {
             Ok(link) => link,
             Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),

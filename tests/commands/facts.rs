@@ -14,6 +14,8 @@ pub(crate) const FILES: [(&str, &str); 5] = [
 pub(crate) struct Fact<'a> {
     pub(crate) name: &'a str,
     flags: &'a str,
+    /// First key, last key and step, as COMMAND tells them.
+    pub(crate) keys: &'a str,
     categories: &'a str,
 }
 
@@ -21,8 +23,8 @@ impl<'a> Fact<'a> {
     /// Reads one line.
     pub(crate) fn read(line: &'a str) -> Self {
         let fields: Vec<&str> = line.split(' ').collect();
-        let [name, _arity, flags, _keys, categories] = fields[..] else { panic!("{line:?}") };
-        Self { name, flags, categories }
+        let [name, _arity, flags, keys, categories] = fields[..] else { panic!("{line:?}") };
+        Self { name, flags, keys, categories }
     }
 
     /// Whether it has this flag, or with `@` this ACL category.

@@ -2,6 +2,7 @@
 //! and has a class that fits its flags.
 
 mod facts;
+mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
 

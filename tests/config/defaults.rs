@@ -18,13 +18,32 @@ const EXAMPLE: &str = include_str!("../../config/respgate.toml");
 
 /// The password of the first user.
 fn password(loaded: &Loaded) -> &[u8] {
-    loaded.settings.users.users()[0].credential.as_ref().expect("its own").password.expose()
+    loaded.settings.users.users()[0]
+        .credential
+        .as_ref()
+        .expect("its own")
+        .password
+        .given()
+        .expect("in the file")
+        .expose()
 }
 
 /// Every setting but certificates, for comparison.
 fn outline(loaded: &Loaded) -> String {
-    let Settings { listeners, databases, users, roles, limits, admin, log, audit, workers, watch, whoami } =
-        &loaded.settings;
+    let Settings {
+        listeners,
+        databases,
+        users,
+        roles,
+        limits,
+        admin,
+        log,
+        audit,
+        workers,
+        watch,
+        whoami,
+        password_commands,
+    } = &loaded.settings;
     let warnings = &loaded.warnings;
     let of_listener = |listener: &Listener| {
         let Listener { name, address: _, tls, gate, realms, destinations } = listener;
@@ -38,7 +57,7 @@ fn outline(loaded: &Loaded) -> String {
     let tls: Vec<_> = listeners.iter().map(of_listener).collect();
     let (users, warnings) = (users.users(), &warnings.list);
     format!(
-        "{tls:?} {databases:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {watch} {whoami} {warnings:?}"
+        "{tls:?} {databases:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {watch} {whoami} {password_commands:?} {warnings:?}"
     )
 }
 
@@ -73,7 +92,7 @@ fn the_smallest_configuration_runs_by_the_defaults() {
     let [user] = settings.users.users() else { panic!("one user") };
     let credential = user.credential.as_ref().unwrap();
     assert_eq!((user.name.as_str(), credential.redis_user.as_str()), ("app", "app"));
-    assert_eq!(credential.password.expose(), b"s3cret");
+    assert_eq!(credential.password.given().expect("in the file").expose(), b"s3cret");
     assert_eq!(user.commands, Profile::Default);
     assert_eq!(user.entries[0].to_string(), "CN=app,O=Acme");
 }

@@ -19,7 +19,14 @@ fn load(world: &World, edits: &[(&str, &str)]) -> Loaded {
 }
 
 fn redis_password(loaded: &Loaded) -> &[u8] {
-    loaded.settings.users.users()[0].credential.as_ref().unwrap().password.expose()
+    loaded.settings.users.users()[0]
+        .credential
+        .as_ref()
+        .unwrap()
+        .password
+        .given()
+        .expect("in the file")
+        .expose()
 }
 
 /// ES-03

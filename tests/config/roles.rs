@@ -88,7 +88,7 @@ fn rules_of_both_forms_lead_to_a_redis_user() {
         assert_eq!(redis_user(&loaded, &principal(name, dn, peer)), expected, "{name} {dn} {peer}");
     }
     let app = resolve(&loaded, &principal("app", "CN=app,O=Acme", "10.0.0.1")).unwrap();
-    assert_eq!(app.credential.password.expose(), b"s3cret");
+    assert_eq!(app.credential.password.given().expect("in the file").expose(), b"s3cret");
     assert_eq!(&*app.roles.granted()[0].by, "user[0].roles");
 }
 

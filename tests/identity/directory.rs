@@ -55,7 +55,7 @@ fn within<'a>(users: &'a UserMap, chain: &'a Chain, gate: &'a Gate) -> Directory
 }
 
 fn user(name: &str, needs: Needs, subject: Option<&str>, hash: Option<&str>) -> User {
-    let credential = Credential { redis_user: format!("redis-{name}"), password: Secret::new(b"x".to_vec()) };
+    let credential = Credential::new(format!("redis-{name}"), Secret::new(b"x".to_vec()));
     User {
         needs,
         entries: subject.map(line).map(Entry::from).into_iter().collect(),

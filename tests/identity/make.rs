@@ -100,7 +100,7 @@ pub(crate) fn line(text: &str) -> SubjectLine {
 }
 
 pub(crate) fn user(name: &str, lines: Vec<SubjectLine>) -> User {
-    let credential = Credential { redis_user: format!("redis-{name}"), password: Secret::new(b"x".to_vec()) };
+    let credential = Credential::new(format!("redis-{name}"), Secret::new(b"x".to_vec()));
     let entries = lines.into_iter().map(Entry::from).collect();
     User { entries, ..User::new(name, credential) }
 }

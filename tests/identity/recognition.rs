@@ -18,7 +18,7 @@ use crate::make::certificate;
 const HASH: &str = "$argon2id$v=19$m=256,t=1,p=1$c29tZXNhbHQ$0YvBN0Sc/YbmfJzljfOHMRSJX/6JRQ0m/NBs2g2uhzs";
 
 fn credential(redis_user: &str) -> Credential {
-    Credential { redis_user: redis_user.to_owned(), password: Secret::new(b"x".to_vec()) }
+    Credential::new(redis_user, Secret::new(b"x".to_vec()))
 }
 
 /// The role `reader` for the user of this name, and the Redis user of the role.

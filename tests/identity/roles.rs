@@ -321,7 +321,7 @@ fn rules_are_bounded_in_depth_size_and_number() {
 }
 
 fn credential(redis_user: &str) -> Arc<Credential> {
-    Arc::new(Credential { redis_user: redis_user.to_owned(), password: Secret::new(b"x".to_vec()) })
+    Arc::new(Credential::new(redis_user, Secret::new(b"x".to_vec())))
 }
 
 fn database(roles: &[&str]) -> DatabaseRoles {

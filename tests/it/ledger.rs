@@ -27,19 +27,79 @@ struct Account {
     unknown: AtomicU64,
 }
 
+/// Everything that was asked for, and what came of it.
 #[derive(Default)]
-struct Ledger {
+pub(crate) struct Ledger {
     accounts: [Account; KEYS],
     not_sent: AtomicU64,
     is_closed: AtomicBool,
 }
 
+/// Clients at work, until they are called off.
+pub(crate) struct Workers {
+    pub(crate) ledger: Arc<Ledger>,
+    clients: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Clients of these users, in turn.
+    pub(crate) fn start(world: &World, users: &[&str]) -> Self {
+        let ledger = Arc::new(Ledger::default());
+        let start = |number: u64| {
+            let (address, ledger) = (world.gateway.address, Arc::clone(&ledger));
+            let tls = world.tls(users[number as usize % users.len()]);
+            std::thread::spawn(move || {
+                let mut dice = Dice::new(number);
+                while !ledger.is_closed.load(Relaxed) {
+                    let client = Client::tls(address, Arc::clone(&tls)).expect("the gateway is always there");
+                    increment(client, &ledger, &mut dice);
+                }
+            })
+        };
+        let clients = (0..CLIENTS).map(start).collect();
+        Self { ledger, clients }
+    }
+
+    /// Waits until so many more increments are acknowledged.
+    pub(crate) fn work(&self, more: u64) {
+        wait_for_more(&self.ledger, more);
+    }
+
+    /// Ends their work, and waits for that.
+    pub(crate) fn call_off(self) -> Arc<Ledger> {
+        self.ledger.is_closed.store(true, Relaxed);
+        self.clients.into_iter().for_each(|client| client.join().expect("no client panicked"));
+        self.ledger
+    }
+}
+
 impl Ledger {
-    fn acknowledged(&self) -> u64 {
+    /// Holds what is there against what was acknowledged and what may have been lost.
+    pub(crate) fn audit(&self, root: &mut Client) {
+        for (number, account) in self.accounts.iter().enumerate() {
+            let answer = root.ask(&format!("GET ledger:{number}"));
+            let value: u64 = answer.trim_start_matches('$').parse().expect("a number");
+            let (least, unknown) = (account.acknowledged.load(Relaxed), account.unknown.load(Relaxed));
+            assert!(least <= value, "ledger:{number}: {least} were acknowledged, {value} are there");
+            assert!(
+                value <= least + unknown,
+                "ledger:{number}: {value} are there, {least} acknowledged and {unknown} unknown"
+            );
+        }
+    }
+
+    /// Increments that were said not to be sent.
+    pub(crate) fn not_sent(&self) -> u64 {
+        self.not_sent.load(Relaxed)
+    }
+
+    /// Increments that were answered.
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.accounts.iter().map(|account| account.acknowledged.load(Relaxed)).sum()
     }
 
-    fn unknown(&self) -> u64 {
+    /// Increments of which nobody knows.
+    pub(crate) fn unknown(&self) -> u64 {
         self.accounts.iter().map(|account| account.unknown.load(Relaxed)).sum()
     }
 }
@@ -57,25 +117,12 @@ fn increments_are_counted_once_whatever_dies() {
     world.announce(LOST);
     proxy.lead_to(&world.redis.socket());
     world.gateway.wait_ready();
-    let ledger = Arc::new(Ledger::default());
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|number| {
-            let (address, ledger) = (world.gateway.address, Arc::clone(&ledger));
-            let tls = world.tls(["app", "ops"][number as usize % 2]);
-            std::thread::spawn(move || {
-                let mut dice = Dice::new(number);
-                while !ledger.is_closed.load(Relaxed) {
-                    let client = Client::tls(address, Arc::clone(&tls)).expect("the gateway is always there");
-                    increment(client, &ledger, &mut dice);
-                }
-            })
-        })
-        .collect();
+    let workers = Workers::start(&world, &["app", "ops"]);
 
     let mut dice = Dice::new(12);
     let start = Instant::now();
     for round in 0..3 * kills {
-        wait_for_more(&ledger, 200);
+        workers.work(200);
         match round % 3 {
             0 => {
                 world.redis.kill();
@@ -95,10 +142,8 @@ fn increments_are_counted_once_whatever_dies() {
             }
         }
     }
-    wait_for_more(&ledger, 200);
-    ledger.is_closed.store(true, Relaxed);
-    clients.into_iter().for_each(|client| client.join().expect("no client panicked"));
-    settle(&world, &ledger, kills, start);
+    workers.work(200);
+    settle(&world, &workers.call_off(), kills, start);
 }
 
 fn wait_for_more(ledger: &Ledger, more: u64) {
@@ -110,24 +155,14 @@ fn wait_for_more(ledger: &Ledger, more: u64) {
 }
 
 fn settle(world: &World, ledger: &Ledger, kills: u64, start: Instant) {
-    let mut root = world.redis.client("root");
-    for (number, account) in ledger.accounts.iter().enumerate() {
-        let answer = root.ask(&format!("GET ledger:{number}"));
-        let value: u64 = answer.trim_start_matches('$').parse().expect("a number");
-        let (least, unknown) = (account.acknowledged.load(Relaxed), account.unknown.load(Relaxed));
-        assert!(least <= value, "ledger:{number}: {least} were acknowledged, {value} are there");
-        assert!(
-            value <= least + unknown,
-            "ledger:{number}: {value} are there, {least} acknowledged and {unknown} unknown"
-        );
-    }
+    ledger.audit(&mut world.redis.client("root"));
     say(&format!(
         "ledger: {kills} kills of the backend, {kills} of its connections, {kills} resets on the way, in {:.0?}: {} \
          increments acknowledged, {} unknown, {} not sent",
         start.elapsed(),
         ledger.acknowledged(),
         ledger.unknown(),
-        ledger.not_sent.load(Relaxed)
+        ledger.not_sent()
     ));
     assert!(ledger.unknown() > 0, "nothing was ever lost");
 }

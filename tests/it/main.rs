@@ -9,6 +9,7 @@
 mod backend;
 mod bad;
 mod clients;
+mod cluster;
 mod commands;
 mod dice;
 mod echo;
@@ -27,6 +28,7 @@ mod states;
 mod wire;
 mod world;
 
+mod credentials;
 mod databases;
 mod nodes;
 mod operate;

@@ -54,7 +54,7 @@ impl People {
             };
             let line: SubjectLine = subject.parse().expect("a subject line");
             let password = Secret::new(password.as_bytes().to_vec());
-            let credential = Credential { redis_user: redis_user.clone(), password };
+            let credential = Credential::new(redis_user.as_str(), password);
             users.push(User {
                 entries: vec![Entry::from(line)],
                 commands: if number == 1 { Profile::All } else { Profile::Default },

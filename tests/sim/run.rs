@@ -291,7 +291,13 @@ impl World {
             1 => {
                 let user = self.dice.below(3);
                 let account = (self.users[user][0].clone(), format!("at {}", self.at));
-                self.redis.accounts.insert(account.clone());
+                if self.dice.one_in(3) {
+                    // Redis is told of it later.
+                    self.alarms_allowed += 1;
+                    self.late_accounts.push(account.clone());
+                } else {
+                    self.redis.accounts.insert(account.clone());
+                }
                 self.people.accounts[user] = Some(account);
                 self.recheck();
             }
@@ -328,6 +334,7 @@ impl World {
 
     fn heal(&mut self) {
         self.redis.refuses_auth = false;
+        self.redis.accounts.extend(std::mem::take(&mut self.late_accounts));
         for wire in self.wires.values_mut() {
             wire.hung = false;
         }

@@ -51,6 +51,8 @@ pub(crate) struct World {
     lost_at: HashMap<String, usize>,
     /// Something was done to the backend's output that is to be noticed.
     pub(crate) alarms_allowed: usize,
+    /// Accounts that are configured and that Redis has yet to be told of.
+    pub(crate) late_accounts: Vec<(String, String)>,
     pub(crate) draining: bool,
     pub(crate) listens: bool,
     pub(crate) trace: bool,
@@ -60,10 +62,7 @@ pub(crate) struct World {
 const DATABASE: DatabaseId = DatabaseId(0);
 
 fn databases(shares_subscriptions: bool) -> BTreeMap<DatabaseId, Database> {
-    BTreeMap::from([(
-        DATABASE,
-        Database { node: NodeId(0), role: None, leaves_at_once: false, shares_subscriptions },
-    )])
+    BTreeMap::from([(DATABASE, Database::new(NodeId(0), shares_subscriptions))])
 }
 
 impl World {
@@ -95,6 +94,7 @@ impl World {
             at: 0,
             lost_at: HashMap::new(),
             alarms_allowed: 0,
+            late_accounts: Vec::new(),
             draining: false,
             listens: false,
             trace,
@@ -147,6 +147,7 @@ impl World {
                 }
                 Step::Connect(id) => self.begin_connect(id),
                 Step::Tell { .. } => panic!("there is one worker"),
+                Step::WantMap(_) => panic!("there is no cluster"),
                 Step::Report(report) => self.report(&report),
             }
         }
@@ -183,6 +184,7 @@ impl World {
             eprintln!("{}", self.unanswered());
         }
         match report {
+            Report::RedirectRefused { .. } => panic!("there is no cluster"),
             Report::LinkLost { redis_user, loss, .. } => {
                 self.lost_at.insert(redis_user.clone(), self.at);
                 // Whoever had state there may be closed.
@@ -211,7 +213,10 @@ impl World {
                 client.excused = true;
             }
             Report::NoFences { redis_user } => assert_eq!(Some(redis_user), self.redis.no_echo.as_ref()),
-            Report::BackendBack | Report::NeedlessAuth(..) => {}
+            Report::PasswordRefused { .. } => {
+                assert!(self.alarms_allowed > 0, "a password is refused that is right")
+            }
+            Report::BackendBack | Report::NeedlessAuth(..) | Report::PasswordTaken { .. } => {}
         }
     }
 

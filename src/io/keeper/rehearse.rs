@@ -1,0 +1,86 @@
+//! What the gateway would make of the users at its nodes, without making anything of them.
+
+use std::sync::Arc;
+
+use super::talk::{Talk, TalkError};
+use crate::io::doors::ReloadError;
+use crate::io::node::Node;
+use crate::io::reach::Reach;
+use crate::io::settings::Settings;
+use crate::limits::Limits;
+use crate::upstream::{Change, Provisioning, beginning, objection, rehearsal};
+
+/// What would become of one node.
+#[derive(Debug)]
+pub struct Rehearsal {
+    /// Where it is.
+    pub node: String,
+    /// The users, and what would become of each.
+    pub users: Vec<(String, Change)>,
+    /// Users whose rules Redis refuses, and its words.
+    pub refused: Vec<(String, String)>,
+    /// As whom it was asked.
+    pub admin: String,
+    /// Why it could not be asked.
+    pub error: Option<String>,
+}
+
+impl Rehearsal {
+    /// Whether all of it would be done.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.refused.is_empty() && self.error.is_none()
+    }
+}
+
+/// Asks every node what it would make of these settings. Nothing is changed anywhere.
+///
+/// # Errors
+/// If TLS cannot be spoken by the settings.
+pub async fn rehearse(settings: &Settings) -> Result<Vec<Rehearsal>, ReloadError> {
+    let mut rehearsals = Vec::new();
+    if settings.databases.iter().all(|database| database.provisioning.is_none()) {
+        return Ok(rehearsals);
+    }
+    let reach = Reach::plan(None, settings)?;
+    for database in &settings.databases {
+        let Some(wanted) = &database.provisioning else { continue };
+        for (_, node) in reach.nodes_of(&database.name) {
+            rehearsals.push(at(&node, wanted, &settings.limits).await);
+        }
+    }
+    Ok(rehearsals)
+}
+
+/// The same at one node.
+async fn at(node: &Arc<Node>, wanted: &Provisioning, limits: &Limits) -> Rehearsal {
+    let admin = wanted.admin.redis_user.clone();
+    let mut rehearsal =
+        Rehearsal { node: node.to_string(), users: Vec::new(), refused: Vec::new(), admin, error: None };
+    if let Err(error) = ask(node, wanted, limits, &mut rehearsal).await {
+        rehearsal.error = Some(error.to_string());
+    }
+    rehearsal
+}
+
+async fn ask(
+    node: &Node,
+    wanted: &Provisioning,
+    limits: &Limits,
+    into: &mut Rehearsal,
+) -> Result<(), TalkError> {
+    let mut talk = Talk::open(node, &wanted.admin, limits).await?;
+    into.users = beginning(wanted, &talk.list().await?);
+    for account in &wanted.accounts {
+        match talk.order("ACL SETUSER", &rehearsal(account)).await {
+            Err(TalkError::Refused(_, text)) if text.starts_with("ERR ") => {
+                if let Some(objection) = objection(&text) {
+                    into.refused.push((account.redis_user.clone(), objection.to_owned()));
+                }
+            }
+            Err(error) => return Err(error),
+            Ok(()) => return Err(TalkError::Unexpected("ACL SETUSER")),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! A request to a cluster on its way: kept until it is answered, so that it can be sent again where
+//! a node has said that it did not run it. It knows no node but by number.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::joined::Joined;
+use crate::upstream::NodeId;
+
+/// Who is to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// Whoever has this hash slot.
+    Slot(u16),
+    /// This node and no other.
+    Node(NodeId),
+    /// Any master.
+    Any,
+}
+
+/// A request on its way.
+#[derive(Debug, Clone)]
+pub struct Flight {
+    /// All of its bytes.
+    pub bytes: Bytes,
+    /// Who is to answer.
+    pub to: To,
+    /// Whether a fence has to follow it.
+    pub is_script: bool,
+    /// Whether it needs a link of the session's own.
+    pub is_pinned: bool,
+    /// Whether it is not, or no more, where it was sent first.
+    pub is_astray: bool,
+    /// Redirects followed.
+    pub hops: u8,
+    /// Answers that said to try again.
+    pub tries: u8,
+    /// Until when it may wait for somebody to serve its slot, once it has to.
+    pub until: Option<Instant>,
+}
+
+impl Flight {
+    /// A request that has not been sent.
+    #[must_use]
+    pub fn new(bytes: Bytes, to: To) -> Self {
+        Self {
+            bytes,
+            to,
+            is_script: false,
+            is_pinned: false,
+            is_astray: false,
+            hops: 0,
+            tries: 0,
+            until: None,
+        }
+    }
+}
+
+/// One request, or the parts that it was split into.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// The request as it is.
+    Whole(Flight),
+    /// Its parts, and how their replies become one.
+    Split(Box<Split>),
+}
+
+/// The parts of a request.
+#[derive(Debug)]
+pub struct Split {
+    parts: Vec<Part>,
+    /// Parts without a reply.
+    left: usize,
+    joined: Joined,
+}
+
+#[derive(Debug)]
+struct Part {
+    flight: Flight,
+    reply: Option<Bytes>,
+}
+
+impl Way {
+    /// The flight of this part; 0 of a whole request.
+    pub(super) fn flight(&mut self, part: u32) -> Option<&mut Flight> {
+        match self {
+            Self::Whole(flight) => (part == 0).then_some(flight),
+            Self::Split(split) => {
+                let part = split.parts.get_mut(usize::try_from(part).ok()?)?;
+                part.reply.is_none().then_some(&mut part.flight)
+            }
+        }
+    }
+
+    /// Bytes of requests that it keeps.
+    pub(super) fn kept(&self) -> usize {
+        match self {
+            Self::Whole(flight) => flight.bytes.len(),
+            Self::Split(split) => split.parts.iter().map(|part| part.flight.bytes.len()).sum(),
+        }
+    }
+
+    /// Replies that it awaits.
+    pub(super) fn left(&self) -> usize {
+        match self {
+            Self::Whole(_) => 1,
+            Self::Split(split) => split.left,
+        }
+    }
+}
+
+impl Split {
+    /// The parts of a request; at least one.
+    #[must_use]
+    pub fn new(flights: Vec<Flight>, joined: Joined) -> Self {
+        let left = flights.len();
+        let parts = flights.into_iter().map(|flight| Part { flight, reply: None }).collect();
+        Self { parts, left, joined }
+    }
+
+    /// Takes the reply of a part. True if it was awaited.
+    pub(super) fn arrived(&mut self, part: u32, reply: Bytes) -> bool {
+        let Some(part) = usize::try_from(part).ok().and_then(|part| self.parts.get_mut(part)) else {
+            return false;
+        };
+        let awaited = part.reply.is_none();
+        if awaited {
+            part.reply = Some(reply);
+            self.left -= 1;
+        }
+        awaited
+    }
+
+    /// Memory of the replies that have come.
+    pub(super) fn weight(&self) -> usize {
+        self.parts.iter().filter_map(|part| part.reply.as_ref()).map(Bytes::len).sum()
+    }
+
+    /// The reply that the client gets, once all parts have theirs.
+    pub(super) fn reply(&self) -> Option<Bytes> {
+        let replies: Vec<&[u8]> =
+            self.parts.iter().map(|part| part.reply.as_deref()).collect::<Option<_>>()?;
+        Some(self.joined.of(&replies))
+    }
+}

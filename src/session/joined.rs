@@ -1,0 +1,163 @@
+//! How the replies to the parts of one request become the reply to the whole. Bytes in, bytes out.
+
+use bytes::Bytes;
+
+use super::scan::Onward;
+use crate::resp::{ReplyScanner, write};
+
+/// What the replies of the parts make together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Joined {
+    /// The sum of integers.
+    Sum,
+    /// `OK` if all say so; otherwise the first that does not.
+    Same,
+    /// The elements of arrays, one array behind the other.
+    Appended,
+    /// Elements of arrays, each at its own place: for each part, where its elements belong.
+    Placed(Vec<Vec<usize>>),
+    /// The first that is not nothing.
+    First,
+    /// Arrays of integers, the least of each place.
+    Least,
+    /// SCAN's, with another cursor.
+    Scanned(Onward),
+}
+
+const UNLIKE: &str = "ERR respgate: the nodes of the cluster do not answer alike";
+
+impl Joined {
+    /// The reply made of these, one for each part. An error of any part is the reply of all:
+    /// the others may have run.
+    pub(super) fn of(&self, replies: &[&[u8]]) -> Bytes {
+        if let Some(error) = replies.iter().find(|reply| matches!(reply.first(), Some(b'-' | b'!'))) {
+            return Bytes::copy_from_slice(error);
+        }
+        let joined = match self {
+            Self::Sum => sum(replies),
+            Self::Same => same(replies),
+            Self::Appended => appended(replies),
+            Self::Placed(places) => placed(replies, places),
+            Self::First => first(replies),
+            Self::Least => least(replies),
+            Self::Scanned(onward) => replies.first().and_then(|reply| onward.reply(reply)),
+        };
+        joined.unwrap_or_else(|| write::error(UNLIKE)).into()
+    }
+}
+
+fn sum(replies: &[&[u8]]) -> Option<Vec<u8>> {
+    let sum = replies.iter().try_fold(0i64, |sum, reply| sum.checked_add(integer(reply)?))?;
+    Some(format!(":{sum}\r\n").into_bytes())
+}
+
+fn same(replies: &[&[u8]]) -> Option<Vec<u8>> {
+    let first = replies.first()?;
+    Some(replies.iter().find(|reply| *reply != first).unwrap_or(first).to_vec())
+}
+
+fn appended(replies: &[&[u8]]) -> Option<Vec<u8>> {
+    let arrays: Vec<Vec<&[u8]>> = replies.iter().map(|reply| elements(reply)).collect::<Option<_>>()?;
+    let count: usize = arrays.iter().map(Vec::len).sum();
+    // A set of RESP3 stays one.
+    let kind = replies.first()?.first()?;
+    let mut out = format!("{}{count}\r\n", char::from(*kind)).into_bytes();
+    arrays.into_iter().flatten().for_each(|element| out.extend_from_slice(element));
+    Some(out)
+}
+
+fn placed(replies: &[&[u8]], places: &[Vec<usize>]) -> Option<Vec<u8>> {
+    let count = places.iter().map(Vec::len).sum();
+    let mut all: Vec<&[u8]> = vec![b""; count];
+    for (reply, places) in replies.iter().zip(places) {
+        let elements = elements(reply).filter(|elements| elements.len() == places.len())?;
+        for (element, &place) in elements.into_iter().zip(places) {
+            *all.get_mut(place)? = element;
+        }
+    }
+    let mut out = format!("*{count}\r\n").into_bytes();
+    all.into_iter().for_each(|element| out.extend_from_slice(element));
+    Some(out)
+}
+
+fn first(replies: &[&[u8]]) -> Option<Vec<u8>> {
+    let is_nothing = |reply: &[u8]| matches!(reply, b"$-1\r\n" | b"*-1\r\n" | b"_\r\n");
+    let some = replies.iter().find(|reply| !is_nothing(reply)).or(replies.first())?;
+    Some(some.to_vec())
+}
+
+fn least(replies: &[&[u8]]) -> Option<Vec<u8>> {
+    let arrays: Vec<Vec<&[u8]>> = replies.iter().map(|reply| elements(reply)).collect::<Option<_>>()?;
+    let count = arrays.first()?.len();
+    let mut out = format!("*{count}\r\n").into_bytes();
+    for place in 0..count {
+        let numbers: Option<Vec<i64>> =
+            arrays.iter().map(|array| array.get(place).and_then(|element| integer(element))).collect();
+        out.extend_from_slice(format!(":{}\r\n", numbers?.into_iter().min()?).as_bytes());
+    }
+    Some(out)
+}
+
+fn integer(reply: &[u8]) -> Option<i64> {
+    crate::resp::long(reply.strip_prefix(b":")?.strip_suffix(b"\r\n")?)
+}
+
+/// The elements of an array or set, each with its type and its end.
+fn elements(reply: &[u8]) -> Option<Vec<&[u8]>> {
+    let end = memchr::memchr(b'\n', reply)?;
+    if !matches!(reply.first(), Some(b'*' | b'~')) || reply[1..].starts_with(b"-") {
+        return None;
+    }
+    let mut rest = &reply[end + 1..];
+    let mut elements = Vec::new();
+    while !rest.is_empty() {
+        let len = ReplyScanner::new(16).scan(rest).ok()??;
+        let (element, after) = rest.split_at(len);
+        elements.push(element);
+        rest = after;
+    }
+    Some(elements)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_become_one_as_each_command_needs() {
+        for (joined, replies, one) in [
+            (Joined::Sum, &[&b":2\r\n"[..], b":0\r\n", b":40\r\n"][..], &b":42\r\n"[..]),
+            (Joined::Same, &[b"+OK\r\n", b"+OK\r\n"], b"+OK\r\n"),
+            (Joined::Same, &[b"+OK\r\n", b"+QUEUED\r\n"], b"+QUEUED\r\n"),
+            (
+                Joined::Appended,
+                &[b"*1\r\n$1\r\na\r\n", b"*0\r\n", b"*2\r\n$1\r\nb\r\n*1\r\n:1\r\n"],
+                b"*3\r\n$1\r\na\r\n$1\r\nb\r\n*1\r\n:1\r\n",
+            ),
+            (
+                Joined::Placed(vec![vec![2, 0], vec![1]]),
+                &[b"*2\r\n$1\r\nc\r\n$1\r\na\r\n", b"*1\r\n$-1\r\n"],
+                b"*3\r\n$1\r\na\r\n$-1\r\n$1\r\nc\r\n",
+            ),
+            (Joined::First, &[b"$-1\r\n", b"$1\r\nk\r\n"], b"$1\r\nk\r\n"),
+            (Joined::First, &[b"_\r\n", b"_\r\n"], b"_\r\n"),
+            (Joined::Least, &[b"*2\r\n:1\r\n:0\r\n", b"*2\r\n:1\r\n:1\r\n"], b"*2\r\n:1\r\n:0\r\n"),
+            (Joined::Sum, &[b":2\r\n", b"-NOPERM no\r\n"], b"-NOPERM no\r\n"),
+        ] {
+            assert_eq!(joined.of(replies).escape_ascii().to_string(), one.escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn replies_that_do_not_fit_are_an_error() {
+        for (joined, replies) in [
+            (Joined::Sum, &[&b":2\r\n"[..], b"+OK\r\n"][..]),
+            (Joined::Sum, &[b":9223372036854775807\r\n", b":1\r\n"]),
+            (Joined::Appended, &[b"*1\r\n:1\r\n", b":1\r\n"]),
+            (Joined::Placed(vec![vec![0], vec![1]]), &[b"*1\r\n:1\r\n", b"*2\r\n:1\r\n:1\r\n"]),
+            (Joined::Least, &[b"*2\r\n:1\r\n:1\r\n", b"*1\r\n:1\r\n"]),
+        ] {
+            assert_eq!(joined.of(replies), write::error(UNLIKE), "{joined:?}");
+        }
+    }
+}

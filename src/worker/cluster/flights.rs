@@ -1,0 +1,299 @@
+//! Requests that are kept until they are answered: how they are sent, and what becomes of a node's
+//! answer. A redirect is followed, within bounds and only to nodes of the map.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::super::ends::{NOT_SENT, OUTCOME_UNKNOWN};
+use super::super::input::Input;
+use super::super::lanes::NOBODY;
+use super::super::requests::Flow;
+use super::super::{Closed, Loss, Report, Step, Worker};
+use crate::resp::{SHARE_MIN, write};
+use crate::session::{Fate, Flight, Joined, SessionId, Split, To, Via};
+use crate::upstream::cluster::Redirect;
+use crate::upstream::{Expect, LinkId, NodeId};
+
+/// Redirects that one request follows.
+const HOPS_MAX: u8 = 5;
+
+/// Times that a request is tried again because its keys are under way between two nodes.
+const TRIES_MAX: u8 = 3;
+
+/// How long it waits before that.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
+
+/// The answer to a request whose slot nobody serves whom the map knows.
+pub(super) const DOWN: &str = "CLUSTERDOWN respgate: the hash slot is not served, command not run";
+
+/// The answer to a request that was sent from node to node without an end.
+pub(super) const MOVING: &str =
+    "TRYAGAIN respgate: the hash slot is on its way between nodes, command not run";
+
+/// Where in the order of its session's replies a flight belongs, and which part of its request it is.
+pub(super) type Place = (u64, u32);
+
+impl Worker {
+    /// Sends one request to whoever is to answer it.
+    pub(super) fn fly<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        bytes: usize,
+        (to, is_script): (To, bool),
+        now: Instant,
+    ) -> Flow {
+        if let Err(stall) = self.may_fly(id) {
+            return Flow::Wait(stall);
+        }
+        let lane = self.node_to(id, to).and_then(|node| self.lane_at(id, node));
+        let link =
+            match lane.map(|lane| self.link_in(id, lane, now).and_then(|link| self.reserve_room(id, link))) {
+                Some(Ok(link)) => Some(link),
+                Some(Err(stall)) => return Flow::Wait(stall),
+                None => None,
+            };
+        let flight = Flight { is_script, ..Flight::new(input.take(bytes), to) };
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
+        let mute = session.take_mute();
+        let kept = flight.bytes.clone();
+        let place = (session.slots.push_flight(flight, mute), 0);
+        session.via = Via::Nodes;
+        self.tally.requests += 1;
+        match link {
+            Some(link) => self.send_flight(id, link, place, kept, is_script, now),
+            None => self.park(id, place, now, Some(self.clusters.maps_seen)),
+        }
+        Flow::Done
+    }
+
+    /// Sends the parts of one request, each to whoever is to answer it. The caller has asked `may_fly`.
+    pub(super) fn fly_split(&mut self, id: SessionId, flights: Vec<Flight>, joined: Joined, now: Instant) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let mute = session.take_mute();
+        let place = session.slots.push_split(Split::new(flights.clone(), joined), mute);
+        session.via = Via::Nodes;
+        self.tally.requests += 1;
+        for (part, flight) in (0..).zip(flights) {
+            match self.node_to(id, flight.to).and_then(|node| self.link_at(id, node, now)) {
+                Some(link) => self.send_flight(id, link, (place, part), flight.bytes, flight.is_script, now),
+                None => self.park(id, (place, part), now, Some(self.clusters.maps_seen)),
+            }
+        }
+    }
+
+    /// The link for a request that cannot wait for room.
+    fn link_at(&mut self, id: SessionId, node: NodeId, now: Instant) -> Option<LinkId> {
+        let lane = self.lane_at(id, node)?;
+        Some(match self.link_in(id, lane, now) {
+            Ok(link) => link,
+            Err(_) => self.pick_shared_in(id, lane, now),
+        })
+    }
+
+    fn send_flight(
+        &mut self,
+        id: SessionId,
+        on: LinkId,
+        (place, part): Place,
+        bytes: Bytes,
+        is_script: bool,
+        now: Instant,
+    ) {
+        let Some(link) = self.links.get_mut(on) else { return };
+        link.claim(id, 1, Expect::Flown { place, part, patient: false }, now);
+        link.append_shared(bytes);
+        link.since_fence += 1;
+        if is_script {
+            self.send_fence(on, true, now);
+        } else if link.since_fence >= self.limits.fence_commands && link.is_ready() {
+            self.send_fence(on, false, now);
+        }
+        self.wake_link(on);
+    }
+
+    /// Sends a flight again. It counts as one that others must not overtake until it is answered.
+    pub(super) fn send_again(&mut self, id: SessionId, at: Place, node: NodeId, asking: bool, now: Instant) {
+        let flight = self.sessions.get_mut(id).and_then(|session| session.slots.flight(at.0, at.1));
+        let Some(flight) = flight else { return };
+        if flight.is_pinned {
+            return self.send_pinned_again(id, at, node, asking, now);
+        }
+        let (bytes, is_script) = (flight.bytes.clone(), flight.is_script);
+        let Some(on) = self.link_at(id, node, now) else { return };
+        if asking && let Some(link) = self.links.get_mut(on) {
+            // It holds for the next command of the connection, which is this one.
+            link.claim(NOBODY, 1, Expect::Ignored, now);
+            link.append(&write::command(&[b"ASKING"]));
+        }
+        self.send_flight(id, on, at, bytes, is_script, now);
+    }
+
+    /// A node has answered a flight.
+    pub(in super::super) fn landed(
+        &mut self,
+        on: LinkId,
+        id: SessionId,
+        at: Place,
+        input: &mut BytesMut,
+        len: usize,
+        now: Instant,
+    ) {
+        let Some(session) = self.sessions.get(id).filter(|session| session.fate != Fate::Dead) else {
+            return input.advance(len);
+        };
+        let next = session.slots.is_next(at.0) && !session.mid_frame;
+        if input[0] == b'-'
+            && let Some(redirect) = Redirect::read(&input[..len])
+        {
+            input.advance(len);
+            if let Err(text) = self.redirected(on, id, at, redirect, now) {
+                self.answer_flight(id, at, write::error(text).into());
+            }
+            return;
+        }
+        if next {
+            self.give(id, input, len, true, now);
+            self.settle_session(id, 1);
+            return;
+        }
+        let reply = if len < SHARE_MIN {
+            let reply = Bytes::copy_from_slice(&input[..len]);
+            input.advance(len);
+            reply
+        } else {
+            input.split_to(len).freeze()
+        };
+        self.answer_flight(id, at, reply);
+    }
+
+    /// Whether the reply that has begun to come may be passed on in pieces: not before its turn.
+    pub(in super::super) fn flight_may_stream(&self, id: SessionId, place: u64) -> bool {
+        let session = self.sessions.get(id).filter(|session| session.fate != Fate::Dead);
+        session.is_none_or(|session| session.slots.is_next(place) && !session.mid_frame)
+    }
+
+    /// A reply that has not come to its end waits for its turn, up to what a client may have unread.
+    pub(in super::super) fn hold_part(&mut self, id: SessionId, held: usize) -> Result<(), Loss> {
+        let unread = self.sessions.get(id).map_or(0, |session| session.unread_bytes());
+        if unread + held > self.limits.client_output_hard_bytes {
+            self.close_client(id, Closed::OutputLimit);
+        }
+        Ok(())
+    }
+
+    /// Gives a flight its reply, which the client gets in its turn.
+    pub(super) fn answer_flight(&mut self, id: SessionId, (place, part): Place, reply: Bytes) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.slots.arrived(place, part, reply);
+        session.settled(0);
+        if session.stall.is_some() {
+            self.ready.push(id);
+        }
+        if session.unread_bytes() > self.limits.client_output_hard_bytes {
+            self.close_client(id, Closed::OutputLimit);
+        }
+        self.wake_client(id);
+    }
+
+    /// A node has not run a request, and says why. An error is the client's answer.
+    fn redirected(
+        &mut self,
+        on: LinkId,
+        id: SessionId,
+        at: Place,
+        redirect: Redirect,
+        now: Instant,
+    ) -> Result<(), &'static str> {
+        let (Some(from), Some(session)) = (self.link_node(on), self.sessions.get_mut(id)) else {
+            return Ok(());
+        };
+        let database = session.database;
+        let parks =
+            session.slots.has_astray() && self.clusters.parked.iter().any(|parked| parked.session == id);
+        let Some(flight) = session.slots.flight(at.0, at.1) else { return Ok(()) };
+        flight.hops += 1;
+        if flight.hops > HOPS_MAX || matches!(flight.to, To::Node(_)) {
+            return Err(MOVING);
+        }
+        let slot = match flight.to {
+            To::Slot(slot) => Some(slot),
+            To::Node(_) | To::Any => None,
+        };
+        let (to, asking, told) = match redirect {
+            Redirect::TryAgain => {
+                flight.tries += 1;
+                if flight.tries > TRIES_MAX {
+                    return Err(MOVING);
+                }
+                self.park(id, at, now + TRY_AGAIN, None);
+                return Ok(());
+            }
+            Redirect::Down => {
+                // It is asked again whenever the map is read, and a few times if that changes nothing.
+                flight.hops -= 1;
+                self.want_map(database);
+                self.park(id, at, now + TRY_AGAIN * 10, None);
+                return Ok(());
+            }
+            Redirect::Moved(told, to) => (to, false, told),
+            Redirect::Ask(told, to) => (to, true, told),
+        };
+        let target = self.clusters.map(database).and_then(|map| map.target(from, &to));
+        self.want_map(database);
+        let Some(target) = target else {
+            self.steps.push(Step::Report(Report::RedirectRefused { to: to.to_string() }));
+            self.park(id, at, now, Some(self.clusters.maps_seen));
+            return Ok(());
+        };
+        if slot.is_none_or(|slot| slot == told) {
+            // A command whose keys nobody could tell is where the node says that it belongs.
+            let flight = self.sessions.get_mut(id).and_then(|session| session.slots.flight(at.0, at.1));
+            if let Some(flight) = flight {
+                flight.to = To::Slot(told);
+            }
+        }
+        if !asking {
+            self.clusters.moved(database, told, target);
+        }
+        if parks {
+            self.park(id, at, now, None);
+            return Ok(());
+        }
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.slots.stray(at.0, at.1);
+        }
+        self.send_again(id, at, target, asking, now);
+        Ok(())
+    }
+
+    /// A flight's link is gone. What has not been written goes another way, as far as there is one.
+    pub(in super::super) fn flight_failed(
+        &mut self,
+        id: SessionId,
+        at: Place,
+        (was_sent, may_wait): (bool, bool),
+        now: Instant,
+    ) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.slots.flight(at.0, at.1).is_none() {
+            return;
+        }
+        let database = session.database;
+        if may_wait {
+            self.want_map(database);
+        }
+        if !was_sent && may_wait {
+            return self.park(id, at, now, None);
+        }
+        let text = if was_sent {
+            self.tally.outcome_unknown += 1;
+            OUTCOME_UNKNOWN
+        } else {
+            self.tally.not_sent += 1;
+            NOT_SENT
+        };
+        self.answer_flight(id, at, write::error(text).into());
+    }
+}

@@ -1,0 +1,84 @@
+//! Requests to a Redis Cluster, behind one endpoint for clients that know nothing of clusters.
+//!
+//! ```text
+//! request -> requests: which kind it is   -> routes: to which node     -> a link, and a flight kept
+//! client  <- flights: in its turn         <- flights: a reply, or a redirect that is followed
+//!                                            parked: what has to wait for somebody to serve its slot
+//! ```
+//!
+//! A flight is sent again only where a node has said that it did not run it, or nothing of it has
+//! been written.
+
+mod about;
+mod flights;
+mod parked;
+mod pinned;
+mod requests;
+mod routes;
+mod scatter;
+mod uploads;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::upstream::cluster::Topology;
+use crate::upstream::{Database, DatabaseId, NodeId};
+use parked::Parked;
+pub(super) use uploads::NotAimed;
+
+/// The clusters among a worker's databases.
+#[derive(Debug)]
+pub(super) struct Clusters {
+    maps: BTreeMap<DatabaseId, Mapped>,
+    /// Changes with each change of a map.
+    epoch: u64,
+    /// Counts the maps that have been handed in.
+    maps_seen: u64,
+    parked: VecDeque<Parked>,
+}
+
+/// A cluster's map.
+#[derive(Debug)]
+struct Mapped {
+    /// As it was handed in.
+    told: Arc<Topology>,
+    /// With what nodes have said of moved slots since.
+    now: Topology,
+}
+
+impl Default for Clusters {
+    fn default() -> Self {
+        Self { maps: BTreeMap::new(), epoch: 1, maps_seen: 0, parked: VecDeque::new() }
+    }
+}
+
+impl Clusters {
+    /// Takes over the maps of these databases, where they have changed.
+    pub(super) fn take(&mut self, databases: &BTreeMap<DatabaseId, Database>) {
+        self.maps.retain(|id, _| databases.get(id).is_some_and(|database| database.cluster.is_some()));
+        for (&id, database) in databases {
+            let Some(told) = &database.cluster else { continue };
+            if self.maps.get(&id).is_none_or(|mapped| !Arc::ptr_eq(&mapped.told, told)) {
+                let mapped = Mapped { told: Arc::clone(told), now: Topology::clone(told) };
+                self.maps.insert(id, mapped);
+                self.epoch += 1;
+                self.maps_seen += 1;
+            }
+        }
+    }
+
+    /// The map of a database that is a cluster.
+    pub(super) fn map(&self, id: DatabaseId) -> Option<&Topology> {
+        Some(&self.maps.get(&id)?.now)
+    }
+
+    /// A node has said that a slot is another's, one of the map.
+    fn moved(&mut self, id: DatabaseId, slot: u16, to: NodeId) {
+        if let Some(mapped) = self.maps.get_mut(&id)
+            && mapped.now.node(slot) != Some(to)
+        {
+            mapped.now.moved(slot, to);
+            self.epoch += 1;
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Flights that nobody can be given now: their slot is moving, or its master is gone and no
+//! replica has taken over yet. They wait, within a bound, and are sent in their order.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::super::ends::NOT_SENT;
+use super::super::{Step, Worker};
+use super::flights::{DOWN, Place};
+use crate::resp::write;
+use crate::session::{Fate, SessionId};
+use crate::upstream::DatabaseId;
+
+/// A flight that waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parked {
+    pub(super) session: SessionId,
+    at: Place,
+    not_before: Instant,
+    /// A newer map than this one is waited for.
+    map: Option<u64>,
+}
+
+impl Worker {
+    /// A flight waits until then, and where the map is no help until there is another one.
+    pub(super) fn park(&mut self, id: SessionId, at: Place, not_before: Instant, map: Option<u64>) {
+        let patience = Duration::from_millis(self.limits.cluster_wait_ms);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.slots.stray(at.0, at.1);
+        let Some(flight) = session.slots.flight(at.0, at.1) else { return };
+        flight.until.get_or_insert(not_before + patience);
+        if map.is_some() {
+            let database = session.database;
+            self.want_map(database);
+        }
+        self.clusters.parked.push_back(Parked { session: id, at, not_before, map });
+    }
+
+    /// Has the map of a cluster read again.
+    pub(super) fn want_map(&mut self, database: DatabaseId) {
+        self.steps.push(Step::WantMap(database));
+    }
+
+    /// Sends what has waited long enough and can be sent, and answers what has waited too long.
+    pub(in super::super) fn tick_parked(&mut self, now: Instant) {
+        let parked = std::mem::take(&mut self.clusters.parked);
+        // What comes behind a request that goes on waiting waits as well.
+        let mut waiting = BTreeSet::new();
+        for Parked { session: id, at, not_before, map } in parked {
+            let Some(session) = self.sessions.get_mut(id).filter(|session| session.fate != Fate::Dead) else {
+                continue;
+            };
+            let database = session.database;
+            let Some(flight) = session.slots.flight(at.0, at.1) else { continue };
+            let (to, over) = (flight.to, flight.until.is_some_and(|until| until <= now));
+            let node = self.node_to(id, to);
+            let due = not_before <= now && map.is_none_or(|map| map != self.clusters.maps_seen);
+            if due
+                && !waiting.contains(&id)
+                && let Some(node) = node.filter(|node| !self.is_node_failing(*node))
+            {
+                self.send_again(id, at, node, false, now);
+                continue;
+            }
+            if over {
+                self.tally.not_sent += 1;
+                let text = if node.is_some() && map.is_none() { NOT_SENT } else { DOWN };
+                self.answer_flight(id, at, write::error(text).into());
+                continue;
+            }
+            if node.is_none_or(|node| self.is_node_failing(node)) {
+                self.want_map(database);
+            }
+            waiting.insert(id);
+            self.clusters.parked.push_back(Parked { session: id, at, not_before, map });
+        }
+    }
+}

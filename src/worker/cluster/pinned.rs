@@ -1,0 +1,254 @@
+//! Requests of a cluster's client that need a link of the session's own: it is at the node of their
+//! slot, and the session with it.
+
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+
+use super::super::input::Input;
+use super::super::lanes::{NOBODY, Unplaced};
+use super::super::requests::Flow;
+use super::super::{Worker, ends::TOO_MANY_PINNED};
+use super::flights::{DOWN, MOVING, Place};
+use super::requests::CROSSED;
+use crate::command::{Class, Placement, Verdict, Why};
+use crate::resp::{Found, Request, RequestScanner, write};
+use crate::session::{Flight, Pinned, Session, SessionId, Stall, To, Via};
+use crate::upstream::cluster::Redirect;
+use crate::upstream::{Expect, LaneKey, LinkId, NodeId};
+
+impl Worker {
+    /// Sends a request over the session's own link, at the node that is to answer it.
+    pub(super) fn request_at_node<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        (to, class): (To, Class),
+        now: Instant,
+    ) -> Flow {
+        let Some(node) = self.node_for_pin(id, to) else {
+            return self.refuse_words(id, input, request, DOWN);
+        };
+        if let Err(stall) = self.move_to_node(id, node) {
+            return Flow::Wait(stall);
+        }
+        let flow = self.request_pinned(id, input, request, class, now);
+        if let (Flow::Done, To::Slot(slot)) = (flow, to)
+            && let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut())
+        {
+            pinned.slot = Some(slot);
+        }
+        flow
+    }
+
+    /// A request that may take its time, and leaves nothing behind.
+    pub(super) fn fly_pinned<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        (to, class): (To, Class),
+        now: Instant,
+    ) -> Flow {
+        let Some(node) = self.node_for_pin(id, to) else {
+            return self.refuse_words(id, input, request, DOWN);
+        };
+        if let Err(stall) = self.move_to_node(id, node) {
+            return Flow::Wait(stall);
+        }
+        let link = match self.pinned_link(id, now) {
+            Ok(link) => link,
+            Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
+            Err(Unplaced::TooManyPinned) => return self.refuse_words(id, input, request, TOO_MANY_PINNED),
+        };
+        if class == Class::Pin(Why::Unknown) {
+            self.ask_about(id, &input.bytes()[request.name.clone()], now);
+        }
+        let flight = Flight { is_pinned: true, ..Flight::new(input.take(request.len), to) };
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
+        let mute = session.take_mute();
+        let place = (session.slots.push_flight(flight, mute), 0);
+        self.tally.requests += 1;
+        self.send_pinned_flight(id, link, place, now);
+        Flow::Done
+    }
+
+    fn send_pinned_flight(&mut self, id: SessionId, on: LinkId, (place, part): Place, now: Instant) {
+        let (Some(session), Some(link)) = (self.sessions.get_mut(id), self.links.get_mut(on)) else { return };
+        let Some(flight) = session.slots.flight(place, part) else { return };
+        link.claim(id, 1, Expect::Flown { place, part, patient: true }, now);
+        link.append_shared(flight.bytes.clone());
+        session.via = Via::Pinned(on);
+        self.tally.pinned_requests += 1;
+        self.wake_link(on);
+    }
+
+    /// Sends a flight again over the session's own link, which goes to this node for it. Only where
+    /// nothing else is awaited from it.
+    pub(super) fn send_pinned_again(
+        &mut self,
+        id: SessionId,
+        at: Place,
+        node: NodeId,
+        asking: bool,
+        now: Instant,
+    ) {
+        let is_alone = |session: &Session| session.slots.outstanding() == 1 && !session.is_bound();
+        let alone = self.sessions.get(id).is_some_and(is_alone);
+        let key = self.sessions.get(id).map(|session| &self.lanes[session.lane].key);
+        let Some(key) = key.filter(|_| alone) else {
+            return self.answer_flight(id, at, write::error(MOVING).into());
+        };
+        let lane = self.lane(LaneKey { node, ..key.clone() });
+        self.move_session(id, lane);
+        self.unpin(id);
+        let on = self.open_pinned(id, lane, now);
+        if asking && let Some(link) = self.links.get_mut(on) {
+            // It holds for the next command of the connection, which is this one.
+            link.claim(NOBODY, 1, Expect::Ignored, now);
+            link.append(&write::command(&[b"ASKING"]));
+        }
+        self.send_pinned_flight(id, on, at, now);
+    }
+
+    /// The node for a request over the session's own link: without a key it stays where that is.
+    fn node_for_pin(&self, id: SessionId, to: To) -> Option<NodeId> {
+        let session = self.sessions.get(id)?;
+        let here = self.lanes[session.lane].key.node;
+        match to {
+            To::Any if session.pinned.is_some() && !self.is_node_failing(here) => Some(here),
+            to => self.node_to(id, to),
+        }
+    }
+
+    /// Has the session's own link at this node.
+    pub(super) fn move_to_node(&mut self, id: SessionId, node: NodeId) -> Result<(), Stall> {
+        let Some(session) = self.sessions.get(id) else { return Err(Stall::Barrier) };
+        if session.via == Via::Nodes && !session.is_settled() {
+            return Err(Stall::Barrier);
+        }
+        let key = &self.lanes[session.lane].key;
+        if key.node != node {
+            if !session.is_settled() {
+                return Err(Stall::Barrier);
+            }
+            let lane = self.lane(LaneKey { node, ..key.clone() });
+            self.move_session(id, lane);
+        }
+        Ok(())
+    }
+
+    /// A session that nothing holds leaves a node that does not answer.
+    pub(super) fn leave_failing_node(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get(id) else { return };
+        let here = self.lanes[session.lane].key.node;
+        if !session.is_bound()
+            && self.is_node_failing(here)
+            && let Some(node) = self.any_master(id)
+        {
+            // If it has to wait for replies first, it stays.
+            let _ = self.move_to_node(id, node);
+        }
+    }
+
+    /// Where the request behind a MULTI belongs, if it has arrived.
+    pub(super) fn key_behind(&self, id: SessionId, input: &[u8], request: &Request) -> Option<To> {
+        let rest = &input[request.len..];
+        let Ok(Found::Request(behind)) = RequestScanner::default().scan(rest, self.request_limits()) else {
+            return None;
+        };
+        self.slot_of(id, rest, &behind).map(To::Slot)
+    }
+
+    fn slot_of(&self, id: SessionId, input: &[u8], request: &Request) -> Option<u16> {
+        match self.keys_of(id, input, request, Class::Pin(Why::Unknown)).place(input, request) {
+            Placement::Slot(slot) => Some(slot),
+            Placement::Anywhere | Placement::Crossed => None,
+        }
+    }
+
+    /// The first command of a transaction says at which node it is. MULTI may have gone to another
+    /// one: then it is begun again there, and nobody has missed anything.
+    pub(in super::super) fn place_transaction(
+        &mut self,
+        id: SessionId,
+        input: &[u8],
+        request: &Request,
+        verdict: Verdict,
+        now: Instant,
+    ) -> Result<(), Stall> {
+        let Some(session) = self.sessions.get(id) else { return Ok(()) };
+        let Some(pinned) = session.pinned.as_ref() else { return Ok(()) };
+        let Some(transaction) = pinned.transaction.as_ref().filter(|it| !it.is_placed) else { return Ok(()) };
+        let free = !pinned.watching && !pinned.connection && pinned.subscriptions.total() == 0;
+        let slot = matches!(verdict, Verdict::Pass(_)).then(|| self.slot_of(id, input, request)).flatten();
+        let node = slot.and_then(|slot| self.node_to(id, To::Slot(slot)));
+        let here = self.lanes[session.lane].key.node;
+        let transaction = transaction.clone();
+        if let Some(node) = node.filter(|node| free && *node != here) {
+            if !session.is_settled() {
+                return Err(Stall::Barrier);
+            }
+            self.unpin(id);
+            self.move_to_node(id, node)?;
+            let lane = self.sessions.get(id).map(|session| session.lane);
+            let Some(lane) = lane else { return Ok(()) };
+            let on = self.open_pinned(id, lane, now);
+            if let Some(link) = self.links.get_mut(on) {
+                link.claim(NOBODY, 1, Expect::Nothing, now);
+                link.append(&write::command(&[b"MULTI"]));
+            }
+        }
+        if let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut()) {
+            pinned.slot = pinned.slot.or(slot);
+            pinned.transaction = Some(crate::session::Transaction { is_placed: true, ..transaction });
+        }
+        Ok(())
+    }
+
+    /// A new link of the session's own.
+    fn open_pinned(&mut self, id: SessionId, lane: crate::upstream::LaneId, now: Instant) -> LinkId {
+        let link = self.open_link(lane, crate::upstream::LinkRole::Pinned(id), now);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.pinned = Some(Pinned::new(link));
+        }
+        link
+    }
+
+    /// A redirect on a session's own link names a node, which is not the client's to know. True if
+    /// it was one: the client gets the gateway's words for it.
+    pub(in super::super) fn hide_redirect(
+        &mut self,
+        on: LinkId,
+        id: SessionId,
+        input: &mut BytesMut,
+        len: usize,
+    ) -> Option<usize> {
+        let session = self.sessions.get(id)?;
+        let database = session.database;
+        self.clusters.map(database)?;
+        let redirect = Redirect::read(&input[..len])?;
+        let own = session.pinned.as_ref().and_then(|pinned| pinned.slot);
+        let text = match redirect {
+            Redirect::Moved(slot, to) => {
+                let target =
+                    self.link_node(on).and_then(|from| self.clusters.map(database)?.target(from, &to));
+                if let Some(target) = target {
+                    self.clusters.moved(database, slot, target);
+                }
+                if own.is_some_and(|own| own != slot) { CROSSED } else { MOVING }
+            }
+            Redirect::Ask(slot, _) if own.is_some_and(|own| own != slot) => CROSSED,
+            Redirect::Ask(..) => MOVING,
+            Redirect::TryAgain | Redirect::Down => return None,
+        };
+        self.want_map(database);
+        let mut line = BytesMut::from(&write::error(text)[..]);
+        let hidden = line.len();
+        input.advance(len);
+        line.extend_from_slice(input);
+        *input = line;
+        Some(hidden)
+    }
+}

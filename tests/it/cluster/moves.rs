@@ -1,0 +1,220 @@
+//! Slots move and masters die under load, and clients do not notice; and a node that leads
+//! elsewhere is not followed there.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use super::world::{Clustered, seeded};
+use crate::backend::Version;
+use crate::resp::{Value, typed};
+use crate::wire::{Client, PATIENCE};
+use crate::world::{LOST, Setup, World};
+
+/// What a master's end may cost: the gateway's word for a request that may have run.
+const UNKNOWN: &str = "-ERR respgate: connection to the backend was lost, outcome unknown";
+
+/// What a client has counted.
+#[derive(Default)]
+struct Count {
+    acknowledged: u64,
+    unknown: u64,
+}
+
+/// Counts up keys of many slots in pipelines until it is told to stop; each key is its own alone.
+/// Every reply has to be the next number, but for what may be lost with a master.
+fn count_up(mut client: Client, name: usize, stop: &AtomicBool, done: &AtomicU64) -> Vec<(String, Count)> {
+    let keys: Vec<String> = (0..40).map(|key| format!("count:{name}:{key}")).collect();
+    let mut counts: Vec<(String, Count)> = keys.into_iter().map(|key| (key, Count::default())).collect();
+    let mut round = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let mut pipeline = Vec::new();
+        for (key, _) in &counts {
+            pipeline.extend(typed(&format!("INCR {key}")));
+            pipeline.extend(typed(&format!("MSET {{{key}}}a {round} {{{key}}}b {round}")));
+            pipeline.extend(typed(&format!("MGET {{{key}}}a {{{key}}}b")));
+        }
+        client.write(&pipeline);
+        for (key, count) in &mut counts {
+            match client.read() {
+                Value::Int(number) => {
+                    let number = u64::try_from(number).expect("positive");
+                    count.acknowledged += 1;
+                    let (least, most) = (count.acknowledged, count.acknowledged + count.unknown);
+                    assert!((least..=most).contains(&number), "{key}: {number} is not in {least}..={most}");
+                }
+                error if error.to_string() == UNKNOWN => count.unknown += 1,
+                other => panic!("{key}: {other}"),
+            }
+            let (written, read) = (client.read().to_string(), client.read().to_string());
+            if written == "+OK" && read != UNKNOWN {
+                assert_eq!(read, format!("[${round}, ${round}]"), "{key}");
+            } else {
+                assert!(written == "+OK" || written == UNKNOWN, "{key}: {written}");
+            }
+        }
+        round += 1;
+        done.fetch_add(1, Ordering::Relaxed);
+    }
+    counts
+}
+
+/// Has six clients count while this happens, for at least a few rounds after it.
+fn under_load(world: &Clustered, happens: impl FnOnce()) -> (u64, u64) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let dones: Vec<Arc<AtomicU64>> = (0..6).map(|_| Arc::default()).collect();
+    let threads: Vec<_> = dones
+        .iter()
+        .enumerate()
+        .map(|(name, done)| {
+            let (client, stop, done) = (world.client("app"), Arc::clone(&stop), Arc::clone(done));
+            std::thread::spawn(move || count_up(client, name, &stop, &done))
+        })
+        .collect();
+    let more_rounds = |rounds: u64| {
+        let before: Vec<u64> = dones.iter().map(|done| done.load(Ordering::Relaxed)).collect();
+        let deadline = Instant::now() + PATIENCE;
+        while dones.iter().zip(&before).any(|(done, before)| done.load(Ordering::Relaxed) < before + rounds) {
+            if Instant::now() > deadline || threads.iter().any(std::thread::JoinHandle::is_finished) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    more_rounds(3);
+    happens();
+    more_rounds(3);
+    stop.store(true, Ordering::Relaxed);
+    let mut reader = world.client("app");
+    let (mut acknowledged, mut unknown) = (0, 0);
+    for thread in threads {
+        for (key, count) in thread.join().expect("it says what is wrong") {
+            let value: u64 =
+                String::from_utf8_lossy(reader.call(&["GET", &key]).bytes()).parse().expect("a number");
+            let most = count.acknowledged + count.unknown;
+            assert!(
+                (count.acknowledged..=most).contains(&value),
+                "{key} is {value}, {} to {most} counted",
+                count.acknowledged
+            );
+            acknowledged += count.acknowledged;
+            unknown += count.unknown;
+        }
+    }
+    (acknowledged, unknown)
+}
+
+/// `RESPGATE_RESHARD=10` moves 200 slots ten times, as `make reshard` does.
+#[test]
+fn two_hundred_slots_move_under_load_and_no_client_sees_a_redirect() {
+    let rounds = std::env::var("RESPGATE_RESHARD").map_or(2, |text| text.parse().expect("a number"));
+    let world = Clustered::start(Version::System, 3, 0);
+    let (acknowledged, unknown) = under_load(&world, || {
+        for round in 0..rounds {
+            let (from, to) = if round % 2 == 0 { (0, 1) } else { (1, 0) };
+            let first = 200 * (round / 2 % 20);
+            world.cluster.move_slots(first..first + 200, from, to);
+        }
+    });
+    assert_eq!(unknown, 0);
+    eprintln!("{rounds} times 200 slots, {acknowledged} counted");
+    assert!(acknowledged > 1000, "{acknowledged}");
+}
+
+/// `RESPGATE_FAILOVERS=20` is the long form.
+#[test]
+fn a_master_dies_under_load_and_its_replica_takes_over_unnoticed() {
+    let rounds: usize = std::env::var("RESPGATE_FAILOVERS").map_or(1, |text| text.parse().expect("a number"));
+    let mut world = Clustered::start(Version::System, 3, 1);
+    world.announce(LOST);
+    world.announce("the map of the cluster is not whole");
+    for _ in 0..rounds {
+        let victim = (0..6).find(|&node| world.cluster.is_master(node)).expect("a master");
+        let mut node = world.cluster.take(victim);
+        let (acknowledged, unknown) = under_load(&world, || {
+            node.kill();
+            let deadline = Instant::now() + PATIENCE;
+            while (0..6).filter(|&other| other != victim && world.cluster.is_master(other)).count() < 3 {
+                assert!(Instant::now() < deadline, "no replica takes over");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        eprintln!("{acknowledged} counted, {unknown} with an unknown outcome");
+        assert!(acknowledged > 1000, "{acknowledged}");
+        node.resume();
+        world.cluster.put_back(victim, node);
+        world.cluster.wait_whole();
+    }
+}
+
+/// A node that says that it has every slot, and then sends each request elsewhere.
+fn rogue(elsewhere: &str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let moved = format!("-MOVED 1 {elsewhere}\r\n");
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let moved = moved.clone();
+            std::thread::spawn(move || serve(socket, port, &moved));
+        }
+    });
+    port
+}
+
+fn serve(mut socket: TcpStream, port: u16, moved: &str) -> Option<()> {
+    let (mut input, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        while let Ok((request, len)) = crate::resp::read(&input) {
+            input.drain(..len);
+            let words: Vec<String> = request
+                .items()
+                .iter()
+                .map(|word| String::from_utf8_lossy(word.bytes()).into_owned())
+                .collect();
+            let answer = match words[0].as_str() {
+                "AUTH" | "CLIENT" => "+OK\r\n".to_owned(),
+                "HELLO" => "*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n$5\r\nproto\r\n:2\r\n\
+                            $2\r\nid\r\n:1\r\n$4\r\nmode\r\n$7\r\ncluster\r\n$4\r\nrole\r\n$6\r\nmaster\r\n\
+                            $7\r\nmodules\r\n*0\r\n"
+                    .to_owned(),
+                "ECHO" => format!("${}\r\n{}\r\n", words[1].len(), words[1]),
+                "CLUSTER" => format!("*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$1\r\nx\r\n"),
+                _ => moved.to_owned(),
+            };
+            socket.write_all(answer.as_bytes()).ok()?;
+        }
+        match socket.read(&mut part).ok()? {
+            0 => return None,
+            count => input.extend_from_slice(&part[..count]),
+        }
+    }
+}
+
+#[test]
+fn a_redirect_to_a_node_that_the_map_does_not_have_is_not_followed() {
+    let trap = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = trap.local_addr().expect("bound").to_string();
+    let (caught, catches) = mpsc::channel();
+    std::thread::spawn(move || {
+        for socket in trap.incoming() {
+            let _ = caught.send(socket.is_ok());
+        }
+    });
+    let port = rogue(&address);
+    let limits = Setup { limits: "cluster_wait_ms = 2000\n", ..Setup::default() };
+    let world = World::with(seeded(limits, &format!("\"127.0.0.1:{port}\""), ""));
+    world.announce("does not have");
+    let mut client = world.client("app");
+    client.talk(&[
+        ("GET a", "-CLUSTERDOWN respgate: the hash slot is not served, command not run"),
+        ("PING", "-CLUSTERDOWN respgate: the hash slot is not served, command not run"),
+    ]);
+    let reply = client.ask("BLPOP a 0");
+    assert!(!reply.contains(&address) && reply.starts_with('-'), "{reply}");
+    client
+        .talk(&[("MULTI", "-TRYAGAIN respgate: the hash slot is on its way between nodes, command not run")]);
+    assert!(catches.try_recv().is_err(), "the gateway has come to {address}");
+    assert!(world.gateway.stderr.all().iter().any(|line| line.contains(&address)), "the log tells of it");
+}

@@ -1,0 +1,273 @@
+//! A real Redis Cluster on loopback ports, put together by hand so that each test says what it has:
+//! which masters with how many replicas. Knows nothing of the gateway.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::backend::{USERS, Version, leashed, password};
+use crate::pki::write_secret;
+use crate::resp::Value;
+use crate::wire::{Client, PATIENCE};
+
+/// Slots of every cluster.
+pub(crate) const SLOTS: usize = 16_384;
+
+/// How long a node may be silent before the others hold it for dead.
+const NODE_TIMEOUT_MS: &str = "1500";
+
+/// One server of the cluster.
+pub(crate) struct Node {
+    child: Option<Child>,
+    pub(crate) port: u16,
+    directory: PathBuf,
+    version: Version,
+}
+
+/// Masters first, each with an equal part of the slots; then their replicas in turn.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) masters: usize,
+    _directory: TempDir,
+}
+
+impl Cluster {
+    /// Starts so many masters, each with so many replicas, and waits until all agree.
+    pub(crate) fn start(version: Version, masters: usize, replicas: usize) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let nodes = (0..masters * (1 + replicas)).map(|number| {
+            let own = directory.path().join(number.to_string());
+            fs::create_dir(&own).expect("writable");
+            Node::start(version, own)
+        });
+        let cluster = Self { nodes: nodes.collect(), masters, _directory: directory };
+        cluster.join();
+        cluster
+    }
+
+    fn join(&self) {
+        for (number, node) in self.nodes.iter().enumerate() {
+            let mut root = self.client(number, "root");
+            root.talk(&[(&format!("CLUSTER SET-CONFIG-EPOCH {}", number + 1), "+OK")]);
+            if number < self.masters {
+                let (first, last) = self.slots_of(number);
+                root.talk(&[(&format!("CLUSTER ADDSLOTSRANGE {first} {last}"), "+OK")]);
+            }
+            // The bus has a port of its own choice.
+            let met = format!("CLUSTER MEET 127.0.0.1 {} {}", node.port, node.bus());
+            self.client(0, "root").talk(&[(&met, "+OK")]);
+        }
+        self.wait("know each other", |cluster| {
+            (0..cluster.nodes.len()).all(|number| {
+                cluster.known(number).lines().filter(|line| !line.contains("handshake")).count()
+                    == cluster.nodes.len()
+            })
+        });
+        for number in self.masters..self.nodes.len() {
+            let master = self.id(number % self.masters);
+            let deadline = Instant::now() + PATIENCE;
+            while self.client(number, "root").ask(&format!("CLUSTER REPLICATE {master}")) != "+OK" {
+                assert!(Instant::now() < deadline, "{number} does not replicate");
+                sleep(Duration::from_millis(20));
+            }
+        }
+        self.wait_whole();
+    }
+
+    /// Waits until every living node calls the cluster whole and every replica is in step.
+    pub(crate) fn wait_whole(&self) {
+        self.wait("be whole", |cluster| {
+            (0..cluster.nodes.len()).filter(|&number| cluster.nodes[number].child.is_some()).all(|number| {
+                let mut root = cluster.client(number, "root");
+                let replication = root.ask("INFO replication");
+                root.ask("CLUSTER INFO").contains("cluster_state:ok")
+                    && (replication.contains("role:master") || replication.contains("master_link_status:up"))
+            })
+        });
+    }
+
+    fn wait(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            assert!(Instant::now() < deadline, "the nodes do not {what}:\n{}", self.known(0));
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn known(&self, number: usize) -> String {
+        self.client(number, "root").ask("CLUSTER NODES")
+    }
+
+    /// The node's id in the cluster.
+    pub(crate) fn id(&self, number: usize) -> String {
+        String::from_utf8_lossy(self.client(number, "root").call(&["CLUSTER", "MYID"]).bytes()).into_owned()
+    }
+
+    /// The first and last slot that this master began with.
+    pub(crate) fn slots_of(&self, master: usize) -> (usize, usize) {
+        let part = |number: usize| SLOTS * number / self.masters;
+        (part(master), part(master + 1) - 1)
+    }
+
+    /// A connection to this node itself, as this user.
+    pub(crate) fn client(&self, number: usize, user: &str) -> Client {
+        self.nodes[number].client(user)
+    }
+
+    /// Whether this node lives and is a master.
+    pub(crate) fn is_master(&self, number: usize) -> bool {
+        self.nodes[number].child.is_some()
+            && self.client(number, "root").ask("INFO replication").contains("role:master")
+    }
+
+    /// Takes a node out of the test's hands, to be ended while the others are looked at.
+    pub(crate) fn take(&mut self, number: usize) -> Node {
+        let node = &mut self.nodes[number];
+        Node {
+            child: node.child.take(),
+            port: node.port,
+            directory: node.directory.clone(),
+            version: node.version,
+        }
+    }
+
+    /// Puts it back.
+    pub(crate) fn put_back(&mut self, number: usize, node: Node) {
+        self.nodes[number] = node;
+    }
+
+    /// The addresses of these nodes, as the configuration has seeds.
+    pub(crate) fn seeds(&self) -> String {
+        let seeds: Vec<String> =
+            self.nodes.iter().map(|node| format!("\"127.0.0.1:{}\"", node.port)).collect();
+        seeds.join(", ")
+    }
+
+    /// Moves these slots, with their keys, from one master to another, as `redis-cli` reshards.
+    pub(crate) fn move_slots(&self, slots: impl Iterator<Item = usize>, from: usize, to: usize) {
+        let (from_id, to_id) = (self.id(from), self.id(to));
+        let (mut source, mut target) = (self.client(from, "root"), self.client(to, "root"));
+        let port = self.nodes[to].port.to_string();
+        for slot in slots {
+            target.talk(&[(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"), "+OK")]);
+            source.talk(&[(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"), "+OK")]);
+            loop {
+                let keys = source.call(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "100"]).items();
+                if keys.is_empty() {
+                    break;
+                }
+                let secret = password("root");
+                let mut migrate: Vec<&[u8]> = vec![
+                    b"MIGRATE",
+                    b"127.0.0.1",
+                    port.as_bytes(),
+                    b"",
+                    b"0",
+                    b"5000",
+                    b"AUTH2",
+                    b"root",
+                    secret.as_bytes(),
+                    b"KEYS",
+                ];
+                migrate.extend(keys.iter().map(Value::bytes));
+                let moved = source.call(&migrate).to_string();
+                assert!(moved == "+OK" || moved == "+NOKEY", "{moved}");
+            }
+            for client in [&mut target, &mut source] {
+                client.talk(&[(&format!("CLUSTER SETSLOT {slot} NODE {to_id}"), "+OK")]);
+            }
+        }
+    }
+}
+
+impl Node {
+    fn start(version: Version, directory: PathBuf) -> Self {
+        let rules: Vec<String> =
+            USERS.iter().map(|user| format!("user {user} on >{} ~* &* +@all", password(user))).collect();
+        let acl = format!("user default off sanitize-payload resetchannels -@all\n{}\n", rules.join("\n"));
+        write_secret(&directory.join("users.acl"), &acl);
+        // A port may be taken between looking and listening: then others.
+        for _ in 0..20 {
+            let port = free_port();
+            let mut node = Self { child: None, port, directory: directory.clone(), version };
+            let bus = free_port();
+            fs::write(directory.join("bus"), bus.to_string()).expect("writable");
+            if node.launch() {
+                return node;
+            }
+        }
+        panic!("no node starts in {}", directory.display());
+    }
+
+    /// Starts the server; false if it ends at once.
+    fn launch(&mut self) -> bool {
+        let _ = fs::remove_file(self.socket());
+        let mut child = leashed(self.version.program())
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--cluster-enabled", "yes"])
+            .args(["--cluster-node-timeout", NODE_TIMEOUT_MS, "--repl-diskless-sync-delay", "0"])
+            .args(["--port", &self.port.to_string(), "--cluster-port", &self.bus().to_string()])
+            .args(["--masteruser", "root", "--masterauth", &password("root"), "--loglevel", "notice"])
+            .args(["--enable-debug-command", "local", "--maxclients", "4000"])
+            .arg("--unixsocket")
+            .arg(self.socket())
+            .arg("--aclfile")
+            .arg(self.directory.join("users.acl"))
+            .current_dir(&self.directory)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("installed");
+        let deadline = Instant::now() + PATIENCE;
+        while std::os::unix::net::UnixStream::connect(self.socket()).is_err() {
+            if child.try_wait().expect("our child").is_some() {
+                return false;
+            }
+            assert!(Instant::now() < deadline, "no node in {}", self.directory.display());
+            sleep(Duration::from_millis(10));
+        }
+        self.child = Some(child);
+        true
+    }
+
+    fn bus(&self) -> u16 {
+        fs::read_to_string(self.directory.join("bus")).expect("written at the start").parse().expect("a port")
+    }
+
+    fn socket(&self) -> PathBuf {
+        Path::join(&self.directory, "node.sock")
+    }
+
+    /// A connection to it, as this user.
+    pub(crate) fn client(&self, user: &str) -> Client {
+        let mut client = Client::unix(&self.socket()).expect("the node is up");
+        assert_eq!(client.call(&["AUTH", user, &password(user)]), Value::Simple("OK".to_owned()));
+        client
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("our child");
+            child.wait().expect("our child");
+        }
+    }
+
+    /// Starts it again after a `kill`, with what it knew of the cluster and no data.
+    pub(crate) fn resume(&mut self) {
+        assert!(self.launch(), "it does not start again");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port()
+}

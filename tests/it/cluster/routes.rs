@@ -1,0 +1,112 @@
+//! Requests find the node of their key, and replies the order of their requests.
+
+use super::world::Clustered;
+use crate::backend::Version;
+use crate::resp::Value;
+
+#[test]
+fn each_key_is_at_its_node_and_replies_are_in_order() {
+    for version in Version::ALL {
+        let world = Clustered::start(version, 3, 0);
+        let mut client = world.client("app");
+        client.talk(&[("ACL WHOAMI", "$app"), ("PING", "+PONG"), ("SET a 1", "+OK"), ("GET a", "$1")]);
+        // 3 000 keys in three pipelines, each over all nodes.
+        for part in 0..3 {
+            let keys = part * 1000..(part + 1) * 1000;
+            let mut pipeline = Vec::new();
+            for key in keys.clone() {
+                pipeline.extend(crate::resp::typed(&format!("SET key:{key} {key}")));
+                pipeline.extend(crate::resp::typed(&format!("INCR key:{key}")));
+                pipeline.extend(crate::resp::typed(&format!("GET key:{key}")));
+            }
+            client.write(&pipeline);
+            for key in keys {
+                assert_eq!(client.read(), Value::Simple("OK".into()));
+                assert_eq!(client.read(), Value::Int(key + 1));
+                assert_eq!(client.read().bytes(), (key + 1).to_string().as_bytes());
+            }
+        }
+        let counts = world.keys_by_node();
+        assert!(
+            counts.iter().sum::<usize>() == 3001 && counts.iter().all(|&count| count > 800),
+            "{counts:?}"
+        );
+    }
+}
+
+#[test]
+fn what_names_keys_of_several_slots_is_refused_as_redis_does() {
+    let world = Clustered::start(Version::System, 2, 0);
+    let crossed = "-CROSSSLOT Keys in request don't hash to the same slot";
+    world.client("app").talk(&[
+        ("RENAME a b", crossed),
+        ("SET {a}1 x", "+OK"),
+        ("RENAME {a}1 {a}2", "+OK"),
+        ("GET {a}2", "$x"),
+        ("EVAL return{} 2 a b", crossed),
+        ("SINTER a b", crossed),
+        ("BLPOP a b 0", crossed),
+        ("SELECT 1", "-ERR SELECT is not allowed in cluster mode"),
+        ("SELECT 0", "+OK"),
+        ("READONLY", "+OK"),
+        ("PING", "+PONG"),
+    ]);
+}
+
+#[test]
+fn state_in_the_connection_lives_at_the_node_of_its_slot() {
+    let world = Clustered::start(Version::System, 3, 0);
+    let (mut client, mut other) = (world.client("app"), world.client("app"));
+    for key in ["a", "b", "c", "d", "e", "f", "g"] {
+        client.talk(&[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", "[+PONG]")]);
+        let turns = [
+            (format!("WATCH {key}"), "+OK".to_owned()),
+            (format!("GET {key}"), "nil".to_owned()),
+            ("MULTI".to_owned(), "+OK".to_owned()),
+            (format!("SET {key} 1"), "+QUEUED".to_owned()),
+            (format!("GET {key}"), "+QUEUED".to_owned()),
+            ("EXEC".to_owned(), "[+OK, $1]".to_owned()),
+            ("MULTI".to_owned(), "+OK".to_owned()),
+            (format!("INCR {key}"), "+QUEUED".to_owned()),
+            ("EXEC".to_owned(), "[:2]".to_owned()),
+            (format!("RPUSH list:{key} x"), ":1".to_owned()),
+            (format!("BLPOP list:{key} 0"), format!("[$list:{key}, $x]")),
+            (format!("EVAL return{{KEYS[1]}} 1 {key}"), format!("[${key}]")),
+        ];
+        for (command, reply) in &turns {
+            assert_eq!(client.ask(command), *reply, "{command}");
+        }
+        let pipeline: Vec<(&str, &str)> =
+            turns.iter().map(|(command, reply)| (command.as_str(), reply.as_str())).collect();
+        other.talk(&[(&format!("DEL {key}"), ":1")]);
+        other.pipeline(&pipeline);
+        client.send(&format!("BLPOP list:{key} 0"));
+        assert_eq!(other.ask(&format!("RPUSH list:{key} y")), ":1");
+        assert_eq!(client.read().to_string(), format!("[$list:{key}, $y]"));
+    }
+    client.talk(&[
+        ("MULTI", "+OK"),
+        ("SET a 1", "+QUEUED"),
+        ("SET b 1", "-CROSSSLOT Keys in request don't hash to the same slot"),
+        ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+        ("SET b 1", "+OK"),
+    ]);
+}
+
+#[test]
+fn messages_reach_subscribers_wherever_they_are() {
+    let world = Clustered::start(Version::System, 3, 0);
+    let (mut subscriber, mut publisher) = (world.client("app"), world.client("app"));
+    subscriber.talk(&[("SUBSCRIBE news", "[$subscribe, $news, :1]"), ("PING", "[$pong, $]")]);
+    for number in 0..10 {
+        // Only subscribers of the node itself are counted.
+        publisher.ask(&format!("PUBLISH news {number}"));
+        assert_eq!(subscriber.read().to_string(), format!("[$message, $news, ${number}]"));
+    }
+    for channel in ["a", "b", "c", "d"] {
+        let mut subscriber = world.client("app");
+        subscriber.talk(&[(&format!("SSUBSCRIBE {channel}"), &format!("[$ssubscribe, ${channel}, :1]"))]);
+        publisher.talk(&[(&format!("SPUBLISH {channel} hello"), ":1")]);
+        assert_eq!(subscriber.read().to_string(), format!("[$smessage, ${channel}, $hello]"));
+    }
+}

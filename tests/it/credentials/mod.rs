@@ -1,0 +1,5 @@
+//! Passwords that change while clients work, and users that the gateway makes for itself.
+
+mod given;
+mod made;
+mod tokens;
