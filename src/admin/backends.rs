@@ -8,7 +8,6 @@ use time::format_description::well_known::Rfc3339;
 use crate::io::{BackendTrouble, Backends};
 
 /// A line for each trouble: where, whom it concerns, the word for it, since when, and what was said.
-
 pub(super) fn lines(backends: &Backends, now: SystemTime) -> String {
     backends.troubles.iter().map(|trouble| line(trouble, now)).collect()
 }
@@ -25,7 +24,6 @@ fn line(trouble: &BackendTrouble, now: SystemTime) -> String {
 }
 
 /// The same as gauges, of what is there at present.
-
 pub(super) fn metrics(backends: &Backends) -> String {
     let mut text = "# HELP respgate_backend_up Whether a node can be used.\n\
                     # TYPE respgate_backend_up gauge\n"

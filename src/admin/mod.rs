@@ -199,6 +199,7 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
+#[allow(clippy::disallowed_methods, reason = "the page says since when, in a person's time")]
 async fn readiness(State(admin): State<Admin>) -> impl IntoResponse {
     let words: Vec<&str> = admin.health.reasons().into_iter().map(NotReady::as_str).collect();
     let lines = backends::lines(&admin.health.backends(), SystemTime::now());

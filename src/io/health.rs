@@ -74,11 +74,9 @@ impl Health {
         for worker in &self.workers {
             for it in worker.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                 let trouble = &it.trouble;
-                let known = all.entry((it.node, it.redis_user.clone())).or_insert((
-                    trouble.cause,
-                    trouble.text.clone(),
-                    trouble.since,
-                ));
+                let known = all
+                    .entry((it.node, it.redis_user.clone()))
+                    .or_insert_with(|| (trouble.cause, trouble.text.clone(), trouble.since));
                 known.2 = known.2.min(trouble.since);
             }
         }

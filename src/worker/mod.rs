@@ -24,11 +24,13 @@ mod lanes;
 mod local;
 mod messages;
 mod nodes;
+mod own;
 mod peers;
 mod private;
 mod pulse;
 mod queued;
 mod replies;
+mod report;
 mod requests;
 mod roles;
 mod streaming;
@@ -42,7 +44,7 @@ mod waiting;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use rand_chacha::ChaCha12Rng;
@@ -54,7 +56,7 @@ use crate::identity::{Kept, Permit, Reason, Refusal};
 use crate::limits::Limits;
 use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
 use crate::session::{Fate, Session, SessionId, Stall, Transport};
-use crate::upstream::{DatabaseId, Lane, LaneId, LaneKey, Link, LinkId, LinkRole, NodeId};
+use crate::upstream::{DatabaseId, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
 use arena::Arena;
 use audience::Audience;
 
@@ -87,71 +89,10 @@ pub enum Step {
     Report(Report),
 }
 
-/// What an operator should hear of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
-    /// A link could not be opened or was lost.
-    LinkLost {
-        /// Where it was to, or was to be.
-        node: NodeId,
-        /// The Redis user that it spoke for.
-        redis_user: String,
-        /// Why.
-        loss: Loss,
-        /// Requests that it took with it.
-        in_flight: usize,
-    },
-    /// A client was closed by the gateway.
-    ClientClosed {
-        /// Its id.
-        client_id: u64,
-        /// The gateway's user.
-        user: String,
-        /// Why.
-        why: Closed,
-    },
-    /// A client that is somebody sent AUTH all the same. Told once a session.
-    NeedlessAuth(SessionId, NeedlessAuth),
-    /// A Redis user may not ECHO: nothing can prove its links in step, and its
-    /// scripts run on pinned links.
-    NoFences {
-        /// The Redis user.
-        redis_user: String,
-    },
-    /// A node of a cluster has named another one that its map does not have.
-    RedirectRefused {
-        /// What it has named.
-        to: String,
-    },
-    /// The backend does not take a password that has changed. Told once for each.
-    PasswordRefused {
-        /// The Redis user.
-        redis_user: String,
-    },
-    /// The backend has taken it, and nothing in this worker needs the one before any more.
-    PasswordTaken {
-        /// The Redis user.
-        redis_user: String,
-    },
-    /// A node that was failing answers.
-    NodeBack {
-        /// Which.
-        node: NodeId,
-        /// For how long it had not.
-        after: Duration,
-    },
-    /// A Redis user that could not be greeted is.
-    UserBack {
-        /// By which node.
-        node: NodeId,
-        /// Which.
-        redis_user: String,
-    },
-}
-
 pub use ends::{Closed, Loss};
 pub use local::NeedlessAuth;
 pub use peers::Message;
+pub use report::Report;
 pub use troubles::Troubled;
 
 /// Counts since the worker began.

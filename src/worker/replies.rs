@@ -12,7 +12,7 @@ use super::{Loss, Worker};
 use crate::command::Topic;
 use crate::resp::SHARE_MIN;
 use crate::session::{Fate, SessionId, Stall};
-use crate::upstream::{Expect, LinkId, LinkRole, Phase, REPLY_BYTES_MAX, Stream, is_not_now};
+use crate::upstream::{Expect, LinkId, LinkRole, Phase, REPLY_BYTES_MAX, Stream};
 
 /// Replies at the front of a link's input that are passed on together.
 struct Run {
@@ -230,12 +230,14 @@ impl Worker {
             return Ok(());
         }
         match expect {
-            Expect::Fence { reply, strict } => {
-                if *frame != *reply && (strict || !is_not_now(frame)) {
-                    return Err(Loss::OutOfStep);
-                }
-                input.advance(len);
+            own @ (Expect::Fence { .. }
+            | Expect::Role
+            | Expect::Pulse
+            | Expect::Nothing
+            | Expect::CommandInfo(_)) => {
                 link.settle(1);
+                self.own_reply(id, own, frame, now)?;
+                input.advance(len);
                 return Ok(());
             }
             Expect::Flown { place, part, .. } => {
@@ -243,36 +245,7 @@ impl Worker {
                 self.landed(id, session, (place, part), input, len, now);
                 return Ok(());
             }
-            Expect::Role => {
-                self.role_told(id, frame)?;
-                input.advance(len);
-                if let Some(link) = self.links.get_mut(id) {
-                    link.settle(1);
-                }
-                return Ok(());
-            }
-            Expect::Pulse => {
-                let lane = link.lane;
-                link.settle(1);
-                self.pulse(lane, frame, now)?;
-                input.advance(len);
-                return Ok(());
-            }
             Expect::Subscription => return Err(Loss::OutOfStep),
-            Expect::CommandInfo(name) => {
-                self.lanes[link.lane].learned.answered(&name, frame, &self.commands);
-                input.advance(len);
-                link.settle(1);
-                return Ok(());
-            }
-            Expect::Nothing => {
-                if is_error {
-                    return Err(Loss::Refused);
-                }
-                input.advance(len);
-                link.settle(1);
-                return Ok(());
-            }
             Expect::Instead(bytes) => {
                 input.advance(len);
                 let mut bytes = BytesMut::from(&bytes[..]);
