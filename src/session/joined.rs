@@ -82,7 +82,7 @@ fn placed(replies: &[&[u8]], places: &[Vec<usize>]) -> Option<Vec<u8>> {
 
 fn first(replies: &[&[u8]]) -> Option<Vec<u8>> {
     let is_nothing = |reply: &[u8]| matches!(reply, b"$-1\r\n" | b"*-1\r\n" | b"_\r\n");
-    let some = replies.iter().find(|reply| !is_nothing(reply)).or(replies.first())?;
+    let some = replies.iter().find(|reply| !is_nothing(reply)).or_else(|| replies.first())?;
     Some(some.to_vec())
 }
 

@@ -53,7 +53,10 @@ fn everything_wrong_with_a_cluster_is_said_as_in_the_golden_file() {
 fn the_example_asks_three_seeds_as_a_user_of_its_own() {
     let world = World::new();
     world.write("topology.password", "for the map\n");
-    let text = EXAMPLE.replace("topology.password\"", "topology.password\"\naddresses = [{ announced = \"10.0.0.1:6379\", reachable = \"r1:7001\" }]");
+    let text = EXAMPLE.replace(
+        "topology.password\"",
+        "topology.password\"\naddresses = [{ announced = \"10.0.0.1:6379\", reachable = \"r1:7001\" }]",
+    );
     let loaded = world.load(&text).unwrap();
     assert_eq!(loaded.warnings.list, []);
     let Location::Cluster(cluster) = &loaded.settings.databases[0].location else { panic!("a cluster") };

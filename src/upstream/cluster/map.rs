@@ -333,7 +333,7 @@ mod tests {
                 MapError::Refused("ERR This instance has cluster support disabled".to_owned()),
             ),
             ("+OK\r\n".to_owned(), MapError::Unreadable),
-            (format!("*1\r\n*2\r\n:0\r\n:1\r\n"), MapError::Unreadable),
+            ("*1\r\n*2\r\n:0\r\n:1\r\n".to_owned(), MapError::Unreadable),
             (format!("*1\r\n*3\r\n:0\r\n:16384\r\n{node}"), MapError::Range(0, 16_384)),
             (format!("*1\r\n*3\r\n:2\r\n:1\r\n{node}"), MapError::Range(2, 1)),
             (format!("*1\r\n*3\r\n:-1\r\n:1\r\n{node}"), MapError::Range(-1, 1)),

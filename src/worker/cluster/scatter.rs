@@ -18,27 +18,34 @@ pub(super) fn splits(name: &str) -> Option<(usize, Joined)> {
     }
 }
 
+/// A part of a request.
+struct Part<'a> {
+    slot: u16,
+    words: Vec<&'a [u8]>,
+    /// Which of the request's keys are its.
+    keys: Vec<usize>,
+}
+
 /// The parts of such a request, one a slot, in the order of their first keys.
 pub(super) fn split(args: &[&[u8]], step: usize, joined: Joined) -> (Vec<Flight>, Joined) {
-    let mut parts: Vec<(u16, Vec<&[u8]>, Vec<usize>)> = Vec::new();
+    let mut parts: Vec<Part<'_>> = Vec::new();
     let mut places = std::collections::HashMap::new();
     for (number, key) in args[1..].chunks(step).enumerate() {
         let slot = slot(key[0]);
         let place = *places.entry(slot).or_insert_with(|| {
-            parts.push((slot, vec![args[0]], Vec::new()));
+            parts.push(Part { slot, words: vec![args[0]], keys: Vec::new() });
             parts.len() - 1
         });
-        parts[place].1.extend_from_slice(key);
-        parts[place].2.push(number);
+        parts[place].words.extend_from_slice(key);
+        parts[place].keys.push(number);
     }
+    let flight = |part: &Part<'_>| Flight::new(Bytes::from(write::command(&part.words)), To::Slot(part.slot));
+    let flights = parts.iter().map(flight).collect();
     let joined = match joined {
-        Joined::Placed(_) => Joined::Placed(parts.iter().map(|(_, _, numbers)| numbers.clone()).collect()),
+        Joined::Placed(_) => Joined::Placed(parts.into_iter().map(|part| part.keys).collect()),
         joined => joined,
     };
-    let flight = |(slot, words, _): &(u16, Vec<&[u8]>, Vec<usize>)| {
-        Flight::new(Bytes::from(write::command(words)), To::Slot(*slot))
-    };
-    (parts.iter().map(flight).collect(), joined)
+    (flights, joined)
 }
 
 /// What the replies of all masters make, for a command that goes to all of them.

@@ -126,7 +126,8 @@ fn two_hundred_slots_move_under_load_and_no_client_sees_a_redirect() {
 /// `RESPGATE_CLUSTER_FAILOVERS=20` is the long form.
 #[test]
 fn a_master_dies_under_load_and_its_replica_takes_over_unnoticed() {
-    let rounds: usize = std::env::var("RESPGATE_CLUSTER_FAILOVERS").map_or(1, |text| text.parse().expect("a number"));
+    let rounds: usize =
+        std::env::var("RESPGATE_CLUSTER_FAILOVERS").map_or(1, |text| text.parse().expect("a number"));
     let mut world = Clustered::start(Version::System, 3, 1);
     world.announce(LOST);
     world.announce("the map of the cluster is not whole");
