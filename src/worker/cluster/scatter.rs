@@ -18,12 +18,12 @@ pub(super) fn splits(name: &str) -> Option<(usize, Joined)> {
     }
 }
 
-/// What of a request goes to one slot.
+/// A part of a request.
 struct Part<'a> {
     slot: u16,
     words: Vec<&'a [u8]>,
-    /// Which keys of the request, from zero.
-    numbers: Vec<usize>,
+    /// Which of the request's keys are its.
+    keys: Vec<usize>,
 }
 
 /// The parts of such a request, one a slot, in the order of their first keys.
@@ -33,18 +33,19 @@ pub(super) fn split(args: &[&[u8]], step: usize, joined: Joined) -> (Vec<Flight>
     for (number, key) in args[1..].chunks(step).enumerate() {
         let slot = slot(key[0]);
         let place = *places.entry(slot).or_insert_with(|| {
-            parts.push(Part { slot, words: vec![args[0]], numbers: Vec::new() });
+            parts.push(Part { slot, words: vec![args[0]], keys: Vec::new() });
             parts.len() - 1
         });
         parts[place].words.extend_from_slice(key);
-        parts[place].numbers.push(number);
+        parts[place].keys.push(number);
     }
+    let flight = |part: &Part<'_>| Flight::new(Bytes::from(write::command(&part.words)), To::Slot(part.slot));
+    let flights = parts.iter().map(flight).collect();
     let joined = match joined {
-        Joined::Placed(_) => Joined::Placed(parts.iter().map(|part| part.numbers.clone()).collect()),
+        Joined::Placed(_) => Joined::Placed(parts.into_iter().map(|part| part.keys).collect()),
         joined => joined,
     };
-    let flight = |part: &Part<'_>| Flight::new(Bytes::from(write::command(&part.words)), To::Slot(part.slot));
-    (parts.iter().map(flight).collect(), joined)
+    (flights, joined)
 }
 
 /// What the replies of all masters make, for a command that goes to all of them.
