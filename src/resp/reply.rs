@@ -154,6 +154,12 @@ impl ReplyScanner {
             // is still awaited, as one more of this aggregate.
             elements = elements.checked_add(1).ok_or(ReplyError::Length)?;
         }
+        if kind == b'>'
+            && let Some(outer) = self.open.last_mut()
+        {
+            // Redis 7.0 writes a push that EXEC brings about as it comes, before the next element.
+            *outer = outer.checked_add(1).ok_or(ReplyError::Length)?;
+        }
         if elements == 0 {
             return Ok(Some(true));
         }
@@ -249,7 +255,7 @@ fn whole(input: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    const REPLIES: [&[u8]; 16] = [
+    const REPLIES: [&[u8]; 18] = [
         b"+OK\r\n",
         b"-ERR x\r\n",
         b":-42\r\n",
@@ -261,6 +267,9 @@ mod tests {
         b"*2\r\n$1\r\na\r\n*1\r\n:1\r\n",
         b"%1\r\n+a\r\n~2\r\n:1\r\n:2\r\n",
         b">3\r\n+message\r\n+c\r\n+m\r\n",
+        // What is pushed inside another reply is none of its elements.
+        b"*2\r\n>1\r\n*1\r\n+m\r\n:1\r\n>0\r\n:2\r\n",
+        b"*1\r\n*1\r\n>2\r\n+a\r\n+b\r\n$1\r\nx\r\n",
         b"_\r\n",
         b"#t\r\n",
         b",1.5\r\n",

@@ -10,7 +10,7 @@ use bytes::{Buf, BytesMut};
 use super::lanes::NOBODY;
 use super::{Loss, Worker};
 use crate::command::Topic;
-use crate::resp::SHARE_MIN;
+use crate::resp::{Proto, SHARE_MIN};
 use crate::session::{Fate, SessionId, Stall};
 use crate::upstream::{Expect, LinkId, LinkRole, Phase, REPLY_BYTES_MAX, Stream};
 
@@ -316,11 +316,12 @@ impl Worker {
             .get(id)
             .and_then(|link| link.pending.front())
             .is_some_and(|ticket| matches!(ticket.expect, Expect::Confirmations(_)));
-        let pinned = self.sessions.get(owner).and_then(|session| session.pinned.as_ref());
-        let subscribed = pinned.is_some_and(|pinned| pinned.subscriptions.total() > 0);
+        let Some(session) = self.sessions.get(owner) else { return Frame::Reply };
+        let is_modal = session.proto == Proto::Resp2 && session.subscriptions().total() > 0;
         match frame[0] {
             b'>' => {}
-            b'*' if confirms || subscribed => {}
+            // In RESP3 it is a reply, whatever it says: what is pushed has a type of its own.
+            b'*' if session.proto == Proto::Resp2 && (confirms || is_modal) => {}
             _ => return Frame::Reply,
         }
         let topic = match first_bulk(frame) {

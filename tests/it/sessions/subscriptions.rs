@@ -160,6 +160,51 @@ fn who_has_been_told_reset_is_no_longer_counted() {
 }
 
 #[test]
+fn a_resp3_subscriber_gets_replies_that_look_like_messages_as_replies() {
+    at_each_door(|door| {
+        let mut client = resp3(door);
+        client.talk(&[("SUBSCRIBE news", ">[$subscribe, $news, :1]"), ("DEL list", ":0")]);
+        for kind in ["message", "pmessage", "smessage", "subscribe", "unsubscribe", "psubscribe"] {
+            client.talk(&[(&format!("RPUSH list {kind} news x"), ":3")]);
+            client.talk(&[("LRANGE list 0 -1", &format!("[${kind}, $news, $x]")), ("ECHO next", "$next")]);
+            client
+                .talk(&[(&format!("EVAL return{{'{kind}','news',7}} 0"), &format!("[${kind}, $news, :7]"))]);
+            client.talk(&[("ECHO next", "$next"), ("DEL list", ":1")]);
+        }
+        client.talk(&[("UNSUBSCRIBE", ">[$unsubscribe, $news, :0]"), ("DEL list", ":0")]);
+    });
+}
+
+#[test]
+fn what_a_transaction_publishes_to_its_own_client_arrives_with_its_replies() {
+    at_both_doors(|door| {
+        let mut client = resp3(door);
+        client.talk(&[
+            ("SUBSCRIBE news", ">[$subscribe, $news, :1]"),
+            ("PSUBSCRIBE n*", ">[$psubscribe, $n*, :2]"),
+        ]);
+        for _ in 0..3 {
+            client.talk(&[("MULTI", "+OK"), ("PUBLISH news x", "+QUEUED"), ("CLIENT GETNAME", "+QUEUED")]);
+            client.send("EXEC");
+            client.send("ECHO next");
+            // Redis 7.0 puts messages between the elements.
+            let mut bytes = Vec::new();
+            while !bytes.ends_with(b"$4\r\nnext\r\n") {
+                bytes.extend(client.read_piece(usize::MAX));
+            }
+            let text = String::from_utf8(bytes).expect("text");
+            let replies = [":2\r\n_\r\n", "$7\r\nmessage\r\n", "$8\r\npmessage\r\n"];
+            assert!(replies.iter().all(|reply| text.matches(reply).count() == 1), "{text:?}");
+            assert_eq!(
+                text.starts_with("*2\r\n>3\r\n"),
+                door.version() == crate::backend::Version::System,
+                "{text:?}"
+            );
+        }
+    });
+}
+
+#[test]
 fn a_client_may_publish_to_itself_in_resp3() {
     at_each_door(|door| {
         let mut client = resp3(door);

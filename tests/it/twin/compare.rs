@@ -99,7 +99,7 @@ pub(crate) fn of(args: &[Vec<u8>]) -> Compare {
     let found = LOOSE.iter().find(|(loose, ..)| *loose == name || Some(*loose) == both.as_deref());
     match found {
         // With subcommands of its own, COMMAND alone is the loose one.
-        Some(("xadd", ..)) | None if is_timed_entry(&name, args) => Compare::Kinds,
+        Some(("xadd", ..)) | None if is_timed_entry(&name, args) || is_race(&name, args) => Compare::Kinds,
         Some((_, compare, _)) => *compare,
         None => Compare::Exact,
     }
@@ -108,6 +108,12 @@ pub(crate) fn of(args: &[Vec<u8>]) -> Compare {
 /// XADD with an id of the server's clock.
 fn is_timed_entry(name: &str, args: &[Vec<u8>]) -> bool {
     name == "xadd" && args.iter().any(|arg| arg.ends_with(b"*"))
+}
+
+/// A time from now held against another: which is the later depends on the millisecond.
+fn is_race(name: &str, args: &[Vec<u8>]) -> bool {
+    let is = |arg: &Vec<u8>, word: &[u8]| arg.eq_ignore_ascii_case(word);
+    name.contains("expire") && args.iter().any(|arg| is(arg, b"GT") || is(arg, b"LT"))
 }
 
 /// Whether the replies are the same, as far as they have to be.
