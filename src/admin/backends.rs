@@ -1,23 +1,23 @@
 //! What is said of the backends: lines of `/readyz` for a person, metrics for a graph.
 
-use std::time::SystemTime;
-
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::io::{BackendTrouble, Backends};
 
 /// A line for each trouble: where, whom it concerns, the word for it, since when, and what was said.
-pub(super) fn lines(backends: &Backends, now: SystemTime) -> String {
-    backends.troubles.iter().map(|trouble| line(trouble, now)).collect()
+pub(super) fn lines(backends: &Backends) -> String {
+    backends.troubles.iter().map(line).collect()
 }
 
-fn line(trouble: &BackendTrouble, now: SystemTime) -> String {
-    let BackendTrouble { database, node, redis_user, cause, text, lasts } = trouble;
+fn line(trouble: &BackendTrouble) -> String {
+    let BackendTrouble { database, node, redis_user, cause, text, since } = trouble;
     let user = redis_user.as_ref().map_or_else(String::new, |user| format!(", Redis user {user}"));
-    let since = OffsetDateTime::from(now - *lasts).replace_nanosecond(0);
     // Fails only for years outside 0..=9999.
-    let since = since.ok().and_then(|since| since.format(&Rfc3339).ok()).unwrap_or_else(|| "?".to_owned());
+    let since = OffsetDateTime::from_unix_timestamp(*since)
+        .ok()
+        .and_then(|since| since.format(&Rfc3339).ok())
+        .unwrap_or_else(|| "?".to_owned());
     // A server's text is one line, whatever it holds.
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("database {database} at {node}{user}: {} since {since}: {text}\n", cause.as_str())
@@ -56,8 +56,6 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::upstream::Cause;
 
@@ -68,7 +66,7 @@ mod tests {
             redis_user: user.map(str::to_owned),
             cause: Cause::Auth,
             text: text.into(),
-            lasts: Duration::from_secs(60),
+            since: 60,
         };
         let nodes = vec![("orders".into(), "10.0.0.1:6379".into(), true)];
         Backends { nodes, troubles: vec![trouble], can_serve: true }
@@ -76,9 +74,8 @@ mod tests {
 
     #[test]
     fn a_line_says_where_whom_what_and_since_when() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(120);
         assert_eq!(
-            lines(&refused(Some("app"), "WRONGPASS\r\nready"), now),
+            lines(&refused(Some("app"), "WRONGPASS\r\nready")),
             "database orders at 10.0.0.1:6379, Redis user app: auth since 1970-01-01T00:01:00Z: WRONGPASS  ready\n"
         );
     }

@@ -8,7 +8,7 @@ mod backends;
 use std::future::Future;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -202,7 +202,7 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
 #[allow(clippy::disallowed_methods, reason = "the page says since when, in a person's time")]
 async fn readiness(State(admin): State<Admin>) -> impl IntoResponse {
     let words: Vec<&str> = admin.health.reasons().into_iter().map(NotReady::as_str).collect();
-    let lines = backends::lines(&admin.health.backends(), SystemTime::now());
+    let lines = backends::lines(&admin.health.backends());
     match words.as_slice() {
         [] => (StatusCode::OK, format!("ready\n{lines}")),
         words => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n{lines}", words.join(" "))),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::clock;
 use super::control::{Control, Live, Shared};
@@ -45,8 +45,8 @@ pub struct BackendTrouble {
     pub cause: Cause,
     /// What was said of it last.
     pub text: String,
-    /// For how long.
-    pub lasts: Duration,
+    /// Since when, in seconds since 1970.
+    pub since: i64,
 }
 
 impl Health {
@@ -88,7 +88,8 @@ impl Control {
     /// The nodes of the databases, and what is wrong with them.
     #[must_use]
     pub fn backends(&self) -> Backends {
-        let (live, all, now) = (self.shared.live.load(), self.shared.health.all(), clock::now());
+        let (live, all) = (self.shared.live.load(), self.shared.health.all());
+        let (now, unix_now) = (clock::now(), clock::unix_now());
         let mut backends = Backends::default();
         for (name, id, address) in live.reach.places() {
             let mine = || all.iter().filter(|((node, _), _)| *node == id);
@@ -101,7 +102,7 @@ impl Control {
                 redis_user: user.clone(),
                 cause: *cause,
                 text: text.clone(),
-                lasts: now.saturating_duration_since(*since),
+                since: unix_now - i64::try_from(now.saturating_duration_since(*since).as_secs()).unwrap_or(0),
             }));
             backends.nodes.push((name, address, is_up));
         }
