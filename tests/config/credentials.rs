@@ -34,18 +34,27 @@ const CASES: &[Case] = &[
     },
     Case {
         claim: "rules beside a user and a password",
-        edits: &[(DATABASE, MADE), (LOGIN, "acl = \"+@read\"\nredis_user = \"app\"\nredis_password_file = \"app.password\"")],
+        edits: &[
+            (DATABASE, MADE),
+            (LOGIN, "acl = \"+@read\"\nredis_user = \"app\"\nredis_password_file = \"app.password\""),
+        ],
         ..CASE
     },
     Case {
         claim: "a section that is not whole, and makes nobody",
-        edits: &[(DATABASE, "[database]\nprovisioning = { prefix = \"a:b\", rotate_every_s = 0, owner = \"x\" }\n")],
+        edits: &[(
+            DATABASE,
+            "[database]\nprovisioning = { prefix = \"a:b\", rotate_every_s = 0, owner = \"x\" }\n",
+        )],
         ..CASE
     },
     Case {
-        claim: "an instance from two places, and from a variable that is not set",
+        claim: "an instance from a variable that is not set",
         edits: &[
-            (DATABASE, "[database]\nprovisioning = { redis_user = \"admin\", redis_password_file = \"app.password\", instance_env = \"NOWHERE\" }\n"),
+            (
+                DATABASE,
+                "[database]\nprovisioning = { redis_user = \"admin\", redis_password_file = \"app.password\", instance_env = \"NOWHERE\" }\n",
+            ),
             (LOGIN, "acl = \"+@read\""),
         ],
         ..CASE
@@ -66,7 +75,10 @@ const CASES: &[Case] = &[
     },
     Case {
         claim: "commands for passwords that cannot be",
-        edits: &[(LOGIN, "redis_user = \"app\"\nredis_password_command = [\"bin/nowhere\"]\nredis_password_refresh_s = 0")],
+        edits: &[(
+            LOGIN,
+            "redis_user = \"app\"\nredis_password_command = [\"bin/nowhere\"]\nredis_password_refresh_s = 0",
+        )],
         more: "[[user]]\nname = \"b\"\ncertificate_subject_line = \"CN=b\"\nredis_user = \"b\"\nredis_password_refresh_s = 5\n\
                redis_password_file = \"app.password\"\n\
                [[user]]\nname = \"c\"\ncertificate_subject_line = \"CN=c\"\nredis_user = \"c\"\nredis_password_command = [\"\"]\n\
@@ -106,7 +118,10 @@ fn a_user_that_is_made_is_called_by_prefix_instance_kind_and_name() {
     let made = settings.databases[0].provisioning.as_ref().unwrap();
     assert_eq!((made.namespace.as_str(), made.rotate_every), ("respgate:a:", Duration::from_secs(86_400)));
     let [account] = &made.accounts[..] else { panic!("one user") };
-    assert_eq!((account.redis_user.as_str(), account.rules.to_string().as_str()), ("respgate:a:user:app", "+@read ~app:*"));
+    assert_eq!(
+        (account.redis_user.as_str(), account.rules.to_string().as_str()),
+        ("respgate:a:user:app", "+@read ~app:*")
+    );
     let credential = settings.users.users()[0].credential.as_ref().unwrap();
     assert_eq!(credential.redis_user, "respgate:a:user:app");
     assert!(matches!(&credential.password, Password::Kept(keeping) if *keeping == account.keeping));
@@ -122,7 +137,10 @@ fn a_command_that_two_users_name_is_run_once() {
     let settings = world.load(&text).unwrap().settings;
     let [command] = &settings.password_commands[..] else { panic!("one command") };
     assert!(command.program.ends_with("token") && command.program.is_absolute());
-    assert_eq!((&command.arguments[..], command.refresh), (&["a b".to_owned()][..], Duration::from_secs(600)));
+    assert_eq!(
+        (&command.arguments[..], command.refresh),
+        (&["a b".to_owned()][..], Duration::from_secs(600))
+    );
     let keeping = Keeping("each 600 s: [\"./token\", \"a b\"]".into());
     assert_eq!(command.keeping, keeping);
 }
