@@ -48,7 +48,7 @@ impl AuthFile {
                 notes.error(at, CredentialCause::PasswordOfDatabase.into());
             }
             let name = database.name.as_ref().map_or(DATABASE_NAME, |name| &name.value);
-            return Logins::Named(provisioning.and_then(|file| file.naming(name, files, notes)));
+            return Logins::Named(provisioning.map(|file| file.naming(name, files, notes)));
         }
         notes.warn(&self.at, CredentialCause::OneRedisUser.into());
         if let Some(provisioning) = provisioning {

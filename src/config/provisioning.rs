@@ -80,8 +80,8 @@ impl ProvisioningFile {
         &self.at
     }
 
-    /// What users are called, or a note of why that cannot be said.
-    pub(super) fn naming(&self, database: &str, files: &Files<'_>, notes: &mut Notes) -> Option<Naming> {
+    /// What users are called. Where that cannot be said, which has been noted, nothing runs by it.
+    pub(super) fn naming(&self, database: &str, files: &Files<'_>, notes: &mut Notes) -> Naming {
         let prefix = match &self.prefix {
             None => Some(PREFIX.to_owned()),
             Some(written) => part(&written.value, &written.at, notes),
@@ -101,7 +101,8 @@ impl ProvisioningFile {
                 None
             }
         };
-        Some(Naming { namespace: format!("{}:{}:", prefix?, instance?), database: database.to_owned() })
+        let namespace = prefix.zip(instance).map(|(prefix, instance)| format!("{prefix}:{instance}:"));
+        Naming { namespace: namespace.unwrap_or_default(), database: database.to_owned() }
     }
 
     /// What is to be made by whom. Users and roles whose names are no good have been noted.

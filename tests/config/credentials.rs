@@ -49,7 +49,7 @@ const CASES: &[Case] = &[
         ..CASE
     },
     Case {
-        claim: "an instance from two places, and from a variable that is not set",
+        claim: "an instance from a variable that is not set",
         edits: &[
             (
                 DATABASE,

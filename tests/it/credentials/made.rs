@@ -227,6 +227,12 @@ fn two_gateways_of_one_instance_say_so_and_do_not_fight() {
     let mut other = second(&world, "a");
     let two = |line: &String| line.matches('#').count() == 2;
     wait_until("both passwords are good", || users(&mut root, "respgate:a:").iter().all(two));
+    for user in ["user:app", "user:ops"] {
+        // The last that is said of what it has done.
+        let is_told =
+            |line: &str| line.contains("another gateway of the same instance") && line.contains(user);
+        world.gateway.stderr.wait_for("of the other gateway", is_told);
+    }
     let said = world.gateway.stderr.count();
     let lines = users(&mut root, "respgate:a:");
     std::thread::sleep(Duration::from_millis(500));
