@@ -14,9 +14,6 @@ pub(crate) const FILES: [(&str, &str); 5] = [
 pub(crate) struct Fact<'a> {
     pub(crate) name: &'a str,
     flags: &'a str,
-    /// First key, last key and step, as COMMAND tells them.
-    #[allow(dead_code, reason = "not every test that reads the facts looks at keys")]
-    pub(crate) keys: &'a str,
     categories: &'a str,
 }
 
@@ -24,8 +21,8 @@ impl<'a> Fact<'a> {
     /// Reads one line.
     pub(crate) fn read(line: &'a str) -> Self {
         let fields: Vec<&str> = line.split(' ').collect();
-        let [name, _arity, flags, keys, categories] = fields[..] else { panic!("{line:?}") };
-        Self { name, flags, keys, categories }
+        let [name, _arity, flags, _keys, categories] = fields[..] else { panic!("{line:?}") };
+        Self { name, flags, categories }
     }
 
     /// Whether it has this flag, or with `@` this ACL category.
