@@ -29,6 +29,7 @@ use crate::identity::{Admission, Certificate, Claim, Evidence, Fingerprint, Perm
 use crate::observe::audit::{Event, Lost, Outcome, Record};
 use crate::resp::write;
 use crate::session::{SessionId, Transport};
+use crate::upstream::DatabaseId;
 
 /// Which listener a client came to, and from where.
 #[derive(Clone, Copy)]
@@ -273,6 +274,27 @@ fn transport(tls: &TlsStream<TcpStream>) -> Option<Transport> {
     Some(Transport { version, cipher: connection.negotiated_cipher_suite()?.suite().as_str()? })
 }
 
+/// Waits until the machine knows the client's database, if that has just been added, and the map of
+/// a cluster that has just been begun with; for the latter as long as for a connection.
+async fn await_database(hub: &Hub, shared: &Shared, permit: Permit) -> Option<(DatabaseId, Permit)> {
+    let name = permit.evidence().database().to_owned();
+    let known = || {
+        let id = shared.live.load().reach.id(&name)?;
+        hub.peek(|machine| machine.knows_the_way_to(id)).then_some(id)
+    };
+    if let Some(id) = known() {
+        return Some((id, permit));
+    }
+    let begun = clock::now();
+    let patience = Duration::from_millis(shared.live.load().settings.limits.connect_timeout_ms);
+    while known().is_none() && clock::now().saturating_duration_since(begun) < patience {
+        tokio::time::sleep(TICK).await;
+    }
+    // Waiting may have taken the permit past a reload.
+    let live = shared.live.load();
+    Some((live.reach.id(&name)?, live.again(&permit).ok()?))
+}
+
 async fn run(
     hub: &Rc<Hub>,
     shared: &Shared,
@@ -285,17 +307,8 @@ async fn run(
     let local = tls.get_ref().0.local_addr().unwrap_or(shared.doors[caller.door].address);
     let addresses = (caller.peer.to_string(), local.to_string());
     let user = permit.user().name.clone();
-    let open = |permit: Permit| {
-        let database = shared.live.load().reach.id(permit.evidence().database())?;
-        hub.with(|machine, now| machine.client_opened(permit, database, addresses.clone(), now))
-    };
-    let mut opened = open(permit.clone());
-    if opened.is_none() {
-        // Of a database that the machine will hear of at the thread's next turn. Waiting may take
-        // the permit past a reload.
-        tokio::time::sleep(2 * TICK).await;
-        opened = shared.live.load().again(&permit).ok().and_then(open);
-    }
+    let Some((database, permit)) = await_database(hub, shared, permit).await else { return };
+    let opened = hub.with(|machine, now| machine.client_opened(permit, database, addresses, now));
     let Some(id) = opened else { return };
     if shown.verified.as_ref().is_some_and(|(_, verified)| verified.may_expire) {
         hub.peek(|machine| machine.may_outlive_certificate(id));

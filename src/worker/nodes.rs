@@ -84,6 +84,13 @@ impl Nodes {
 }
 
 impl Worker {
+    /// Whether this is a database, and a cluster's map has been read.
+    #[must_use]
+    pub fn knows_the_way_to(&self, id: DatabaseId) -> bool {
+        let database = self.nodes.database(id);
+        database.is_some_and(|it| it.cluster.as_ref().is_none_or(|map| !map.members().is_empty()))
+    }
+
     /// Where a link is made to.
     #[must_use]
     pub fn link_node(&self, id: LinkId) -> Option<NodeId> {

@@ -6,4 +6,5 @@ mod many;
 mod moves;
 mod nodes;
 mod routes;
+mod users;
 mod world;

@@ -32,11 +32,13 @@ const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::
 
 /// What a certificate cannot cause: it has to do with the connection, with passwords,
 /// or with what else the configuration says of a user.
-const NOT_OF_A_CERTIFICATE: [Reason; 19] = [
+const NOT_OF_A_CERTIFICATE: [Reason; 21] = [
     Reason::NotTls,
     Reason::HandshakeTimeout,
     Reason::TooManyClients,
     Reason::ListenerRemoved,
+    Reason::UnknownServerName,
+    Reason::DatabaseChanged,
     Reason::NoClientCertificate,
     Reason::NoRole,
     Reason::RoleChanged,
