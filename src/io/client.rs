@@ -274,12 +274,13 @@ fn transport(tls: &TlsStream<TcpStream>) -> Option<Transport> {
     Some(Transport { version, cipher: connection.negotiated_cipher_suite()?.suite().as_str()? })
 }
 
-/// Waits until the machine knows the client's database, if that has just been added, and the map of
-/// a cluster that has just been begun with; for the latter as long as for a connection.
+/// Waits until the machine has taken over what the permit came from, which it does at each tick,
+/// and knows the map of a cluster that has just been begun with; no longer than for a connection.
 async fn await_database(hub: &Hub, shared: &Shared, permit: Permit) -> Option<(DatabaseId, Permit)> {
     let name = permit.evidence().database().to_owned();
     let known = || {
-        let id = shared.live.load().reach.id(&name)?;
+        let live = shared.live.load();
+        let id = live.reach.id(&name).filter(|_| hub.has_taken_over(&live.reach))?;
         hub.peek(|machine| machine.knows_the_way_to(id)).then_some(id)
     };
     if let Some(id) = known() {

@@ -144,6 +144,11 @@ impl Hub {
         self.reach.borrow().node(id).map(Arc::clone)
     }
 
+    /// Whether the machine has been told of this, and with it of the settings that it belongs to.
+    pub(super) fn has_taken_over(&self, reach: &Arc<Reach>) -> bool {
+        Arc::ptr_eq(&self.reach.borrow(), reach)
+    }
+
     /// Takes over where the databases are.
     pub(super) fn move_to(self: &Rc<Self>, reach: &Arc<Reach>) {
         self.reach.replace(Arc::clone(reach));
