@@ -112,6 +112,8 @@ pub(crate) struct Stage<'a> {
     /// Of the gateway's server and of the twin, for what surrounds a session.
     admins: [Client; 2],
     kept: Vec<Pair>,
+    /// What the last session was cleaned up with, besides its keys.
+    used: Vec<&'static str>,
     echoes: u64,
     /// How often each exception was met.
     pub(crate) excused: BTreeMap<&'static str, u64>,
@@ -120,7 +122,16 @@ pub(crate) struct Stage<'a> {
 impl<'a> Stage<'a> {
     pub(crate) fn new(version: Version, world: &'a World, twin: &'a Redis) -> Self {
         let admins = [world.redis.client("root"), twin.client("root")];
-        Self { version, world, twin, admins, kept: Vec::new(), echoes: 0, excused: BTreeMap::new() }
+        Self {
+            version,
+            world,
+            twin,
+            admins,
+            kept: Vec::new(),
+            used: Vec::new(),
+            echoes: 0,
+            excused: BTreeMap::new(),
+        }
     }
 
     /// Plays it, and returns the first difference. What there was is gone afterwards.
@@ -203,19 +214,19 @@ impl<'a> Stage<'a> {
 
     /// Both servers as they were at the start.
     fn clean(&mut self, session: &Session) {
+        let cleaners: [(&[&str], &[&'static str]); 4] = [
+            (&["script", "eval"], &["SCRIPT FLUSH"]),
+            (&["function", "fcall"], &["FUNCTION FLUSH"]),
+            (&["acl"], &["ACL DELUSER extra", "ACL LOG RESET"]),
+            (&["slowlog"], &["SLOWLOG RESET"]),
+        ];
+        let used = cleaners.iter().filter(|(names, _)| session.uses(names));
+        let used: Vec<&'static str> = used.flat_map(|(_, commands)| commands.iter().copied()).collect();
+        // What the session before has left behind at one of the two, where it was cut off, as well.
+        let before = std::mem::replace(&mut self.used, used.clone());
         let mut commands = vec!["FLUSHALL ASYNC"];
-        if session.uses(&["script", "eval"]) {
-            commands.push("SCRIPT FLUSH");
-        }
-        if session.uses(&["function"]) {
-            commands.push("FUNCTION FLUSH");
-        }
-        if session.uses(&["acl"]) {
-            commands.extend(["ACL DELUSER extra", "ACL LOG RESET"]);
-        }
-        if session.uses(&["slowlog"]) {
-            commands.push("SLOWLOG RESET");
-        }
+        commands.extend(&used);
+        commands.extend(before.iter().filter(|command| !used.contains(command)));
         for admin in &mut self.admins {
             commands.iter().for_each(|command| admin.send(command));
         }
