@@ -216,7 +216,7 @@ impl Worker {
         if let (b'-', LinkRole::Pinned(owner)) = (input[0], link.role)
             && !matches!(link.pending.front().map(|it| &it.expect), Some(Expect::Flown { .. }))
         {
-            len = self.hide_redirect(id, owner, input, len).unwrap_or(len);
+            len = self.hide_redirect(owner, input, len).unwrap_or(len);
         }
         let Some(link) = self.links.get_mut(id) else { return Ok(()) };
         let Some(ticket) = link.pending.front_mut() else { return Err(Loss::Surplus) };

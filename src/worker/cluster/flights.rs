@@ -217,6 +217,7 @@ impl Worker {
         if flight.hops > HOPS_MAX || matches!(flight.to, To::Node(_)) {
             return Err(MOVING);
         }
+        let is_script = flight.is_script;
         let slot = match flight.to {
             To::Slot(slot) => Some(slot),
             To::Node(_) | To::Any => None,
@@ -254,7 +255,8 @@ impl Worker {
                 flight.to = To::Slot(told);
             }
         }
-        if !asking {
+        // A script can say whatever it likes: what all others go by is then for the map to say.
+        if !asking && !is_script {
             self.clusters.moved(database, told, target);
         }
         if parks {

@@ -220,7 +220,6 @@ impl Worker {
     /// it was one: the client gets the gateway's words for it.
     pub(in super::super) fn hide_redirect(
         &mut self,
-        on: LinkId,
         id: SessionId,
         input: &mut BytesMut,
         len: usize,
@@ -231,16 +230,11 @@ impl Worker {
         let redirect = Redirect::read(&input[..len])?;
         let own = session.pinned.as_ref().and_then(|pinned| pinned.slot);
         let text = match redirect {
-            Redirect::Moved(slot, to) => {
-                let target =
-                    self.link_node(on).and_then(|from| self.clusters.map(database)?.target(from, &to));
-                if let Some(target) = target {
-                    self.clusters.moved(database, slot, target);
-                }
-                if own.is_some_and(|own| own != slot) { CROSSED } else { MOVING }
+            // It may be a script's: what all others go by is for the map to say.
+            Redirect::Moved(slot, _) | Redirect::Ask(slot, _) if own.is_some_and(|own| own != slot) => {
+                CROSSED
             }
-            Redirect::Ask(slot, _) if own.is_some_and(|own| own != slot) => CROSSED,
-            Redirect::Ask(..) => MOVING,
+            Redirect::Moved(..) | Redirect::Ask(..) => MOVING,
             Redirect::TryAgain | Redirect::Down => return None,
         };
         self.want_map(database);
