@@ -3,6 +3,7 @@
 //! does I/O.
 
 mod args;
+mod elements;
 mod inline;
 mod outbox;
 mod reply;
@@ -10,6 +11,7 @@ mod request;
 pub mod write;
 
 pub use args::{Args, args};
+pub(crate) use elements::elements;
 pub use inline::joined_inline;
 pub use outbox::{Outbox, SHARE_MIN};
 pub use reply::{ReplyError, ReplyScanner};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::scan::Onward;
-use crate::resp::{ReplyScanner, write};
+use crate::resp::{elements, write};
 
 /// What the replies of the parts make together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,23 +100,6 @@ fn least(replies: &[&[u8]]) -> Option<Vec<u8>> {
 
 fn integer(reply: &[u8]) -> Option<i64> {
     crate::resp::long(reply.strip_prefix(b":")?.strip_suffix(b"\r\n")?)
-}
-
-/// The elements of an array or set, each with its type and its end.
-fn elements(reply: &[u8]) -> Option<Vec<&[u8]>> {
-    let end = memchr::memchr(b'\n', reply)?;
-    if !matches!(reply.first(), Some(b'*' | b'~')) || reply[1..].starts_with(b"-") {
-        return None;
-    }
-    let mut rest = &reply[end + 1..];
-    let mut elements = Vec::new();
-    while !rest.is_empty() {
-        let len = ReplyScanner::new(16).scan(rest).ok()??;
-        let (element, after) = rest.split_at(len);
-        elements.push(element);
-        rest = after;
-    }
-    Some(elements)
 }
 
 #[cfg(test)]

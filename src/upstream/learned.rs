@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::command::{Commands, Keys};
-use crate::resp::{ReplyScanner, write};
+use crate::resp::{elements, write};
 
 /// A name longer than this is not asked about.
 const NAME_MAX: usize = 64;
@@ -127,23 +127,6 @@ fn may_share(reply: &[u8]) -> Option<(&[u8], Option<Keys>)> {
     let told = told.strip_prefix(b"$").filter(|told| told.first() != Some(&b'-'))?;
     let told = &told[memchr::memchr(b'\n', told)? + 1..];
     Some((told.strip_suffix(b"\r\n")?, (touches_keys && !has_subcommands).then_some(keys)))
-}
-
-/// The elements of an array or set, each with its type and its end; `None` for anything else.
-pub(super) fn elements(aggregate: &[u8]) -> Option<Vec<&[u8]>> {
-    let end = memchr::memchr(b'\n', aggregate)?;
-    if !matches!(aggregate.first(), Some(b'*' | b'~')) || aggregate[1..].starts_with(b"-") {
-        return None;
-    }
-    let mut rest = &aggregate[end + 1..];
-    let mut elements = Vec::new();
-    while !rest.is_empty() {
-        let len = ReplyScanner::new(16).scan(rest).ok()??;
-        let (element, after) = rest.split_at(len);
-        elements.push(element);
-        rest = after;
-    }
-    Some(elements)
 }
 
 #[cfg(test)]

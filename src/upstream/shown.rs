@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::learned::elements;
+use crate::resp::elements;
 
 /// A line of ACL LIST.
 #[derive(Debug, Clone, PartialEq, Eq)]
