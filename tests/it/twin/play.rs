@@ -174,7 +174,13 @@ impl<'a> Stage<'a> {
             let heard = pairs[at].last.ends_with(format!("\r\n{token}\r\n").as_bytes());
             pairs[at].twin.ended |= !heard;
         }
-        self.kept.extend(pairs.into_iter().filter(|pair| !pair.twin.ended && !pair.gateway.ended));
+        let (ended, kept): (Vec<_>, Vec<_>) =
+            pairs.into_iter().partition(|pair| pair.twin.ended || pair.gateway.ended);
+        self.kept.extend(kept);
+        if !ended.is_empty() {
+            drop(ended);
+            self.admins.iter_mut().for_each(await_no_subscribers);
+        }
         None
     }
 
@@ -184,6 +190,7 @@ impl<'a> Stage<'a> {
             pair.gateway.client.finish_writing();
             while !pair.gateway.ended && pair.gateway.read(true).is_ok() {}
         }
+        self.admins.iter_mut().for_each(await_no_subscribers);
         match stop {
             Stop::Differs(text) => Some(Difference { step, text }),
             Stop::Excused(id) => {
@@ -462,6 +469,21 @@ fn write(client: &mut Client, bytes: &[u8], cuts: Cuts) {
             return;
         }
         rest = &rest[len..];
+    }
+}
+
+/// A connection that has been closed counts as a subscriber until the server has seen its end.
+fn await_no_subscribers(admin: &mut Client) {
+    let begun = Instant::now();
+    loop {
+        admin.send("CLIENT LIST TYPE PUBSUB");
+        if admin.read().bytes().is_empty() {
+            return;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "the server still has subscribers of a connection that has ended"
+        );
     }
 }
 
