@@ -23,14 +23,19 @@ use table::TABLE;
 /// A name longer than this is no command's.
 const NAME_MAX: usize = 64;
 
-/// Slots of the index: a power of two, several times the rows, so that chains are short.
+/// Slots of an index: a power of two, several times the rows, so that chains are short.
 const SLOTS: usize = 2048;
+
+/// The numbers of rows, at the slot that a name's hash tells or the next free.
+type Index<K> = Box<[Option<(K, u16)>; SLOTS]>;
 
 /// The command table, indexed by name.
 #[derive(Debug)]
 pub struct Commands {
-    /// The hash of a row's name and its number, at the slot that the hash tells or the next free.
-    index: Box<[Option<(u32, u16)>; SLOTS]>,
+    /// Commands of up to eight letters, which are most, by these as one number.
+    short: Index<u64>,
+    /// Every row, by the hash of its name.
+    index: Index<u32>,
     /// Where the keys of each row's command are.
     keys: Box<[Keys]>,
     /// Whether RESPGATE is a command; otherwise it is Redis' to say that it is not.
@@ -56,20 +61,19 @@ impl Commands {
     /// Indexes the table.
     #[must_use]
     pub fn new() -> Self {
-        let mut index = Box::new([None; SLOTS]);
+        let (mut short, mut index) = (Box::new([None; SLOTS]), Box::new([None; SLOTS]));
         for (number, row) in (0..).zip(rows()) {
             let hash = match row.name.split_once('|') {
                 None => hash(row.name.as_bytes(), None),
                 Some((container, sub)) => hash(container.as_bytes(), Some(sub.as_bytes())),
             };
-            let mut slot = hash as usize % SLOTS;
-            while index[slot].is_some() {
-                slot = (slot + 1) % SLOTS;
+            put(&mut index, hash as usize, (hash, number));
+            if let Some(letters) = letters(row.name.as_bytes()).filter(|_| !row.name.contains('|')) {
+                put(&mut short, letters_slot(letters), (letters, number));
             }
-            index[slot] = Some((hash, number));
         }
         let keys = rows().map(|row| Keys::of(row.name)).collect();
-        Self { index, keys, answers_respgate: true }
+        Self { short, index, keys, answers_respgate: true }
     }
 
     /// Whether the gateway answers RESPGATE. It does, unless told otherwise.
@@ -79,11 +83,15 @@ impl Commands {
 
     /// Classifies a request given its bytes, or as many of them as hold its first
     /// two arguments.
+    #[inline]
     #[must_use]
     pub fn classify(&self, input: &[u8], request: &Request, profile: &Profile) -> Verdict {
         let Some(mut row) = self.row(&input[request.name.clone()], None) else {
             return Verdict::Pass(Class::Pin(Why::Unknown));
         };
+        if row.class == Class::Share && !row.guarded {
+            return Verdict::Pass(Class::Share);
+        }
         if row.class == Class::Container {
             let sub = &input[request.second.clone()];
             match self.row(row.name.as_bytes(), Some(sub)) {
@@ -145,23 +153,73 @@ impl Commands {
     }
 
     /// The number of that row.
+    #[inline]
     fn number(&self, name: &[u8], sub: Option<&[u8]>) -> Option<usize> {
-        if name.len() + sub.map_or(0, <[u8]>::len) > NAME_MAX {
-            return None;
-        }
-        let hash = hash(name, sub);
-        let mut slot = hash as usize % SLOTS;
-        loop {
-            let (of, number) = self.index[slot]?;
-            if of == hash {
-                let number = usize::from(number);
-                if row(number).is(name, sub) {
-                    return Some(number);
-                }
+        match letters(name) {
+            Some(letters) if sub.is_none() => find(&self.short, letters_slot(letters), letters, |_| true),
+            _ if name.len() + sub.map_or(0, <[u8]>::len) > NAME_MAX => None,
+            _ => {
+                let hash = hash(name, sub);
+                find(&self.index, hash as usize, hash, |number| row(number).is(name, sub))
             }
-            slot = (slot + 1) % SLOTS;
         }
     }
+}
+
+/// Puts a row's number at the first free slot from `slot` on.
+fn put<K: Copy>(index: &mut Index<K>, slot: usize, entry: (K, u16)) {
+    let free = (slot..).map(|slot| slot % SLOTS).find(|&slot| index[slot].is_none());
+    index[free.expect("there are more slots than rows")] = Some(entry);
+}
+
+/// The number of the row that was put there under this key, and is the one.
+#[inline]
+fn find<K: Copy + PartialEq>(
+    index: &Index<K>,
+    slot: usize,
+    key: K,
+    is: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    let mut slot = slot % SLOTS;
+    loop {
+        let (of, number) = index[slot]?;
+        if of == key && is(number.into()) {
+            return Some(number.into());
+        }
+        slot = (slot + 1) % SLOTS;
+    }
+}
+
+/// A name of one to eight letters as a number, in lower case: equal for equal names only.
+#[inline]
+fn letters(name: &[u8]) -> Option<u64> {
+    let four = |at: usize| name[at..].first_chunk().map_or(0, |four| u64::from(u32::from_le_bytes(*four)));
+    let word = match name.len() {
+        len @ 1..4 => {
+            let byte = |at: usize| u64::from(name[at]) << (8 * at);
+            byte(0) | byte(len / 2) | byte(len - 1)
+        }
+        len @ 4..=8 => four(0) | four(len - 4) << (8 * (len - 4)),
+        _ => return None,
+    };
+    // A zero at the end would be none.
+    (name.last() != Some(&0)).then(|| lower_case(word))
+}
+
+/// Eight bytes with each ASCII capital in lower case.
+#[inline]
+fn lower_case(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let low = word & (0x7f * ONES);
+    let from_a = low + u64::from(0x80 - b'A') * ONES;
+    let past_z = low + u64::from(0x7f - b'Z') * ONES;
+    word | ((from_a ^ past_z) & !word & (0x80 * ONES)) >> 2
+}
+
+/// Where these letters are looked for. A product's lower bits know nothing of the last of them.
+#[inline]
+fn letters_slot(letters: u64) -> usize {
+    (letters.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SLOTS.ilog2())) as usize
 }
 
 impl Row {
@@ -259,6 +317,21 @@ mod tests {
     }
 
     #[test]
+    fn letters_are_one_number_for_one_name() {
+        for byte in 0..=u8::MAX {
+            for len in 1..=8 {
+                let name: Vec<u8> = (0..len).map(|at| byte.wrapping_add(at)).collect();
+                let expected =
+                    name.iter().rev().fold(0, |word, byte| word << 8 | u64::from(byte.to_ascii_lowercase()));
+                let expected = (name.last() != Some(&0)).then_some(expected);
+                assert_eq!(letters(&name), expected, "{name:?}");
+            }
+        }
+        assert_eq!(letters(b""), None);
+        assert_eq!(letters(b"ninechars"), None);
+    }
+
+    #[test]
     fn names_are_case_insensitive() {
         for name in ["get", "GET", "gEt"] {
             assert_eq!(classify(&[name, "k"], &Profile::Default), Verdict::Pass(Class::Share));
@@ -279,6 +352,8 @@ mod tests {
             &["client|id"],
             &["client|setname", "x", "y"],
             &["xgroup", "create|"],
+            &["get\0"],
+            &["\0get"],
             &[&long],
             &["client", &long],
             &[""],

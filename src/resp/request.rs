@@ -65,6 +65,41 @@ pub struct Request {
     pub second: Range<usize>,
 }
 
+impl Request {
+    /// The request at the front of the input if it is all there and its lengths are short ones, as
+    /// those of nearly every request are. `None` says nothing: the scanner, which can resume and
+    /// name an error, decides then.
+    #[inline]
+    #[must_use]
+    pub fn whole(input: &[u8], limits: RequestLimits) -> Option<Self> {
+        if *input.first()? != b'*' {
+            return None;
+        }
+        let (argc, mut len) = short_length(input, 1)?;
+        if argc == 0 || argc > limits.args_max {
+            return None;
+        }
+        let (mut name, mut second) = (0..0, 0..0);
+        for number in 0..argc {
+            if *input.get(len)? != b'$' {
+                return None;
+            }
+            let (length, start) = short_length(input, len + 1)?;
+            let end = start + length;
+            if length > limits.bulk_bytes_max || input.get(end..end + 2)? != b"\r\n" {
+                return None;
+            }
+            match number {
+                0 => name = start..end,
+                1 => second = start..end,
+                _ => {}
+            }
+            len = end + 2;
+        }
+        Some(Self { len, argc, name, second })
+    }
+}
+
 /// What the beginning of the input turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
@@ -109,7 +144,7 @@ impl RequestScanner {
     #[inline]
     pub fn scan(&mut self, input: &[u8], limits: RequestLimits) -> Result<Found, RequestError> {
         if self.argc == 0
-            && let Some(request) = whole(input, limits)
+            && let Some(request) = Request::whole(input, limits)
         {
             return Ok(Found::Request(request));
         }
@@ -242,38 +277,6 @@ impl RequestScanner {
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         Ok(Found::Inline { len, strict: super::write::command(&words) })
     }
-}
-
-/// The request at the front of the input if it is all there and its lengths are short ones, as
-/// those of nearly every request are. `None` says nothing: the scanner, which can resume and
-/// name an error, decides then.
-#[inline]
-fn whole(input: &[u8], limits: RequestLimits) -> Option<Request> {
-    if *input.first()? != b'*' {
-        return None;
-    }
-    let (argc, mut len) = short_length(input, 1)?;
-    if argc == 0 || argc > limits.args_max {
-        return None;
-    }
-    let (mut name, mut second) = (0..0, 0..0);
-    for number in 0..argc {
-        if *input.get(len)? != b'$' {
-            return None;
-        }
-        let (length, start) = short_length(input, len + 1)?;
-        let end = start + length;
-        if length > limits.bulk_bytes_max || input.get(end..end + 2)? != b"\r\n" {
-            return None;
-        }
-        match number {
-            0 => name = start..end,
-            1 => second = start..end,
-            _ => {}
-        }
-        len = end + 2;
-    }
-    Some(Request { len, argc, name, second })
 }
 
 /// Reads an integer from `start` up to CR LF. `None` when the end has not arrived;

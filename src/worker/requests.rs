@@ -136,7 +136,9 @@ impl Worker {
                     && !session.is_modal_by_sharing()
                     && self.clusters.map(session.database).is_none();
                 if plain {
-                    return Some(self.join_batch(id, input, batch, request.len, now));
+                    let flow = self.join_batch(id, input, batch, request.len, now);
+                    self.gather(id, input, batch);
+                    return Some(flow);
                 }
                 self.send_batch(id, batch, input, now);
                 self.request(id, input, &request, verdict, now)
@@ -190,6 +192,25 @@ impl Worker {
             self.send_batch(id, batch, input, now);
         }
         Flow::Done
+    }
+
+    /// Adds what follows of the same kind: nothing that was found out of the session can have changed.
+    fn gather<I: Input>(&mut self, id: SessionId, input: &I, batch: &mut Batch) {
+        let limits = self.request_limits();
+        let (true, Some(session)) = (batch.link.is_some(), self.sessions.get(id)) else { return };
+        let most = self.limits.client_in_flight_max.saturating_sub(session.slots.outstanding());
+        while (batch.count as usize) < most {
+            let unread = &input.bytes()[batch.bytes..];
+            let Some(request) = Request::whole(unread, limits) else { return };
+            let verdict = unknown::verdict(&self.commands, &self.lanes, session, unread, &request);
+            if verdict != Verdict::Pass(Class::Share)
+                || request.len >= self.limits.shared_request_bytes_max.min(SHARE_MIN)
+            {
+                return;
+            }
+            batch.count += 1;
+            batch.bytes += request.len;
+        }
     }
 
     /// Writes the batch to its link and claims its replies.

@@ -15,6 +15,7 @@ use crate::session::{Session, SessionId};
 use crate::upstream::{Expect, Lane};
 
 /// The table's verdict on a request, or the server's where the table knows nothing.
+#[inline]
 pub(super) fn verdict(
     commands: &Commands,
     lanes: &Slab<Lane>,
