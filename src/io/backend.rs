@@ -26,7 +26,15 @@ pub(super) async fn serve(hub: Rc<Hub>, id: LinkId) {
     match connected {
         Ok(mut socket) => {
             hub.with(|machine, now| machine.link_connected(id, now));
-            if let Err(loss) = poll_fn(|cx| transfer(&hub, id, &mut socket, cx)).await {
+            let mut gave_way = false;
+            let end = poll_fn(|cx| {
+                if !std::mem::take(&mut gave_way) && gives_way(&hub, id, cx) {
+                    gave_way = true;
+                    return Poll::Pending;
+                }
+                transfer(&hub, id, &mut socket, cx)
+            });
+            if let Err(loss) = end.await {
                 hub.with(|machine, now| machine.link_lost(id, loss, now));
             }
         }
@@ -58,6 +66,20 @@ async fn connect(hub: &Rc<Hub>, id: LinkId) -> Result<Socket, Loss> {
             Loss::Connect(format!("{node}: {error}"))
         }
     })
+}
+
+/// Before a write, lets other threads run, and then the clients that are ready by now: what they
+/// have written goes with it. False where it is not the time for that; else the task is woken.
+fn gives_way(hub: &Rc<Hub>, id: LinkId, cx: &mut Context<'_>) -> bool {
+    let writes = hub.peek(|machine| machine.link_output(id).is_some_and(|out| !out.is_empty()));
+    if !writes || !hub.courtesy.borrow_mut().is_due() {
+        return false;
+    }
+    let begun = clock::now();
+    std::thread::yield_now();
+    hub.courtesy.borrow_mut().took(clock::now() - begun);
+    // Woken when the runtime has looked at the sockets, which waking it here would not wait for.
+    pin!(tokio::task::yield_now()).poll(cx).is_pending()
 }
 
 /// Moves bytes both ways until neither can be moved. Ready when the link has ended:

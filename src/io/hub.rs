@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
+use super::courtesy::Courtesy;
 use super::guests::Guests;
 use super::losses::Losses;
 use super::node::Node;
@@ -30,6 +31,8 @@ pub(super) struct Hub {
     links: RefCell<Wakers>,
     /// Read into, then handed to the machine, without a task switch in between.
     pub(super) scratch: RefCell<Box<[u8]>>,
+    /// When links let others go first.
+    pub(super) courtesy: RefCell<Courtesy>,
     /// Where links are made to, as the machine has been told.
     reach: RefCell<Arc<Reach>>,
     peers: Peers,
@@ -95,6 +98,7 @@ impl Hub {
             clients: RefCell::default(),
             links: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            courtesy: RefCell::default(),
             reach: RefCell::default(),
             peers,
             guests: RefCell::default(),

@@ -13,6 +13,7 @@ mod client;
 mod clock;
 mod cluster;
 mod control;
+mod courtesy;
 mod doors;
 mod guests;
 mod health;
