@@ -24,7 +24,12 @@ impl Deref for Clustered {
 impl Clustered {
     /// Before a cluster of so many masters, each with so many replicas.
     pub(crate) fn start(version: Version, masters: usize, replicas: usize) -> Self {
-        Self::with(Cluster::start(version, masters, replicas), Setup { version, ..Setup::default() })
+        Self::starting(Setup { version, ..Setup::default() }, masters, replicas)
+    }
+
+    /// The same, with a gateway that differs in this.
+    pub(crate) fn starting(setup: Setup, masters: usize, replicas: usize) -> Self {
+        Self::with(Cluster::start(setup.version, masters, replicas), setup)
     }
 
     /// Before this cluster.
