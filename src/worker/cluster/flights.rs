@@ -140,12 +140,13 @@ impl Worker {
         len: usize,
         now: Instant,
     ) {
-        let Some(session) = self.sessions.get(id).filter(|session| session.fate != Fate::Dead) else {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.fate != Fate::Dead) else {
             return input.advance(len);
         };
         let next = session.slots.is_next(at.0) && !session.mid_frame;
         if input[0] == b'-'
             && let Some(redirect) = Redirect::read(&input[..len])
+            && session.slots.flight(at.0, at.1).is_some_and(|flight| may_be_of_node(flight, &redirect))
         {
             input.advance(len);
             if let Err(text) = self.redirected(on, id, at, redirect, now) {
@@ -217,7 +218,7 @@ impl Worker {
         if flight.hops > HOPS_MAX || matches!(flight.to, To::Node(_)) {
             return Err(MOVING);
         }
-        let is_script = flight.is_script;
+        let is_said_by_node = !flight.is_script && !flight.is_pinned;
         let slot = match flight.to {
             To::Slot(slot) => Some(slot),
             To::Node(_) | To::Any => None,
@@ -255,8 +256,9 @@ impl Worker {
                 flight.to = To::Slot(told);
             }
         }
-        // A script can say whatever it likes: what all others go by is then for the map to say.
-        if !asking && !is_script {
+        // A script, or a command that nobody knows, can say whatever it likes: what all others go by is
+        // then for the map to say.
+        if !asking && is_said_by_node {
             self.clusters.moved(database, told, target);
         }
         if parks {
@@ -297,5 +299,16 @@ impl Worker {
             NOT_SENT
         };
         self.answer_flight(id, at, write::error(text).into());
+    }
+}
+
+/// Whether a node can have said this of a request. A script can say whatever it likes, and has run
+/// then; but a node names the slot of its keys, and has nothing to say where there are none.
+fn may_be_of_node(flight: &Flight, redirect: &Redirect) -> bool {
+    match (flight.to, redirect) {
+        _ if !flight.is_script => true,
+        (To::Slot(slot), Redirect::Moved(told, _) | Redirect::Ask(told, _)) => slot == *told,
+        (To::Slot(_), Redirect::TryAgain | Redirect::Down) => true,
+        (To::Node(_) | To::Any, _) => false,
     }
 }

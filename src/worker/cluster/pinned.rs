@@ -59,7 +59,8 @@ impl Worker {
         if class == Class::Pin(Why::Unknown) {
             self.ask_about(id, &input.bytes()[request.name.clone()], now);
         }
-        let flight = Flight { is_pinned: true, ..Flight::new(input.take(request.len), to) };
+        let is_script = class == Class::Script;
+        let flight = Flight { is_script, is_pinned: true, ..Flight::new(input.take(request.len), to) };
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
         let mute = session.take_mute();
         let place = (session.slots.push_flight(flight, mute), 0);

@@ -6,5 +6,6 @@ mod many;
 mod moves;
 mod nodes;
 mod routes;
+mod scripts;
 mod users;
 mod world;

@@ -55,6 +55,12 @@ impl Clustered {
     }
 }
 
+/// A gateway with one worker: all clients go by the same map.
+pub(crate) fn one_worker(version: Version) -> Setup {
+    let edits = vec![("[listener]\n", "workers = 1\n\n[listener]\n".to_owned())];
+    Setup { version, edits, ..Setup::default() }
+}
+
 /// The setup of a gateway before the cluster with these seeds.
 pub(crate) fn seeded(mut setup: Setup, seeds: &str, more: &str) -> Setup {
     let cluster = format!(
