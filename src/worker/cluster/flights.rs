@@ -214,7 +214,8 @@ impl Worker {
         let parks =
             session.slots.has_astray() && self.clusters.parked.iter().any(|parked| parked.session == id);
         let Some(flight) = session.slots.flight(at.0, at.1) else { return Ok(()) };
-        flight.hops += 1;
+        // What waits where it is goes nowhere.
+        flight.hops += u8::from(matches!(redirect, Redirect::Moved(..) | Redirect::Ask(..)));
         if flight.hops > HOPS_MAX || matches!(flight.to, To::Node(_)) {
             return Err(MOVING);
         }
@@ -230,11 +231,11 @@ impl Worker {
                     return Err(MOVING);
                 }
                 self.park(id, at, now + TRY_AGAIN, None);
+                self.rouse_at(now + TRY_AGAIN, now);
                 return Ok(());
             }
             Redirect::Down => {
                 // It is asked again whenever the map is read, and a few times if that changes nothing.
-                flight.hops -= 1;
                 self.want_map(database);
                 self.park(id, at, now + TRY_AGAIN * 10, None);
                 return Ok(());
