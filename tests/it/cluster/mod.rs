@@ -1,6 +1,7 @@
 //! A Redis Cluster behind one endpoint.
 
 mod clients;
+mod echo;
 mod keys;
 mod many;
 mod moves;
