@@ -7,6 +7,8 @@ mod many;
 mod moves;
 mod nodes;
 mod routes;
+mod rust;
 mod scripts;
+mod tools;
 mod users;
 mod world;
