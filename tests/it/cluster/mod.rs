@@ -9,6 +9,7 @@ mod nodes;
 mod routes;
 mod rust;
 mod scripts;
+mod tls;
 mod tools;
 mod users;
 mod world;

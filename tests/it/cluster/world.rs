@@ -35,7 +35,12 @@ impl Clustered {
     /// Before this cluster.
     pub(crate) fn with(cluster: Cluster, setup: Setup) -> Self {
         let seeds = cluster.seeds();
-        Self { world: World::with(seeded(setup, &seeds, "")), cluster }
+        Self::seeded(cluster, setup, &seeds, "")
+    }
+
+    /// The same, with these seeds and more of its settings.
+    pub(crate) fn seeded(cluster: Cluster, setup: Setup, seeds: &str, more: &str) -> Self {
+        Self { world: World::with(seeded(setup, seeds, more)), cluster }
     }
 
     /// Writes a key through the gateway and says which node has it, by asking the nodes.
