@@ -87,4 +87,4 @@ failovers: test-deps
 
 reshard: test-deps
 	RESPGATE_RESHARD=$${RESPGATE_RESHARD:-10} RESPGATE_CLUSTER_FAILOVERS=$${RESPGATE_CLUSTER_FAILOVERS:-20} \
-	$(LONG) two_hundred_slots_move -- a_master_dies_under --nocapture --test-threads 1
+	$(LONG) two_hundred_slots_move -- a_master_dies_under echo_while --nocapture --test-threads 1

@@ -187,6 +187,13 @@ impl Hub {
             Step::WantMap(database) => {
                 self.wanted_maps.borrow_mut().insert(database);
             }
+            Step::RouseAt(at) => {
+                let hub = Rc::clone(self);
+                tokio::task::spawn_local(async move {
+                    tokio::time::sleep_until(at.into()).await;
+                    hub.with(|machine, now| machine.roused(now));
+                });
+            }
             Step::Report(report) => self.report(report),
         }
     }

@@ -45,6 +45,12 @@ impl Worker {
         self.run_ready(now);
     }
 
+    /// The time of a [`Step::RouseAt`](super::Step::RouseAt) has come.
+    pub fn roused(&mut self, now: Instant) {
+        self.tick_parked(now);
+        self.run_ready(now);
+    }
+
     /// Closes the client that holds most until all together hold no more than may be.
     fn hold_buffers_down(&mut self) {
         let held = |session: &Session| {

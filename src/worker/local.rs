@@ -66,15 +66,11 @@ impl Worker {
         let wrong =
             self.dialect(id).lacks(answer, &args).or_else(|| answer::check_arity(answer, &args).err());
         if let Some(text) = wrong {
-            self.answer_error(id, &text);
-            input.skip(request.len);
-            return Flow::Done;
+            return self.refuse_words(id, input, request, &text);
         }
         if self.is_modal(id) && !matches!(answer, Answer::Reset | Answer::Quit) {
             let text = not_while_subscribed(&args);
-            self.answer_error(id, &text);
-            input.skip(request.len);
-            return Flow::Done;
+            return self.refuse_words(id, input, request, &text);
         }
         let flow = match answer {
             Answer::Hello => self.hello(id, &args, now),
@@ -98,6 +94,19 @@ impl Worker {
             input.skip(request.len);
         }
         flow
+    }
+
+    /// Answers one request with an error of the gateway's own.
+    pub(super) fn refuse_words<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        text: &str,
+    ) -> Flow {
+        self.answer_error(id, text);
+        input.skip(request.len);
+        Flow::Done
     }
 
     /// Whether the client may only change its subscriptions: it has some, in RESP2.

@@ -85,6 +85,8 @@ pub enum Step {
     },
     /// Read the map of a cluster again; some node has said that it has changed.
     WantMap(DatabaseId),
+    /// Call [`Worker::roused`] at this time.
+    RouseAt(Instant),
     /// Tell the operator.
     Report(Report),
 }

@@ -57,7 +57,7 @@ impl Worker {
             let args = arguments(input, request);
             if topic == Topic::Channel && args.contains(&INVALIDATE) {
                 asked?;
-                return Some(self.refuse_subscriber(
+                return Some(self.refuse_words(
                     id,
                     input,
                     request,
@@ -77,12 +77,12 @@ impl Worker {
             }
             _ if is_modal => {
                 let text = not_while_subscribed(&arguments(input, request));
-                Some(self.refuse_subscriber(id, input, request, &text))
+                Some(self.refuse_words(id, input, request, &text))
             }
             // Its output is not frames: no message could come between.
             Class::Pin(Why::Stream) => {
                 let text = "ERR respgate: command not supported while subscribed";
-                Some(self.refuse_subscriber(id, input, request, text))
+                Some(self.refuse_words(id, input, request, text))
             }
             _ => None,
         }
@@ -105,18 +105,6 @@ impl Worker {
         Ok(if pinned.subscriptions.total() > 0 { Class::Share } else { class })
     }
 
-    fn refuse_subscriber<I: Input>(
-        &mut self,
-        id: SessionId,
-        input: &mut I,
-        request: &Request,
-        text: &str,
-    ) -> Flow {
-        self.answer_error(id, text);
-        input.skip(request.len);
-        Flow::Done
-    }
-
     fn subscribe<I: Input>(
         &mut self,
         id: SessionId,
@@ -126,14 +114,14 @@ impl Worker {
         now: Instant,
     ) -> Flow {
         if request.argc == 1 {
-            return self.refuse_subscriber(id, input, request, &answer::wrong_arity(word(topic, true)));
+            return self.refuse_words(id, input, request, &answer::wrong_arity(word(topic, true)));
         }
         let args = arguments(input, request);
         let asked_bytes = weight(args[1..].iter().copied());
         let held = self.sessions.get(id).and_then(|session| session.subscribed.as_ref());
         if held.map_or(0, |it| it.bytes()) + asked_bytes > self.limits.subscriptions_bytes_max {
             let text = "ERR respgate: too many subscriptions, command not sent";
-            return self.refuse_subscriber(id, input, request, text);
+            return self.refuse_words(id, input, request, text);
         }
         let link = match self.subscriber_link(id, now) {
             Ok(link) => link,
@@ -214,7 +202,7 @@ impl Worker {
     /// those that came before it.
     fn ping<I: Input>(&mut self, id: SessionId, input: &mut I, request: &Request, now: Instant) -> Flow {
         if request.argc > 2 {
-            return self.refuse_subscriber(id, input, request, &answer::wrong_arity("ping"));
+            return self.refuse_words(id, input, request, &answer::wrong_arity("ping"));
         }
         let link = match self.subscriber_link(id, now) {
             Ok(link) => link,

@@ -119,13 +119,17 @@ fn ioredis_6_works_as_its_documentation_says() {
 
 /// A client of redis-rs with the certificate of `app`.
 pub(crate) fn redis_rs(world: &World, query: &str) -> redis::Client {
+    let url = format!("rediss://localhost:{}/{query}", world.gateway.address.port());
+    redis::Client::build_with_tls(url, certificates(world)).expect("a good URL")
+}
+
+/// What redis-rs shows and trusts.
+pub(crate) fn certificates(world: &World) -> TlsCertificates {
     let read = |name: &str| std::fs::read(world.path(name)).expect("written at start");
-    let certificates = TlsCertificates {
+    TlsCertificates {
         client_tls: Some(ClientTlsConfig { client_cert: read("app.crt"), client_key: read("app.key") }),
         root_cert: Some(read("ca.crt")),
-    };
-    let url = format!("rediss://localhost:{}/{query}", world.gateway.address.port());
-    redis::Client::build_with_tls(url, certificates).expect("a good URL")
+    }
 }
 
 #[test]

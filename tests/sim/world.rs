@@ -147,7 +147,7 @@ impl World {
                 }
                 Step::Connect(id) => self.begin_connect(id),
                 Step::Tell { .. } => panic!("there is one worker"),
-                Step::WantMap(_) => panic!("there is no cluster"),
+                Step::WantMap(_) | Step::RouseAt(_) => panic!("there is no cluster"),
                 Step::Report(report) => self.report(&report),
             }
         }

@@ -140,12 +140,13 @@ impl Worker {
         len: usize,
         now: Instant,
     ) {
-        let Some(session) = self.sessions.get(id).filter(|session| session.fate != Fate::Dead) else {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.fate != Fate::Dead) else {
             return input.advance(len);
         };
         let next = session.slots.is_next(at.0) && !session.mid_frame;
         if input[0] == b'-'
             && let Some(redirect) = Redirect::read(&input[..len])
+            && session.slots.flight(at.0, at.1).is_some_and(|flight| may_be_of_node(flight, &redirect))
         {
             input.advance(len);
             if let Err(text) = self.redirected(on, id, at, redirect, now) {
@@ -213,11 +214,12 @@ impl Worker {
         let parks =
             session.slots.has_astray() && self.clusters.parked.iter().any(|parked| parked.session == id);
         let Some(flight) = session.slots.flight(at.0, at.1) else { return Ok(()) };
-        flight.hops += 1;
+        // What waits where it is goes nowhere.
+        flight.hops += u8::from(matches!(redirect, Redirect::Moved(..) | Redirect::Ask(..)));
         if flight.hops > HOPS_MAX || matches!(flight.to, To::Node(_)) {
             return Err(MOVING);
         }
-        let is_script = flight.is_script;
+        let is_said_by_node = !flight.is_script && !flight.is_pinned;
         let slot = match flight.to {
             To::Slot(slot) => Some(slot),
             To::Node(_) | To::Any => None,
@@ -229,11 +231,11 @@ impl Worker {
                     return Err(MOVING);
                 }
                 self.park(id, at, now + TRY_AGAIN, None);
+                self.rouse_at(now + TRY_AGAIN, now);
                 return Ok(());
             }
             Redirect::Down => {
                 // It is asked again whenever the map is read, and a few times if that changes nothing.
-                flight.hops -= 1;
                 self.want_map(database);
                 self.park(id, at, now + TRY_AGAIN * 10, None);
                 return Ok(());
@@ -255,8 +257,9 @@ impl Worker {
                 flight.to = To::Slot(told);
             }
         }
-        // A script can say whatever it likes: what all others go by is then for the map to say.
-        if !asking && !is_script {
+        // A script, or a command that nobody knows, can say whatever it likes: what all others go by is
+        // then for the map to say.
+        if !asking && is_said_by_node {
             self.clusters.moved(database, told, target);
         }
         if parks {
@@ -297,5 +300,16 @@ impl Worker {
             NOT_SENT
         };
         self.answer_flight(id, at, write::error(text).into());
+    }
+}
+
+/// Whether a node can have said this of a request. A script can say whatever it likes, and has run
+/// then; but a node names the slot of its keys, and has nothing to say where there are none.
+fn may_be_of_node(flight: &Flight, redirect: &Redirect) -> bool {
+    match (flight.to, redirect) {
+        _ if !flight.is_script => true,
+        (To::Slot(slot), Redirect::Moved(told, _) | Redirect::Ask(told, _)) => slot == *told,
+        (To::Slot(_), Redirect::TryAgain | Redirect::Down) => true,
+        (To::Node(_) | To::Any, _) => false,
     }
 }

@@ -20,6 +20,7 @@ mod uploads;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::upstream::cluster::Topology;
 use crate::upstream::{Database, DatabaseId, NodeId};
@@ -35,6 +36,8 @@ pub(super) struct Clusters {
     /// Counts the maps that have been handed in.
     maps_seen: u64,
     parked: VecDeque<Parked>,
+    /// When the driver has been asked to rouse this worker.
+    roused_at: Option<Instant>,
 }
 
 /// A cluster's map.
@@ -48,7 +51,7 @@ struct Mapped {
 
 impl Default for Clusters {
     fn default() -> Self {
-        Self { maps: BTreeMap::new(), epoch: 1, maps_seen: 0, parked: VecDeque::new() }
+        Self { maps: BTreeMap::new(), epoch: 1, maps_seen: 0, parked: VecDeque::new(), roused_at: None }
     }
 }
 

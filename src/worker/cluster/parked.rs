@@ -36,6 +36,14 @@ impl Worker {
         self.clusters.parked.push_back(Parked { session: id, at, not_before, map });
     }
 
+    /// Has what waits looked at then: a tick may be long in coming.
+    pub(super) fn rouse_at(&mut self, at: Instant, now: Instant) {
+        if self.clusters.roused_at.is_none_or(|asked| asked > at || asked <= now) {
+            self.clusters.roused_at = Some(at);
+            self.steps.push(Step::RouseAt(at));
+        }
+    }
+
     /// Has the map of a cluster read again.
     pub(super) fn want_map(&mut self, database: DatabaseId) {
         self.steps.push(Step::WantMap(database));
@@ -73,6 +81,10 @@ impl Worker {
             }
             waiting.insert(id);
             self.clusters.parked.push_back(Parked { session: id, at, not_before, map });
+        }
+        let times = self.clusters.parked.iter().map(|parked| parked.not_before);
+        if let Some(next) = times.filter(|&time| time > now).min() {
+            self.rouse_at(next, now);
         }
     }
 }

@@ -27,11 +27,8 @@ impl Worker {
         (to, class): (To, Class),
         now: Instant,
     ) -> Flow {
-        let Some(node) = self.node_for_pin(id, to) else {
-            return self.refuse_words(id, input, request, DOWN);
-        };
-        if let Err(stall) = self.move_to_node(id, node) {
-            return Flow::Wait(stall);
+        if let Err(flow) = self.go_to_node(id, input, request, (to, class)) {
+            return flow;
         }
         let flow = self.request_pinned(id, input, request, class, now);
         if let (Flow::Done, To::Slot(slot)) = (flow, to)
@@ -51,11 +48,8 @@ impl Worker {
         (to, class): (To, Class),
         now: Instant,
     ) -> Flow {
-        let Some(node) = self.node_for_pin(id, to) else {
-            return self.refuse_words(id, input, request, DOWN);
-        };
-        if let Err(stall) = self.move_to_node(id, node) {
-            return Flow::Wait(stall);
+        if let Err(flow) = self.go_to_node(id, input, request, (to, class)) {
+            return flow;
         }
         let link = match self.pinned_link(id, now) {
             Ok(link) => link,
@@ -65,13 +59,34 @@ impl Worker {
         if class == Class::Pin(Why::Unknown) {
             self.ask_about(id, &input.bytes()[request.name.clone()], now);
         }
-        let flight = Flight { is_pinned: true, ..Flight::new(input.take(request.len), to) };
+        let is_script = class == Class::Script;
+        let flight = Flight { is_script, is_pinned: true, ..Flight::new(input.take(request.len), to) };
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
         let mute = session.take_mute();
         let place = (session.slots.push_flight(flight, mute), 0);
         self.tally.requests += 1;
         self.send_pinned_flight(id, link, place, now);
         Flow::Done
+    }
+
+    /// Has the session at the node that is to answer over its own link; or what becomes of the
+    /// request instead.
+    fn go_to_node<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        (to, class): (To, Class),
+    ) -> Result<(), Flow> {
+        let Some(node) = self.node_for_pin(id, to) else {
+            let flow = self.refuse_words(id, input, request, DOWN);
+            if matches!(class, Class::Transaction(_)) {
+                // What follows a WATCH or MULTI must not run without it.
+                self.end_client(id);
+            }
+            return Err(flow);
+        };
+        self.move_to_node(id, node).map_err(Flow::Wait)
     }
 
     fn send_pinned_flight(&mut self, id: SessionId, on: LinkId, (place, part): Place, now: Instant) {

@@ -283,16 +283,4 @@ impl Worker {
         let text = format!("ERR respgate: {name} is for one server, and behind this endpoint is a cluster");
         self.refuse_words(id, input, request, &text)
     }
-
-    pub(super) fn refuse_words<I: Input>(
-        &mut self,
-        id: SessionId,
-        input: &mut I,
-        request: &Request,
-        text: &str,
-    ) -> Flow {
-        self.answer_error(id, text);
-        input.skip(request.len);
-        Flow::Done
-    }
 }

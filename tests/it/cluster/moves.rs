@@ -150,6 +150,45 @@ fn a_master_dies_under_load_and_its_replica_takes_over_unnoticed() {
     }
 }
 
+#[test]
+fn keys_that_are_on_both_sides_are_waited_for_three_hundredths_of_a_second() {
+    for version in Version::ALL {
+        let world = Clustered::start(version, 2, 0);
+        let mut client = world.client("app");
+        let (mut source, mut target) = (world.cluster.client(0, "root"), world.cluster.client(1, "root"));
+        let key = (0..).map(|n| format!("{{{n}}}")).find(|key| source.ask(&format!("EXISTS {key}")) == ":0");
+        let key = key.expect("the source has half of the slots");
+        let slot = source.ask(&format!("CLUSTER KEYSLOT {key}")).trim_start_matches(':').to_owned();
+        client.talk(&[(&format!("MSET {key}a 1 {key}b 2"), "+OK")]);
+        target.talk(&[(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", world.cluster.id(0)), "+OK")]);
+        source.talk(&[(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", world.cluster.id(1)), "+OK")]);
+        source.talk(&[(&format!("DEL {key}a"), ":1")]);
+        target.talk(&[("ASKING", "+OK"), (&format!("SET {key}a 1"), "+OK"), ("CONFIG RESETSTAT", "+OK")]);
+        source.talk(&[("CONFIG RESETSTAT", "+OK")]);
+        let moving = "-TRYAGAIN respgate: the hash slot is on its way between nodes, command not run";
+        // Waiting for ticks, of which there are twenty a second, it would take longer each time.
+        let (deadline, mut fastest, mut asked) = (Instant::now() + PATIENCE, Duration::MAX, 0);
+        while fastest > Duration::from_millis(100) {
+            assert!(Instant::now() < deadline, "{version:?}: {fastest:?} at best");
+            let start = Instant::now();
+            client.talk(&[(&format!("MGET {key}a {key}b"), moving)]);
+            fastest = fastest.min(start.elapsed());
+            asked += 1;
+        }
+        assert!(fastest >= Duration::from_millis(30), "{version:?}: {fastest:?} is no wait");
+        let said = |client: &mut Client| {
+            let info = client.ask("INFO errorstats");
+            let count = info.lines().find_map(|line| line.strip_prefix("errorstat_TRYAGAIN:count="));
+            count.map_or(0, |count| count.trim().parse().expect("a number"))
+        };
+        assert_eq!(said(&mut source) + said(&mut target), 4 * asked, "{version:?}");
+        // One key alone is found on whichever side it is.
+        client.talk(&[(&format!("GET {key}a"), "$1"), (&format!("GET {key}b"), "$2")]);
+        source.talk(&[(&format!("CLUSTER SETSLOT {slot} STABLE"), "+OK")]);
+        client.talk(&[(&format!("MGET {key}a {key}b"), "[nil, $2]")]);
+    }
+}
+
 /// A node that says that it has every slot, and then sends each request elsewhere.
 fn rogue(elsewhere: &str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::backend::{USERS, Version, leashed, password};
-use crate::pki::write_secret;
+use crate::pki::{Identity, Leaf, pki, write_secret};
 use crate::resp::Value;
 use crate::wire::{Client, PATIENCE};
 
@@ -29,6 +29,14 @@ pub(crate) struct Node {
     version: Version,
 }
 
+/// How a node speaks TLS.
+pub(crate) struct Encrypted {
+    /// What it shows to who connects.
+    pub(crate) identity: Identity,
+    /// The name that it goes by.
+    pub(crate) announced: String,
+}
+
 /// Masters first, each with an equal part of the slots; then their replicas in turn.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
@@ -39,11 +47,25 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts so many masters, each with so many replicas, and waits until all agree.
     pub(crate) fn start(version: Version, masters: usize, replicas: usize) -> Self {
+        Self::of(version, masters, masters * (1 + replicas), |_| None)
+    }
+
+    /// Masters that speak TLS, each in its own way.
+    pub(crate) fn encrypted(masters: usize, node: impl Fn(usize) -> Encrypted) -> Self {
+        Self::of(Version::System, masters, masters, |number| Some(node(number)))
+    }
+
+    fn of(
+        version: Version,
+        masters: usize,
+        count: usize,
+        encrypted: impl Fn(usize) -> Option<Encrypted>,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let nodes = (0..masters * (1 + replicas)).map(|number| {
+        let nodes = (0..count).map(|number| {
             let own = directory.path().join(number.to_string());
             fs::create_dir(&own).expect("writable");
-            Node::start(version, own)
+            Node::start(version, own, encrypted(number))
         });
         let cluster = Self { nodes: nodes.collect(), masters, _directory: directory };
         cluster.join();
@@ -186,11 +208,18 @@ impl Cluster {
 }
 
 impl Node {
-    fn start(version: Version, directory: PathBuf) -> Self {
+    fn start(version: Version, directory: PathBuf, encrypted: Option<Encrypted>) -> Self {
         let rules: Vec<String> =
             USERS.iter().map(|user| format!("user {user} on >{} ~* &* +@all", password(user))).collect();
         let acl = format!("user default off sanitize-payload resetchannels -@all\n{}\n", rules.join("\n"));
         write_secret(&directory.join("users.acl"), &acl);
+        if let Some(Encrypted { identity, announced }) = encrypted {
+            identity.write(&directory, "node");
+            // To other nodes it is a client.
+            pki().trusted.issue(Leaf::client("CN=node")).write(&directory, "peer");
+            fs::write(directory.join("ca.crt"), &pki().trusted.certificate).expect("writable");
+            fs::write(directory.join("announced"), announced).expect("writable");
+        }
         // A port may be taken between looking and listening: then others.
         for _ in 0..20 {
             let port = free_port();
@@ -210,7 +239,7 @@ impl Node {
         let mut child = leashed(self.version.program())
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--cluster-enabled", "yes"])
             .args(["--cluster-node-timeout", NODE_TIMEOUT_MS, "--repl-diskless-sync-delay", "0"])
-            .args(["--port", &self.port.to_string(), "--cluster-port", &self.bus().to_string()])
+            .args(self.doors())
             .args(["--masteruser", "root", "--masterauth", &password("root"), "--loglevel", "notice"])
             .args(["--enable-debug-command", "local", "--maxclients", "4000"])
             .arg("--unixsocket")
@@ -231,6 +260,28 @@ impl Node {
         }
         self.child = Some(child);
         true
+    }
+
+    /// Where and how others come in.
+    fn doors(&self) -> Vec<String> {
+        let (port, bus) = (self.port.to_string(), self.bus().to_string());
+        let Ok(announced) = fs::read_to_string(self.directory.join("announced")) else {
+            return ["--port", &port, "--cluster-port", &bus].map(str::to_owned).to_vec();
+        };
+        let mut doors = vec!["--port", "0", "--tls-port", &port, "--cluster-port", &bus];
+        doors.extend(["--tls-cluster", "yes", "--tls-replication", "yes", "--tls-auth-clients", "no"]);
+        doors.extend([
+            "--tls-cert-file",
+            "node.crt",
+            "--tls-key-file",
+            "node.key",
+            "--tls-ca-cert-file",
+            "ca.crt",
+        ]);
+        doors.extend(["--tls-client-cert-file", "peer.crt", "--tls-client-key-file", "peer.key"]);
+        doors.extend(["--cluster-announce-hostname", &announced]);
+        doors.extend(["--cluster-preferred-endpoint-type", "hostname"]);
+        doors.into_iter().map(str::to_owned).collect()
     }
 
     fn bus(&self) -> u16 {

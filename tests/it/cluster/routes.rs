@@ -3,6 +3,7 @@
 use super::world::Clustered;
 use crate::backend::Version;
 use crate::resp::Value;
+use crate::world::Setup;
 
 #[test]
 fn each_key_is_at_its_node_and_replies_are_in_order() {
@@ -91,6 +92,32 @@ fn state_in_the_connection_lives_at_the_node_of_its_slot() {
         ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
         ("SET b 1", "+OK"),
     ]);
+}
+
+#[test]
+fn a_transaction_at_a_slot_that_nobody_serves_takes_its_commands_along() {
+    let world = Clustered::starting(Setup { limits: "cluster_wait_ms = 2000\n", ..Setup::default() }, 2, 0);
+    world.announce("the map of the cluster is not whole");
+    let here = world.client("app").ask("CLUSTER KEYSLOT a");
+    let slot = here.trim_start_matches(':');
+    for number in 0..2 {
+        world.cluster.client(number, "root").talk(&[("CONFIG SET cluster-require-full-coverage no", "+OK")]);
+    }
+    for number in 0..2 {
+        // One of them never had it.
+        world.cluster.client(number, "root").ask(&format!("CLUSTER DELSLOTS {slot}"));
+    }
+    let down = "-CLUSTERDOWN respgate: the hash slot is not served, command not run";
+    let mut client = world.client("app");
+    client.talk(&[("SET b 1", "+OK"), ("GET a", down)]);
+    // Its map is the one with the hole now.
+    for first in ["WATCH a", "MULTI"] {
+        let mut client = world.client("app");
+        client.write(&[first, "SET a 1", "SET b 2", "EXEC"].map(crate::resp::typed).concat());
+        assert_eq!(client.read().to_string(), down, "{first}");
+        client.expect_end();
+    }
+    client.talk(&[("GET b", "$1")]);
 }
 
 #[test]

@@ -24,13 +24,23 @@ impl Deref for Clustered {
 impl Clustered {
     /// Before a cluster of so many masters, each with so many replicas.
     pub(crate) fn start(version: Version, masters: usize, replicas: usize) -> Self {
-        Self::with(Cluster::start(version, masters, replicas), Setup { version, ..Setup::default() })
+        Self::starting(Setup { version, ..Setup::default() }, masters, replicas)
+    }
+
+    /// The same, with a gateway that differs in this.
+    pub(crate) fn starting(setup: Setup, masters: usize, replicas: usize) -> Self {
+        Self::with(Cluster::start(setup.version, masters, replicas), setup)
     }
 
     /// Before this cluster.
     pub(crate) fn with(cluster: Cluster, setup: Setup) -> Self {
         let seeds = cluster.seeds();
-        Self { world: World::with(seeded(setup, &seeds, "")), cluster }
+        Self::seeded(cluster, setup, &seeds, "")
+    }
+
+    /// The same, with these seeds and more of its settings.
+    pub(crate) fn seeded(cluster: Cluster, setup: Setup, seeds: &str, more: &str) -> Self {
+        Self { world: World::with(seeded(setup, seeds, more)), cluster }
     }
 
     /// Writes a key through the gateway and says which node has it, by asking the nodes.
@@ -48,6 +58,12 @@ impl Clustered {
         assert!(client.call(&["HELLO", "3"]).field("proto").is_some(), "RESP3");
         client
     }
+}
+
+/// A gateway with one worker: all clients go by the same map.
+pub(crate) fn one_worker(version: Version) -> Setup {
+    let edits = vec![("[listener]\n", "workers = 1\n\n[listener]\n".to_owned())];
+    Setup { version, edits, ..Setup::default() }
 }
 
 /// The setup of a gateway before the cluster with these seeds.

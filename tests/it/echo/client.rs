@@ -130,12 +130,19 @@ pub(super) struct Judge<'a> {
 
 impl Judge<'_> {
     pub(super) fn are_losses_allowed(&self) -> bool {
-        self.terms.allows_losses(self.was_faulty || self.totals.faults() > self.faults_before)
+        self.terms.allows_losses(self.are_there_faults())
+    }
+
+    fn are_there_faults(&self) -> bool {
+        self.was_faulty || self.totals.faults() > self.faults_before
     }
 
     fn reply(&self, want: &Want, got: &Value) {
         let outcome = match judge(self.id, want, got, self.are_losses_allowed()) {
             outcome if outcome.is_finding() && self.terms.explains(got) => Outcome::Shifted,
+            outcome if outcome.is_finding() && self.terms.may_move(want, got, self.are_there_faults()) => {
+                Outcome::NotSent
+            }
             outcome => outcome,
         };
         if matches!(want, Want::User(_)) && outcome == Outcome::Right {
@@ -298,7 +305,8 @@ async fn fed_pop(
     let mut waiting = Batch::default();
     maker.echo(&mut waiting);
     // A push that a fault has eaten is not waited for much longer.
-    let patience: &[u8] = if judge.terms.losses == Losses::Never { b"30" } else { b"5" };
+    let is_sure = matches!(judge.terms.losses, Losses::Never | Losses::Moved);
+    let patience: &[u8] = if is_sure { b"30" } else { b"5" };
     waiting.ask(&[b"BLPOP", queue.as_bytes(), patience], Want::Is(popped));
     maker.echo(&mut waiting);
     let mut push = Batch::default();

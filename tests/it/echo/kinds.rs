@@ -19,6 +19,10 @@ pub(super) enum Want {
     Queued,
     /// The name of the Redis user.
     User(&'static str),
+    /// These, each of a key of its own; where data may be lost, some of them may be gone.
+    Each(Vec<Value>),
+    /// This, unless a slot moves: what is on a connection of its own may then be refused.
+    Tried(Box<Self>),
 }
 
 /// Marks a token: letters that no command or error contains.
@@ -30,7 +34,20 @@ pub(super) enum Diet {
     Plain,
     /// A fifth of the values are large.
     Heavy,
+    /// Without SELECT; half of the keys are in the slots of [`tags`].
+    Cluster,
 }
+
+/// What half of a cluster's keys have between braces.
+pub(crate) fn tags() -> impl Iterator<Item = String> {
+    (0..TAGS).map(|number| format!("t{number}"))
+}
+
+const TAGS: u64 = 200;
+
+/// What a cluster says of a request that is on a connection of its own while its slot moves.
+pub(super) const MOVING: &str =
+    "TRYAGAIN respgate: the hash slot is on its way between nodes, command not run";
 
 /// Makes tokens and keys for one client: its number, a sequence number and chance, 128 bits.
 pub(super) struct Maker {
@@ -58,6 +75,10 @@ impl Batch {
 
 fn bulk(bytes: &[u8]) -> Value {
     Value::Bulk(bytes.to_vec())
+}
+
+fn tried(want: Want) -> Want {
+    Want::Tried(Box::new(want))
 }
 
 fn ok() -> Want {
@@ -89,9 +110,18 @@ impl Maker {
         payload
     }
 
-    fn key(&mut self) -> Vec<u8> {
+    fn plain_key(&mut self) -> Vec<u8> {
         self.sequence += 1;
         format!("{}:{}:{}", self.user, self.id, self.sequence).into_bytes()
+    }
+
+    /// The same, in one of the slots of [`tags`] half of the time.
+    fn key(&mut self) -> Vec<u8> {
+        let key = self.plain_key();
+        if self.diet == Diet::Cluster && self.dice.is_one_in(2) {
+            return [format!("{{t{}}}", self.dice.below(TAGS)).as_bytes(), &key].concat();
+        }
+        key
     }
 
     /// Adds one request, or a few that belong together. Each key is used once:
@@ -106,6 +136,7 @@ impl Maker {
             74..82 => self.transaction(batch),
             82..87 => self.stream(batch),
             87..92 => self.error(batch),
+            92..94 if self.diet == Diet::Cluster => self.several(batch),
             92..94 => self.database(batch),
             94..96 => self.pinned(batch),
             _ => batch.ask(&[b"ACL", b"WHOAMI"], Want::User(self.user)),
@@ -121,6 +152,10 @@ impl Maker {
         let (key, first, second) = (self.key(), self.payload(), self.payload());
         batch.ask(&[b"SET", &key, &first], ok());
         batch.ask(&[b"GET", &key], Want::Is(bulk(&first)));
+        if self.diet == Diet::Cluster {
+            // A replica that takes over may have missed a second value, and have the first.
+            return batch.ask(&[b"GETDEL", &key], Want::Is(bulk(&first)));
+        }
         batch.ask(&[b"GETSET", &key, &second], Want::Is(bulk(&first)));
         batch.ask(&[b"GETDEL", &key], Want::Is(bulk(&second)));
     }
@@ -166,15 +201,15 @@ impl Maker {
         let (key, payload, token) = (self.key(), self.payload(), self.token());
         let is_watched = self.dice.below(3) == 0;
         if is_watched {
-            batch.ask(&[b"WATCH", &key], ok());
+            batch.ask(&[b"WATCH", &key], tried(ok()));
         }
         let done = Value::Simple("OK".to_owned());
         batch.ask(&[b"MULTI"], ok());
-        batch.ask(&[b"SET", &key, &payload], Want::Queued);
+        batch.ask(&[b"SET", &key, &payload], tried(Want::Queued));
         batch.ask(&[b"ECHO", token.as_bytes()], Want::Queued);
-        batch.ask(&[b"GETDEL", &key], Want::Queued);
+        batch.ask(&[b"GETDEL", &key], tried(Want::Queued));
         let all = Value::Array(vec![done, bulk(token.as_bytes()), bulk(&payload)]);
-        batch.ask(&[b"EXEC"], Want::Is(all));
+        batch.ask(&[b"EXEC"], tried(Want::Is(all)));
     }
 
     fn stream(&mut self, batch: &mut Batch) {
@@ -209,12 +244,32 @@ impl Maker {
         batch.ask(&[b"SELECT", b"0"], ok());
     }
 
+    /// Keys of several slots, whose requests are split by slot and joined again. Two of one slot that
+    /// moves would be refused.
+    fn several(&mut self, batch: &mut Batch) {
+        let mut keys = vec![self.key()];
+        keys.extend((1..self.dice.magnitude(8)).map(|_| self.plain_key()));
+        let values: Vec<Vec<u8>> = keys.iter().map(|_| self.payload()).collect();
+        let mut set: Vec<&[u8]> = vec![b"MSET"];
+        keys.iter().zip(&values).for_each(|(key, value)| set.extend([&key[..], &value[..]]));
+        batch.ask(&set, ok());
+        let named = |name: &'static [u8]| -> Vec<&[u8]> {
+            std::iter::once(name).chain(keys.iter().rev().map(|key| &key[..])).collect()
+        };
+        let wanted = values.iter().rev().map(|value| bulk(value)).collect();
+        batch.ask(&named(b"MGET"), Want::Each(wanted));
+        batch.ask(&named(b"UNLINK"), Want::Number);
+    }
+
     /// What moves a session to a link of its own and back.
     fn pinned(&mut self, batch: &mut Batch) {
         let (key, token) = (self.key(), self.token());
         match self.dice.below(3) {
-            0 => batch.ask(&[b"BLPOP", &key, b"0.01"], Want::Is(Value::Nil)),
-            1 => batch.ask(&[b"NOSUCHCOMMAND", token.as_bytes()], Want::ErrorWith(token.clone())),
+            0 => batch.ask(&[b"BLPOP", &key, b"0.01"], tried(Want::Is(Value::Nil))),
+            1 => {
+                let want = tried(Want::ErrorWith(token.clone()));
+                batch.ask(&[b"NOSUCHCOMMAND", token.as_bytes()], want);
+            }
             _ => {
                 batch.ask(&[b"SUBSCRIBE", &key], Want::Is(self.confirmation("subscribe", &key, 1)));
                 batch.ask(&[b"UNSUBSCRIBE", &key], Want::Is(self.confirmation("unsubscribe", &key, 0)));
@@ -247,6 +302,9 @@ impl Maker {
 
 /// Holds a reply against what was wanted.
 pub(super) fn judge(id: u32, want: &Want, got: &Value, are_faults_allowed: bool) -> Outcome {
+    if let Want::Tried(want) = want {
+        return judge(id, want, got, are_faults_allowed);
+    }
     if is_right(want, got) {
         return Outcome::Right;
     }
@@ -264,6 +322,12 @@ pub(super) fn judge(id: u32, want: &Want, got: &Value, are_faults_allowed: bool)
             _ => Outcome::Wrong,
         },
         (Want::User(_), _) => Outcome::WrongUser,
+        (Want::Each(wanted), Value::Array(items))
+            if wanted.len() == items.len()
+                && wanted.iter().zip(items).all(|(wanted, item)| [wanted, &Value::Nil].contains(&item)) =>
+        {
+            Outcome::Emptied
+        }
         (Want::Is(wanted), Value::Nil) if !matches!(wanted, Value::Simple(_)) => Outcome::Emptied,
         (Want::Is(Value::Array(_)), Value::Array(items)) if items.is_empty() => Outcome::Emptied,
         (Want::Is(Value::Map(_)), Value::Map(items)) if items.is_empty() => Outcome::Emptied,
@@ -274,6 +338,7 @@ pub(super) fn judge(id: u32, want: &Want, got: &Value, are_faults_allowed: bool)
 fn is_right(want: &Want, got: &Value) -> bool {
     match (want, got) {
         (Want::Is(wanted), got) => wanted == got,
+        (Want::Each(wanted), Value::Array(items)) => wanted == items,
         (Want::Number, Value::Int(_)) => true,
         (Want::ErrorWith(token), Value::Error(text)) => text.contains(token.as_str()),
         (Want::Queued, Value::Simple(text)) => text == "QUEUED",
@@ -287,6 +352,8 @@ fn stray(id: u32, want: &Want, got: &Value) -> Option<Outcome> {
     let wanted = match want {
         Want::Is(value) => value.to_bytes(),
         Want::ErrorWith(token) => token.clone().into_bytes(),
+        Want::Each(values) => Value::Array(values.clone()).to_bytes(),
+        Want::Tried(want) => return stray(id, want, got),
         Want::Number | Want::Queued | Want::User(_) => Vec::new(),
     };
     let wanted: Vec<&[u8]> = tokens(&wanted).collect();

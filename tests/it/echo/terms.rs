@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 
 use super::habits::Habit;
-use super::kinds::Diet;
+use super::kinds::{Diet, MOVING, Want};
 use crate::proxy::Deeds;
 use crate::resp::Value;
 
 /// When replies may be lost, with an error that says so, and connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Losses {
+pub(crate) enum Losses {
     Never,
+    /// Slots of a cluster move: only what is on a connection of its own may be refused, and is told
+    /// so before it has run.
+    Moved,
     /// While there are faults, and in what was begun then.
     Meanwhile,
     Always,
@@ -36,9 +39,21 @@ pub(super) struct Terms {
 impl Terms {
     pub(super) fn allows_losses(&self, are_there_faults: bool) -> bool {
         match self.losses {
-            Losses::Never => false,
+            Losses::Never | Losses::Moved => false,
             Losses::Meanwhile => are_there_faults,
             Losses::Always => true,
+        }
+    }
+
+    /// Whether a reply is what a cluster may say meanwhile in the place of the right one.
+    pub(super) fn may_move(&self, want: &Want, got: &Value, are_there_faults: bool) -> bool {
+        let Value::Error(text) = got else { return false };
+        let is_refused = text == MOVING || text.starts_with("EXECABORT ");
+        match self.losses {
+            _ if self.diet != Diet::Cluster || !are_there_faults => false,
+            Losses::Moved => is_refused && matches!(want, Want::Tried(_)),
+            Losses::Meanwhile => is_refused || text.starts_with("CLUSTERDOWN "),
+            Losses::Never | Losses::Always => false,
         }
     }
 

@@ -29,18 +29,27 @@ impl Vigil {
     }
 
     pub(crate) fn begin(world: &World) -> Self {
+        Self::on(world, CLIENTS, (Losses::Meanwhile, Diet::Plain))
+    }
+
+    /// Before a cluster, with keys in many slots.
+    pub(crate) fn before_cluster(world: &World, losses: Losses) -> Self {
+        Self::on(world, 2 * CLIENTS, (losses, Diet::Cluster))
+    }
+
+    fn on(world: &World, clients: u32, (losses, diet): (Losses, Diet)) -> Self {
         let totals = Arc::<Totals>::default();
         let terms = Arc::new(Terms {
             port: AtomicU16::new(world.gateway.address.port()),
-            losses: Losses::Meanwhile,
+            losses,
             // HELLO, with which some begin, needs the backend.
-            may_be_refused: true,
+            may_be_refused: losses == Losses::Meanwhile,
             habit: None,
             habit_one_in: 1,
-            diet: Diet::Plain,
+            diet,
             deeds: None,
         });
-        let clients = spawn(CLIENTS, world, &terms, &totals);
+        let clients = spawn(clients, world, &terms, &totals);
         wait_for_replies(&totals, CALM);
         Self { totals, clients }
     }
@@ -48,6 +57,11 @@ impl Vigil {
     /// From now on replies may be lost.
     pub(crate) fn faults(&self) {
         self.totals.enter(Phase::Faults);
+    }
+
+    /// Replies so far.
+    pub(crate) fn replies(&self) -> u64 {
+        self.totals.replies()
     }
 
     /// As soon as everybody is answered again, they may not any more.
@@ -62,6 +76,7 @@ impl Vigil {
         self.totals.enter(Phase::End);
         self.clients.join().expect("no client panicked");
         assert!(self.totals.is_flawless(), "{}\n{}", self.totals, self.totals.findings());
+        assert!(self.totals.whoami() > 0, "WHOAMI was not asked: {}", self.totals);
         self.totals.to_string()
     }
 }
