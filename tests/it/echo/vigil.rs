@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use super::faults::wait_for_recovery;
 use super::kinds::Diet;
@@ -28,7 +29,8 @@ impl Vigil {
         Setup { users: USERS.to_vec(), ..setup }
     }
 
-    pub(crate) fn begin(world: &World) -> Self {
+    /// `explains` says whether there was a fault that nobody inflicted, for what began then.
+    pub(crate) fn begin(world: &World, explains: impl Fn(Instant) -> bool + Send + Sync + 'static) -> Self {
         let totals = Arc::<Totals>::default();
         let terms = Arc::new(Terms {
             port: AtomicU16::new(world.gateway.address.port()),
@@ -39,6 +41,7 @@ impl Vigil {
             habit_one_in: 1,
             diet: Diet::Plain,
             deeds: None,
+            accidents: Some(Box::new(explains)),
         });
         let clients = spawn(CLIENTS, world, &terms, &totals);
         wait_for_replies(&totals, CALM);
