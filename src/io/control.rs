@@ -249,12 +249,6 @@ impl Control {
         self.shared.doors.iter().map(|door| (door.name, door.address))
     }
 
-    /// Whether some database's sentinels have never said where its master is.
-    #[must_use]
-    pub fn lacks_master(&self) -> bool {
-        self.shared.live.load().reach.is_incomplete()
-    }
-
     /// Clients connected, those in their handshake included.
     #[must_use]
     pub fn clients(&self) -> usize {

@@ -11,7 +11,7 @@ use super::hub::Hub;
 use crate::identity::Reason;
 use crate::observe::audit::{BackendRecord, Outcome};
 use crate::upstream::{Cause, NodeId};
-use crate::worker::Troubled;
+use crate::worker::{Loss, Troubled};
 
 /// What the workers have told.
 pub(super) struct Health {
@@ -92,8 +92,10 @@ impl Control {
         let (now, unix_now) = (clock::now(), clock::unix_now());
         let mut backends = Backends::default();
         for (name, id, address) in live.reach.places() {
-            let mine = || all.iter().filter(|((node, _), _)| *node == id);
-            let is_up = !mine().any(|((_, user), _)| user.is_none());
+            let lost_since = live.reach.node(id).and_then(|node| node.lost_since());
+            // What a worker has to say of a node that nobody has found is no more than that.
+            let mine = || all.iter().filter(|((node, _), _)| *node == id && lost_since.is_none());
+            let is_up = lost_since.is_none() && !mine().any(|((_, user), _)| user.is_none());
             let refused: BTreeSet<&str> = mine().filter_map(|((_, user), _)| user.as_deref()).collect();
             backends.can_serve |= is_up && !is_everybody(&live, &name, &refused);
             backends.troubles.extend(mine().map(|((_, user), (cause, text, since))| BackendTrouble {
@@ -105,6 +107,14 @@ impl Control {
                 since: unix_now - i64::try_from(now.saturating_duration_since(*since).as_secs()).unwrap_or(0),
             }));
             backends.nodes.push((name, address, is_up));
+            backends.troubles.extend(lost_since.map(|since| BackendTrouble {
+                database: name.clone(),
+                node: address.clone(),
+                redis_user: None,
+                cause: Cause::NoMaster,
+                text: Loss::NoMaster.to_string(),
+                since,
+            }));
         }
         backends.nodes.sort();
         backends.troubles.sort();

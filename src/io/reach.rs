@@ -72,11 +72,6 @@ impl Reach {
         self.node_of(&database.name).filter(|_| same)?.address()
     }
 
-    /// Whether some database has yet to be found.
-    pub(super) fn is_incomplete(&self) -> bool {
-        self.nodes.values().any(|node| node.address().is_none())
-    }
-
     /// The node of a database, if it is reached as it was by the settings before.
     fn kept(&self, before: &Settings, database: &settings::Database) -> Option<(NodeId, Arc<Node>)> {
         before.database(&database.name).filter(|before| database.is_same_node(before))?;

@@ -75,7 +75,13 @@ fn without_an_answer_nothing_is_sent_and_readyz_says_why() {
     }
     let mut client = world.client("app");
     assert_eq!(client.ask("GET k"), NOT_SENT);
-    assert!(world.gateway.wait_status("/readyz", 503).contains("no_master"));
+    let told = world.gateway.wait_status("/readyz", 503);
+    assert!(
+        told.starts_with("backend_unavailable\ndatabase default at nowhere: no_master since 20"),
+        "{told}"
+    );
+    assert!(told.ends_with(": the sentinels have not said where the master is\n"), "{told}");
+    assert_eq!(world.gateway.metric("respgate_backend_up", "node=\"nowhere\""), 0.0);
     let log = &world.gateway.stderr;
     log.wait_for("of the silence", |line| line.contains("no command is sent until they do"));
     let redis = listening(&world);
