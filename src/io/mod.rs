@@ -24,6 +24,7 @@ mod losses;
 mod node;
 mod passwords;
 mod peers;
+mod places;
 mod reach;
 mod round;
 mod sentinel;
