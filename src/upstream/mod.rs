@@ -12,6 +12,7 @@ mod link;
 mod node;
 mod provision;
 mod rehearsal;
+pub mod replicas;
 mod rotation;
 pub mod sentinel;
 mod shown;
