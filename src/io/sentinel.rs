@@ -103,8 +103,8 @@ impl Leads<'_> {
         if !self.live.as_ref().is_some_and(is_known) {
             self.take_over(&live, registry);
         }
+        let is_failing = self.shared.health.is_some_node_failing(|node| live.reach.is_replica(node));
         self.live = Some(live);
-        let is_failing = self.shared.health.is_some_node_failing();
         for (database, lead) in &self.leads {
             if is_failing {
                 lead.room.urge();
