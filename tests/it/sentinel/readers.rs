@@ -106,6 +106,8 @@ fn what_is_read_comes_from_a_replica_and_everything_else_from_the_master() {
         ("RPUSH list a", ":1"),
         ("BLPOP list 1", "[$list, $a]"),
     ]);
+    // In one piece, which needs no connection of its own.
+    client.pipeline(&[("MULTI", "+OK"), ("GET who", "+QUEUED"), ("EXEC", "[$master]")]);
     assert_eq!(wait_for_a_replica(&mut client), who, "the same one as before");
     assert_eq!(stage.nodes[0].ask("GET k"), "$v");
     // Those of other users, who have not been told to.
