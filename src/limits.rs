@@ -154,6 +154,9 @@ limits! {
     sentinel_urgent_interval_ms: u64 = 250,
     /// Connecting to a sentinel, or an answer of one; past that its word no longer counts.
     sentinel_timeout_ms: u64 = 2_000,
+    /// Where users read from replicas, the master is asked this often how far those are; an answer takes as
+    /// long at most.
+    replica_check_ms: u64 = 1_000,
     /// How often the users that the gateway makes are held against what Redis shows of
     /// them. A login that Redis refuses has it look at once.
     provisioning_check_ms: u64 = 5_000,

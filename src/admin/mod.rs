@@ -46,14 +46,12 @@ pub enum NotReady {
     Starting,
     /// No user of any database can be served.
     BackendUnavailable,
-    /// The sentinels have not said where the master is.
-    NoMaster,
     /// The gateway is finishing its clients' work before it exits.
     Draining,
 }
 
 impl NotReady {
-    const ALL: [Self; 4] = [Self::Starting, Self::BackendUnavailable, Self::NoMaster, Self::Draining];
+    const ALL: [Self; 3] = [Self::Starting, Self::BackendUnavailable, Self::Draining];
 
     /// The word shown by `/readyz`.
     #[must_use]
@@ -61,7 +59,6 @@ impl NotReady {
         match self {
             Self::Starting => "starting",
             Self::BackendUnavailable => "backend_unavailable",
-            Self::NoMaster => "no_master",
             Self::Draining => "draining",
         }
     }

@@ -1,7 +1,7 @@
 //! `respgate check --connect`: what the gateway would make of the users at its nodes. Asks, and
 //! changes nothing.
 
-use crate::io::{Location, Rehearsal, Settings, rehearse};
+use crate::io::{Rehearsal, Settings, rehearse};
 use crate::upstream::Change;
 
 /// What would be done, line by line, and whether all of it could be.
@@ -19,11 +19,6 @@ pub(super) fn as_text(settings: &Settings) -> (String, bool) {
         Err(error) => return (format!("\n{error}"), false),
     };
     let mut text = String::new();
-    for database in &settings.databases {
-        if let (Some(_), Location::Sentinels(_)) = (&database.provisioning, &database.location) {
-            text += &format!("\n{}: not asked, since its sentinels are not", database.location);
-        }
-    }
     for rehearsal in &rehearsals {
         let Rehearsal { node, users, refused, admin, error } = rehearsal;
         if let Some(error) = error {

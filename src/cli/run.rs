@@ -101,9 +101,7 @@ fn gateway(path: &Path) -> Result<(), RunError> {
         if let Some(admin) = admin {
             serve_admin(admin.address, &health, &registry, stopped).await?;
         }
-        if control.lacks_master() {
-            health.raise(NotReady::NoMaster);
-        }
+        health.look_at(control.backends());
         health.clear(NotReady::Starting);
         let lost = registry.counter("respgate_audit_lost_total", "Audit records lost.", &[]);
         let mut files = Files { watcher: is_watching.then(|| Watcher::new(&warnings.files)) };
@@ -163,7 +161,7 @@ impl Watch<'_> {
                 }
                 () = either(&mut terminate, &mut interrupt) => break,
                 _ = look.tick() => {
-                    self.look_at_backend();
+                    self.health.look_at(self.control.backends());
                     self.registry.upkeep();
                     lost.flush(self.audit.lost_total());
                 }
@@ -176,15 +174,6 @@ impl Watch<'_> {
             () = either(&mut terminate, &mut interrupt) => tracing::warn!("stopped before all clients had ended"),
         }
         Ok(())
-    }
-
-    fn look_at_backend(&self) {
-        self.health.look_at(self.control.backends());
-        if self.control.lacks_master() {
-            self.health.raise(NotReady::NoMaster);
-        } else {
-            self.health.clear(NotReady::NoMaster);
-        }
     }
 
     /// Reads and checks everything, then swaps it; if any of it is wrong, nothing changes.

@@ -7,6 +7,7 @@ mod class;
 mod key_places;
 mod keys;
 mod profile;
+mod reads;
 pub mod slot;
 mod subcommands;
 mod table;
@@ -130,6 +131,12 @@ impl Commands {
             return Some(found.name);
         }
         Some(self.row(found.name.as_bytes(), Some(&input[request.second.clone()]))?.name)
+    }
+
+    /// Whether a replica may answer this request: it changes nothing, wherever it runs.
+    #[must_use]
+    pub fn reads(&self, input: &[u8], request: &Request) -> bool {
+        self.name(input, request).is_some_and(reads::is_read)
     }
 
     /// Whether the table has this command as one that shares a link, whoever sends it.

@@ -16,7 +16,9 @@ use super::material::{self, Files};
 use super::modes::Modes;
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
-use super::{Surroundings, auth, certificates, password_command, provisioning, realms, roles, users, ways};
+use super::{
+    Surroundings, auth, certificates, password_command, provisioning, realms, replicas, roles, users, ways,
+};
 use crate::io::{Admin, Audit, Database, LISTENER_NAME, Listener, Log, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
@@ -40,6 +42,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let mut known = Known::none();
     let logins = auth::all(&file, &mut files, notes);
     let databases = databases(&file, &logins, &mut known, &mut files, surroundings.now, notes);
+    replicas::are_known(&file, notes);
     let listeners = listeners(&file, &known, &mut files, surroundings.now, notes);
     let client_ca = listeners.iter().flatten().flat_map(|it: &Listener| &it.tls.trust.client_ca);
     let trusted = ways::trusted(client_ca);
@@ -101,8 +104,11 @@ fn databases(
         let roles = roles::database_roles(&it.roles, logins, files, notes);
         let made = provisioning::of(file, it, logins, files, notes);
         let subscriptions = it.subscriptions;
+        let replicas = it.replicas.as_ref().map(|it| it.settings(files, notes));
+        let replicas = replicas.map_or(Some(None), |it| it.map(Some));
         let requires_master = it.requires_master(notes);
-        all.push(name.zip(node).zip(made).map(|((name, (location, tls)), provisioning)| Database {
+        let whole = name.zip(node).zip(made.zip(replicas));
+        all.push(whole.map(|((name, (location, tls)), (provisioning, replicas))| Database {
             name,
             location,
             requires_master,
@@ -110,6 +116,7 @@ fn databases(
             roles,
             subscriptions,
             provisioning,
+            replicas,
         }));
     }
     let all: Option<Vec<Database>> = all.into_iter().collect();

@@ -88,6 +88,9 @@ impl ClusterFile {
         if database.is_led() {
             notes.error(&self.at, ClusterCause::AddressAsWell.into());
         }
+        if let Some(replicas) = &database.replicas {
+            notes.error(&replicas.at, ClusterCause::Replicas.into());
+        }
         if database.subscriptions == crate::io::Subscriptions::Shared {
             notes.error(&self.at, ClusterCause::SharedSubscriptions.into());
         }

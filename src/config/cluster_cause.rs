@@ -12,6 +12,8 @@ pub enum ClusterCause {
     Twice { announced: String },
     #[error("with a cluster each subscriber needs a connection of its own")]
     SharedSubscriptions,
+    #[error("a cluster's replicas are not read from")]
+    Replicas,
 }
 
 impl ClusterCause {
@@ -22,6 +24,7 @@ impl ClusterCause {
             Self::UnixSocket => "cluster_unix_socket",
             Self::Twice { .. } => "cluster_address_twice",
             Self::SharedSubscriptions => "cluster_shared_subscriptions",
+            Self::Replicas => "cluster_replicas",
         }
     }
 
@@ -30,6 +33,7 @@ impl ClusterCause {
         let text = match self {
             Self::AddressAsWell => "remove address and [database.sentinel], or [database.cluster]",
             Self::SharedSubscriptions => "remove subscriptions = \"shared\"",
+            Self::Replicas => "remove replicas",
             Self::UnixSocket | Self::Twice { .. } => return None,
         };
         Some(text.to_owned())

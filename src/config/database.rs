@@ -12,6 +12,7 @@ use super::login::{self, LoginFile};
 use super::material::Files;
 use super::problem::{At, Notes};
 use super::provisioning::{self, ProvisioningFile};
+use super::replicas::{self, ReplicasFile};
 use super::secrets::{SecretFile, keys, secret};
 use super::sentinel::{self, SentinelFile};
 use super::sentinel_cause::SentinelCause;
@@ -37,6 +38,7 @@ pub(super) struct DatabaseFile {
     pub(super) roles: Vec<RoleFile>,
     pub(super) auth: AuthFile,
     pub(super) provisioning: Option<ProvisioningFile>,
+    pub(super) replicas: Option<ReplicasFile>,
 }
 
 /// `[database.tls]`
@@ -77,7 +79,9 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile 
     let roles = section.take("roles").and_then(|entry| entry.sections(notes)).unwrap_or_default();
     let auth = auth::read(&mut section, notes);
     let provisioning = section.take("provisioning").and_then(|entry| entry.section(notes));
+    let replicas = section.take("replicas").and_then(|entry| entry.section(notes));
     section.finish(notes);
+    let replicas = replicas.map(|section| replicas::read(section, notes));
     let provisioning = provisioning.map(|section| provisioning::read(section, notes));
     let roles = roles.into_iter().map(|section| read_role(section, notes)).collect();
     let subscriptions = subscriptions.unwrap_or_default();
@@ -93,6 +97,7 @@ pub(super) fn read(mut section: Section<'_>, notes: &mut Notes) -> DatabaseFile 
         roles,
         auth,
         provisioning,
+        replicas,
     }
 }
 

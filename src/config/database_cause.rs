@@ -36,6 +36,8 @@ pub enum DatabaseCause {
     WhichOfUser { known: Vec<String> },
     #[error("says which database redis_user is for, and there is no redis_user")]
     WithoutRedisUser,
+    #[error("is to read from replicas, and nothing says how those of its database are looked at")]
+    NoReplicas,
 }
 
 impl DatabaseCause {
@@ -55,6 +57,7 @@ impl DatabaseCause {
             Self::Which { .. } => "listener_without_database",
             Self::WhichOfUser { .. } => "user_without_database",
             Self::WithoutRedisUser => "database_without_redis_user",
+            Self::NoReplicas => "read_from_without_replicas",
         }
     }
 
@@ -67,6 +70,10 @@ impl DatabaseCause {
                 "give each [[database]] a name of its own, for example: name = \"orders\""
             }
             Self::WithoutRedisUser => "remove it: [database] roles are for every user that has the role",
+            Self::NoReplicas => {
+                "give its [database] for example: replicas = { redis_user = \"replication\", \
+                 redis_password_file = \"replication.password\" }"
+            }
             Self::TlsOnUnixSocket => "remove [database.tls], or connect by TCP",
             _ => return None,
         };

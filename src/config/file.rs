@@ -14,7 +14,7 @@ use super::source::{Section, Source, Written};
 use super::trust::{self, TrustFile};
 use super::ways::{self, WaysFile};
 use super::{gate, limits};
-use crate::identity::{Gate, Needs};
+use crate::identity::{Gate, Needs, ReadFrom};
 use crate::io::LogFormat;
 use crate::io::tls::TlsVersion;
 use crate::limits::Limits;
@@ -78,6 +78,7 @@ pub(super) struct UserFile {
     /// Every key for a hash that is there; without a text if that was not a string.
     pub(super) hashes: Vec<(Hash, At, Option<String>)>,
     pub(super) commands: Option<CommandsFile>,
+    pub(super) read_from: Option<(At, ReadFrom)>,
 }
 
 /// Where a password's hash is to be found.
@@ -235,9 +236,18 @@ fn user_file(mut section: Section<'_>, may_lack: bool, notes: &mut Notes) -> Use
         let (at, is_list) = (entry.at.clone(), entry.is_list());
         entry.texts(notes).map(|names| CommandsFile { at, names, is_list })
     });
+    let nodes = [
+        ("master", ReadFrom::Master),
+        ("prefer-replica", ReadFrom::PreferReplica),
+        ("replica", ReadFrom::Replica),
+    ];
+    let read_from = section.take("read_from").and_then(|entry| {
+        let at = entry.at.clone();
+        entry.word(&nodes, notes).map(|nodes| (at, nodes))
+    });
     section.finish(notes);
     let enabled = enabled.is_none_or(|flag| flag.value);
-    UserFile { at, name, needs, enabled, ways, roles, login, database, hashes, commands }
+    UserFile { at, name, needs, enabled, ways, roles, login, database, hashes, commands, read_from }
 }
 
 /// The keys for a password's hash, which a user of certificates alone has none of.

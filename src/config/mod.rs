@@ -38,6 +38,7 @@ mod problem;
 mod provisioning;
 mod realms;
 mod recognition;
+mod replicas;
 mod role_cause;
 mod roles;
 mod rules;

@@ -146,6 +146,7 @@ fn one(
             credential,
             database: database.flatten(),
             commands: commands.unwrap_or_default(),
+            read_from: written.read_from.as_ref().map(|(_, nodes)| *nodes).unwrap_or_default(),
         },
         places: Places { name: name_at, entries: places },
         is_complete,

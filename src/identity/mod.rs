@@ -88,4 +88,4 @@ pub use san::{San, SanKind};
 pub use scope::Scope;
 pub use skip::{Skip, SkipError};
 pub use structured::StructuredError;
-pub use user::{Needs, User};
+pub use user::{Needs, ReadFrom, User};

@@ -31,6 +31,18 @@ impl Needs {
     }
 }
 
+/// Which nodes answer what a user reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReadFrom {
+    /// The master, as everything else.
+    #[default]
+    Master,
+    /// A replica that is not too far behind; the master, where there is none.
+    PreferReplica,
+    /// A replica that is not too far behind, and nobody else.
+    Replica,
+}
+
 /// A user of the gateway.
 #[derive(Debug, Clone)]
 pub struct User {
@@ -53,6 +65,8 @@ pub struct User {
     pub database: Option<String>,
     /// Which guarded commands it may send.
     pub commands: Profile,
+    /// Which nodes answer what it reads.
+    pub read_from: ReadFrom,
 }
 
 impl User {
@@ -69,6 +83,7 @@ impl User {
             credential: Some(Arc::new(credential)),
             database: None,
             commands: Profile::Default,
+            read_from: ReadFrom::default(),
         }
     }
 
@@ -84,6 +99,7 @@ impl User {
             credential: None,
             database: None,
             commands: Profile::Default,
+            read_from: ReadFrom::default(),
         }
     }
 }

@@ -57,6 +57,9 @@ async fn gone(hub: &Rc<Hub>, id: LinkId) {
 async fn connect(hub: &Rc<Hub>, id: LinkId) -> Result<Socket, Loss> {
     let times = hub.peek(|machine| machine.tcp_timeouts());
     let node = hub.node(id).ok_or(Loss::NodeLeft)?;
+    if node.address().is_none() {
+        return Err(Loss::NoMaster);
+    }
     node.open(times).await.map_err(|error| {
         if listen::is_out_of_resources(&error) {
             Loss::NoResources(error.to_string())

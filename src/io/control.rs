@@ -20,6 +20,7 @@ use super::listen::{self, Accepted, Desk};
 use super::passwords::Passwords;
 use super::peers;
 use super::reach::Reach;
+use super::replicas;
 use super::sentinel;
 use super::tally::{Gauges, Meters};
 use super::thread::{self, Post};
@@ -191,6 +192,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
     }
     threads.push(sentinel::start(&shared, stages.clone(), &handles.registry)?);
     threads.push(cluster::start(&shared, stages.clone())?);
+    threads.push(replicas::start(&shared, stages.clone(), &handles.registry)?);
     threads.push(start_acceptor(sockets, limits, &shared, queues, stages)?);
     Ok(Control { shared, stage, threads: Mutex::new(threads), gauges, keeper })
 }
@@ -247,12 +249,6 @@ impl Control {
     /// Each listener's name and the address that its clients come to.
     pub fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         self.shared.doors.iter().map(|door| (door.name, door.address))
-    }
-
-    /// Whether some database's sentinels have never said where its master is.
-    #[must_use]
-    pub fn lacks_master(&self) -> bool {
-        self.shared.live.load().reach.is_incomplete()
     }
 
     /// Clients connected, those in their handshake included.

@@ -11,7 +11,7 @@ use super::hub::Hub;
 use crate::identity::Reason;
 use crate::observe::audit::{BackendRecord, Outcome};
 use crate::upstream::{Cause, NodeId};
-use crate::worker::Troubled;
+use crate::worker::{Loss, Troubled};
 
 /// What the workers have told.
 pub(super) struct Health {
@@ -59,11 +59,11 @@ impl Health {
         *self.workers[worker].lock().unwrap_or_else(PoisonError::into_inner) = troubles;
     }
 
-    /// Whether some worker knows of a node that nobody can use.
-    pub(super) fn is_some_node_failing(&self) -> bool {
+    /// Whether some worker knows of a node, other than those, that nobody can use.
+    pub(super) fn is_some_node_failing(&self, but: impl Fn(NodeId) -> bool) -> bool {
         let told = |worker: &Mutex<Vec<Troubled>>| {
             let troubles = worker.lock().unwrap_or_else(PoisonError::into_inner);
-            troubles.iter().any(|it| it.redis_user.is_none())
+            troubles.iter().any(|it| it.redis_user.is_none() && !but(it.node))
         };
         self.workers.iter().any(told)
     }
@@ -92,10 +92,13 @@ impl Control {
         let (now, unix_now) = (clock::now(), clock::unix_now());
         let mut backends = Backends::default();
         for (name, id, address) in live.reach.places() {
-            let mine = || all.iter().filter(|((node, _), _)| *node == id);
-            let is_up = !mine().any(|((_, user), _)| user.is_none());
+            let lost_since = live.reach.node(id).and_then(|node| node.lost_since());
+            // What a worker has to say of a node that nobody has found is no more than that.
+            let mine = || all.iter().filter(|((node, _), _)| *node == id && lost_since.is_none());
+            let is_up = lost_since.is_none() && !mine().any(|((_, user), _)| user.is_none());
             let refused: BTreeSet<&str> = mine().filter_map(|((_, user), _)| user.as_deref()).collect();
-            backends.can_serve |= is_up && !is_everybody(&live, &name, &refused);
+            let is_enough = !live.reach.is_replica(id);
+            backends.can_serve |= is_enough && is_up && !is_everybody(&live, &name, &refused);
             backends.troubles.extend(mine().map(|((_, user), (cause, text, since))| BackendTrouble {
                 database: name.clone(),
                 node: address.clone(),
@@ -103,6 +106,14 @@ impl Control {
                 cause: *cause,
                 text: text.clone(),
                 since: unix_now - i64::try_from(now.saturating_duration_since(*since).as_secs()).unwrap_or(0),
+            }));
+            backends.troubles.extend(lost_since.map(|since| BackendTrouble {
+                database: name.clone(),
+                node: address.clone(),
+                redis_user: None,
+                cause: Cause::NoMaster,
+                text: Loss::NoMaster.to_string(),
+                since,
             }));
             backends.nodes.push((name, address, is_up));
         }

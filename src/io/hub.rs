@@ -13,6 +13,7 @@ use super::guests::Guests;
 use super::losses::Losses;
 use super::node::Node;
 use super::peers::Peers;
+use super::places::Places;
 use super::reach::Reach;
 use super::{backend, clock};
 use crate::session::SessionId;
@@ -35,6 +36,8 @@ pub(super) struct Hub {
     pub(super) courtesy: RefCell<Courtesy>,
     /// Where links are made to, as the machine has been told.
     reach: RefCell<Arc<Reach>>,
+    /// What those nodes are called, and the last ones before.
+    places: RefCell<Places>,
     peers: Peers,
     /// Who is in, and by which certificates.
     pub(super) guests: RefCell<Guests>,
@@ -100,6 +103,7 @@ impl Hub {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             courtesy: RefCell::default(),
             reach: RefCell::default(),
+            places: RefCell::default(),
             peers,
             guests: RefCell::default(),
             closed: RefCell::default(),
@@ -156,6 +160,7 @@ impl Hub {
     /// Takes over where the databases are.
     pub(super) fn move_to(self: &Rc<Self>, reach: &Arc<Reach>) {
         self.reach.replace(Arc::clone(reach));
+        self.places.borrow_mut().follow(reach);
         self.with(|machine, now| machine.set_databases(reach.databases.clone(), now));
     }
 
@@ -273,8 +278,6 @@ impl Hub {
 
     /// The database and the address of a node, for people.
     pub(super) fn place(&self, id: NodeId) -> (String, String) {
-        let reach = self.reach.borrow();
-        let place = reach.places().find(|(_, node, _)| *node == id);
-        place.map_or_else(Default::default, |(database, _, address)| (database, address))
+        self.places.borrow().of(id)
     }
 }

@@ -25,7 +25,9 @@ mod losses;
 mod node;
 mod passwords;
 mod peers;
+mod places;
 mod reach;
+mod replicas;
 mod round;
 mod sentinel;
 mod settings;
@@ -42,5 +44,5 @@ pub use keeper::{PasswordCommand, Rehearsal, rehearse};
 pub use sentinel::Sentinels;
 pub use settings::{
     Address, Admin, Audit, ClientAuth, Cluster, DATABASE_NAME, Database, Destinations, LISTENER_NAME,
-    Listener, Location, Log, LogFormat, Settings, Subscriptions, WORKERS_MAX, needs_restart,
+    Listener, Location, Log, LogFormat, Replicas, Settings, Subscriptions, WORKERS_MAX, needs_restart,
 };

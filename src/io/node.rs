@@ -12,6 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::clock;
 use super::listen;
 use super::settings::Address;
 use super::tls::{self, BackendTls, TlsError};
@@ -20,6 +21,8 @@ use super::tls::{self, BackendTls, TlsError};
 pub(super) struct Node {
     /// Nothing, as long as nobody has said where it is.
     address: Option<Address>,
+    /// Since when it is known of, in seconds since 1970.
+    since: i64,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
@@ -43,12 +46,17 @@ impl Node {
                 Some((connector, server_name(tls, &address)?))
             }
         };
-        Ok(Self { address: Some(address), tls })
+        Ok(Self { address: Some(address), since: clock::unix_now(), tls })
     }
 
     /// A node that has yet to be found.
     pub(super) fn nowhere() -> Self {
-        Self { address: None, tls: None }
+        Self { address: None, since: clock::unix_now(), tls: None }
+    }
+
+    /// Since when there has been nobody to say where it is, in seconds since 1970.
+    pub(super) fn lost_since(&self) -> Option<i64> {
+        self.address.is_none().then_some(self.since)
     }
 
     /// Where it is, as far as is known.

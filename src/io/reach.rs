@@ -10,7 +10,7 @@ use super::node::Node;
 use super::settings::{self, Address, Location, Settings, Subscriptions};
 use super::tls::TlsError;
 use crate::upstream::cluster::{Endpoint, Map, Topology};
-use crate::upstream::{Database, DatabaseId, NodeId, Role};
+use crate::upstream::{Database, DatabaseId, NodeId, Replica, Role};
 
 /// Where the databases are.
 #[derive(Default, Clone)]
@@ -42,8 +42,11 @@ impl Reach {
             reach.nodes.insert(number, node);
             reach.databases.insert(id, as_told(database, number));
             reach.ids.insert(database.name.clone(), id);
-            if let Some((_, now)) = before.filter(|(before, now)| now.kept(before, database).is_some()) {
+            if let Some((before, now)) = before.filter(|(before, now)| now.kept(before, database).is_some()) {
                 reach.keep_map(id, now);
+                if before.database(&database.name).is_some_and(|it| it.replicas == database.replicas) {
+                    reach.keep_replicas(id, now);
+                }
             }
         }
         Ok(reach)
@@ -59,7 +62,9 @@ impl Reach {
         let node = node(database, Some(at))?;
         let number = NodeId(number());
         if let Some(was) = reach.databases.insert(id, as_told(database, number)) {
-            reach.nodes.remove(&was.node);
+            for node in was.nodes() {
+                reach.nodes.remove(&node);
+            }
         }
         reach.nodes.insert(number, Arc::new(node));
         Ok(reach)
@@ -70,11 +75,6 @@ impl Reach {
         let before = before.database(&database.name)?;
         let same = database.location.is_same_place(&before.location);
         self.node_of(&database.name).filter(|_| same)?.address()
-    }
-
-    /// Whether some database has yet to be found.
-    pub(super) fn is_incomplete(&self) -> bool {
-        self.nodes.values().any(|node| node.address().is_none())
     }
 
     /// The node of a database, if it is reached as it was by the settings before.
@@ -169,6 +169,63 @@ impl Reach {
         Ok(Some(reach))
     }
 
+    /// What is known of replicas holds until it is looked at again.
+    fn keep_replicas(&mut self, id: DatabaseId, before: &Self) {
+        let known = before.databases.get(&id).map(|it| it.replicas.clone()).unwrap_or_default();
+        for replica in &known {
+            self.nodes.extend(before.node(replica.node).map(|it| (replica.node, Arc::clone(it))));
+        }
+        if let Some(database) = self.databases.get_mut(&id) {
+            database.replicas = known;
+        }
+    }
+
+    /// The same with these replicas of a database, and whether each is in step; nothing if that says nothing
+    /// new, or if its master is not the one that said it. One that was known keeps its number.
+    ///
+    /// # Errors
+    /// If TLS cannot be spoken to one.
+    pub(super) fn with_replicas(
+        &self,
+        database: &settings::Database,
+        master: NodeId,
+        replicas: &BTreeMap<Endpoint, bool>,
+    ) -> Result<Option<Self>, TlsError> {
+        let before = self.id(&database.name).and_then(|id| Some((id, self.databases.get(&id)?)));
+        let Some((id, before)) = before.filter(|(_, it)| it.node == master) else { return Ok(None) };
+        let (mut reach, mut all) = (self.clone(), Vec::new());
+        for replica in &before.replicas {
+            reach.nodes.remove(&replica.node);
+        }
+        for (Endpoint { host, port }, &is_in_step) in replicas {
+            let address = Address::Tcp { host: host.clone(), port: *port };
+            let mut nodes = before.replicas.iter().filter_map(|it| Some((it.node, self.node(it.node)?)));
+            let known = nodes.find(|(_, node)| node.address() == Some(&address));
+            let (number, node) = match known {
+                Some((number, node)) => (number, Arc::clone(node)),
+                None => (NodeId(number()), Arc::new(Node::at(address, database.tls.as_ref())?)),
+            };
+            reach.nodes.insert(number, node);
+            all.push(Replica { node: number, is_in_step });
+        }
+        if all == before.replicas {
+            return Ok(None);
+        }
+        reach.databases.insert(id, Database { replicas: all, ..before.clone() });
+        Ok(Some(reach))
+    }
+
+    /// A database's master, if it has been found.
+    pub(super) fn master_of(&self, database: &str) -> Option<(NodeId, Arc<Node>)> {
+        let number = self.databases.get(&self.id(database)?)?.node;
+        Some((number, Arc::clone(self.node(number).filter(|node| node.address().is_some())?)))
+    }
+
+    /// Whether a node is there to be read from alone.
+    pub(super) fn is_replica(&self, id: NodeId) -> bool {
+        self.databases.values().any(|it| it.replicas.iter().any(|replica| replica.node == id))
+    }
+
     /// Where the nodes of a database are.
     pub(super) fn addresses(&self, id: DatabaseId) -> Vec<Address> {
         let Some(database) = self.databases.get(&id) else { return Vec::new() };
@@ -200,6 +257,8 @@ fn as_told(database: &settings::Database, node: NodeId) -> Database {
         shares_subscriptions: database.subscriptions == Subscriptions::Shared,
         // Until its map has been read, nobody has any of its slots.
         cluster: database.cluster().map(|_| Arc::new(Topology::default())),
+        // Nor is it known who follows the master, until that has been asked.
+        replicas: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! database is from then on. On a thread of its own; no request waits for it.
 
 mod meters;
+mod once;
 mod room;
 mod voice;
 
@@ -27,6 +28,7 @@ use crate::observe::metrics::Registry;
 use crate::secret::Secret;
 use crate::upstream::sentinel::{Council, Login, Place};
 use meters::Meters;
+pub(super) use once::find;
 use room::Room;
 use voice::Voice;
 
@@ -101,8 +103,8 @@ impl Leads<'_> {
         if !self.live.as_ref().is_some_and(is_known) {
             self.take_over(&live, registry);
         }
+        let is_failing = self.shared.health.is_some_node_failing(|node| live.reach.is_replica(node));
         self.live = Some(live);
-        let is_failing = self.shared.health.is_some_node_failing();
         for (database, lead) in &self.leads {
             if is_failing {
                 lead.room.urge();
@@ -172,15 +174,20 @@ fn sentinels<'a>(settings: &'a Settings, database: &str) -> Option<&'a Sentinels
     }
 }
 
+/// Who we are to each of them, and whom they are asked for.
+fn login(sentinels: &Sentinels) -> Login {
+    Login {
+        master: sentinels.master.clone(),
+        redis_user: sentinels.redis_user.clone(),
+        password: sentinels.password.clone(),
+    }
+}
+
 /// A task for each of them; dropped, they end.
 fn listen(room: &Rc<Room>, sentinels: &Sentinels) -> Result<JoinSet<()>, TlsError> {
     let mut voices = JoinSet::new();
     for (number, address) in sentinels.addresses.iter().enumerate() {
-        let login = Login {
-            master: sentinels.master.clone(),
-            redis_user: sentinels.redis_user.clone(),
-            password: sentinels.password.clone(),
-        };
+        let login = login(sentinels);
         let node = Node::at(address.clone(), sentinels.tls.as_ref())?;
         voices.spawn_local(Voice { room: Rc::clone(room), number, node, login }.listen());
     }

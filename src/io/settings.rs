@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::keeper::PasswordCommand;
 use super::sentinel::Sentinels;
@@ -138,6 +139,17 @@ pub struct Database {
     pub subscriptions: Subscriptions,
     /// Which of its users the gateway makes, if it does.
     pub provisioning: Option<Provisioning>,
+    /// How its replicas may be read from, if they may.
+    pub replicas: Option<Replicas>,
+}
+
+/// How replicas may be read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replicas {
+    /// As whom the master is asked about them.
+    pub service: Arc<Credential>,
+    /// How old what is read there may be.
+    pub lag_max: Duration,
 }
 
 /// How the nodes of a cluster are found.

@@ -31,7 +31,7 @@ pub use subscribed::Subscribed;
 pub use unproven::{Ask, Turn, Unproven, WRONG};
 pub use whoami::Transport;
 
-use crate::identity::Permit;
+use crate::identity::{Permit, ReadFrom};
 use crate::resp::{Outbox, Proto, RequestScanner};
 use crate::upstream::{DatabaseId, LaneId, LinkId};
 
@@ -168,7 +168,7 @@ pub struct Session {
     pub database: DatabaseId,
     /// The lane of its user, protocol version and database index.
     pub lane: LaneId,
-    /// Its ways to the nodes of a cluster.
+    /// Its ways to the nodes of a cluster, or to replicas.
     pub routes: Routes,
     /// What it told about itself.
     pub about: About,
@@ -176,6 +176,8 @@ pub struct Session {
     pub auth_told: (bool, bool),
     /// Which replies it wants.
     pub reply_mode: ReplyMode,
+    /// Which nodes answer what it reads, as its permit says.
+    pub reads: ReadFrom,
     /// What it listens to over a link that others use as well.
     pub subscribed: Option<Box<Subscribed>>,
     /// Messages that wait for the end of what is being passed on in pieces.
@@ -212,6 +214,7 @@ impl Session {
         now: Instant,
     ) -> Self {
         Self {
+            reads: permit.user().read_from,
             permit,
             client_id,
             addresses,

@@ -1,4 +1,4 @@
-//! Over which links a session's requests to a cluster go: one for each node.
+//! Over which links a session's requests to a cluster go, or its reads to replicas: one for each node.
 
 use crate::upstream::{LaneId, LinkId, NodeId};
 
@@ -16,7 +16,7 @@ pub struct Route {
 /// The ways of one session.
 #[derive(Debug, Default)]
 pub struct Routes {
-    /// The state of the map that they were chosen by. While replies are awaited by another one,
+    /// The state of the map that they were chosen by; 0 if they are to be chosen anew. While replies are awaited by another one,
     /// nothing may be sent: it could overtake.
     pub epoch: u64,
     /// Each node once.

@@ -29,18 +29,31 @@ pub struct Database {
     pub shares_subscriptions: bool,
     /// The map of it, if it is a cluster.
     pub cluster: Option<Arc<Topology>>,
+    /// Nodes that have the same data a little later; as far as users read from them.
+    pub replicas: Vec<Replica>,
+}
+
+/// A node that follows a database's master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    /// Which.
+    pub node: NodeId,
+    /// Whether it is not too far behind to be read from.
+    pub is_in_step: bool,
 }
 
 impl Database {
     /// One of a single node that may be anything.
     #[must_use]
     pub fn new(node: NodeId, shares_subscriptions: bool) -> Self {
-        Self { node, role: None, leaves_at_once: false, shares_subscriptions, cluster: None }
+        let (role, cluster, replicas) = (None, None, Vec::new());
+        Self { node, role, leaves_at_once: false, shares_subscriptions, cluster, replicas }
     }
 
     /// Every node of it.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
         let members = self.cluster.iter().flat_map(|map| map.members()).map(|member| member.id);
-        std::iter::once(self.node).chain(members)
+        let replicas = self.replicas.iter().map(|replica| replica.node);
+        std::iter::once(self.node).chain(members).chain(replicas)
     }
 }

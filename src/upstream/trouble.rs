@@ -26,6 +26,8 @@ macro_rules! causes {
 }
 
 causes! {
+    /// Nobody has said where it is: the sentinels have yet to.
+    NoMaster = "no_master";
     /// No connection could be made.
     Connect = "connect";
     /// No TLS could be spoken, or the certificate is not what it has to be.

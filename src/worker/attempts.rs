@@ -191,7 +191,8 @@ impl Worker {
                 node.probe_lane = Some(link.lane);
             }
             // Before Ready, the connection as such may be what fails; or something else is in its place.
-            Loss::Connect(_)
+            Loss::NoMaster
+            | Loss::Connect(_)
             | Loss::Tls(_)
             | Loss::ConnectTimeout
             | Loss::Closed

@@ -22,6 +22,8 @@ pub(super) const TOO_MANY_PINNED: &str = "ERR respgate: too many pinned connecti
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[allow(missing_docs, reason = "the text of each says what it is")]
 pub enum Loss {
+    #[error("the sentinels have not said where the master is")]
+    NoMaster,
     #[error("cannot connect: {0}")]
     Connect(String),
     #[error("cannot speak TLS: {0}")]

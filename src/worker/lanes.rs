@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Report, Step, Worker};
 use crate::command::Class;
 use crate::resp::Proto;
-use crate::session::{Pinned, Session, SessionId, Stall, Via};
+use crate::session::{Pinned, SessionId, Stall, Via};
 use crate::upstream::{Expect, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
 use crate::upstream::{fence, fence_reply};
 
@@ -103,23 +103,27 @@ impl Worker {
     /// The shared link for the session's next request.
     pub(super) fn shared_link(&mut self, id: SessionId, now: Instant) -> Result<LinkId, Stall> {
         let Some(session) = self.sessions.get(id) else { return Err(Stall::Barrier) };
+        self.shared_link_in(id, session.lane, now)
+    }
+
+    /// The same in this lane: the session's own, or one of its ways.
+    pub(super) fn shared_link_in(
+        &mut self,
+        id: SessionId,
+        lane: LaneId,
+        now: Instant,
+    ) -> Result<LinkId, Stall> {
+        let Some(session) = self.sessions.get(id) else { return Err(Stall::Barrier) };
         let link = match session.via {
             Via::Pinned(_) | Via::Nodes => return Err(Stall::Barrier),
             Via::Shared(current) => match self.links.get(current) {
-                Some(link) if link.lane == session.lane && link.may_share(id) => current,
+                Some(link) if link.lane == lane && link.may_share(id) => current,
                 _ => return Err(Stall::Barrier),
             },
-            Via::Nothing => self.pick_shared(id, now),
+            // Without outstanding replies it may begin on any link of the lane.
+            Via::Nothing => self.pick_shared_in(id, lane, now),
         };
         self.reserve_room(id, link)
-    }
-
-    /// A session without outstanding replies may begin on any link of its lane.
-    fn pick_shared(&mut self, id: SessionId, now: Instant) -> LinkId {
-        match self.sessions.get(id) {
-            Some(Session { lane, .. }) => self.pick_shared_in(id, *lane, now),
-            None => unreachable!("the caller has just looked the session up"),
-        }
     }
 
     /// A session that awaits nothing in this lane may begin on any link of it.

@@ -29,6 +29,7 @@ mod peers;
 mod private;
 mod pulse;
 mod queued;
+mod readers;
 mod replies;
 mod report;
 mod requests;
@@ -373,6 +374,7 @@ impl Worker {
             let is_changed = old != new;
             let (proto, db, lane) = (session.proto, session.db, session.lane);
             let credential = Arc::clone(renewed.credential());
+            session.reads = renewed.user().read_from;
             session.permit = renewed;
             if is_changed {
                 self.succeed(lane, &credential);

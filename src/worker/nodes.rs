@@ -116,6 +116,9 @@ impl Worker {
         }
         for database in self.nodes.databases.values() {
             self.nodes.nodes.entry(database.node).or_default().role = database.role;
+            for replica in &database.replicas {
+                self.nodes.nodes.entry(replica.node).or_default().role = Some(Role::Replica);
+            }
         }
         for id in self.sessions.keys() {
             self.follow(id);

@@ -10,6 +10,7 @@ use super::input::Input;
 use super::lanes::Unplaced;
 use super::{Closed, Worker, unknown};
 use crate::command::{Class, Tx, Verdict, Why};
+use crate::identity::ReadFrom;
 use crate::resp::{Found, Request, RequestError, SHARE_MIN, args, write};
 use crate::session::{Fate, ReplyMode, SessionId, Stall, Via};
 use crate::upstream::{Expect, LinkId};
@@ -131,6 +132,7 @@ impl Worker {
                 let plain = verdict == Verdict::Pass(Class::Share)
                     && request.len <= self.limits.shared_request_bytes_max
                     && session.reply_mode == ReplyMode::On
+                    && session.reads == ReadFrom::Master
                     && !matches!(session.via, Via::Pinned(_))
                     && !session.is_bound()
                     && !session.is_modal_by_sharing()
@@ -327,6 +329,12 @@ impl Worker {
         if self.clusters.map(session.database).is_some() {
             return self.request_in_cluster(id, input, request, class, now);
         }
+        if session.reads != ReadFrom::Master
+            && let Some(flow) = self.request_of_reader(id, input, request, class, now)
+        {
+            return flow;
+        }
+        let Some(session) = self.sessions.get(id) else { return Flow::Done };
         match class {
             Class::Answer(answer) => self.answer_here(id, input, request, answer, now),
             Class::Abuse => {

@@ -9,6 +9,7 @@ impl Loss {
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
         Some(match self {
+            Self::NoMaster => Cause::NoMaster,
             Self::Connect(_) => Cause::Connect,
             Self::Tls(_) => Cause::Tls,
             Self::NoResources(_) => Cause::Resources,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use facts::{Fact, all};
 use respgate::command::{Class, Commands, Row, Why, rows};
+use respgate::resp::{Found, RequestLimits, RequestScanner};
 
 /// What Redis calls administrative, dangerous, not for scripts or the connection's own, and
 /// shares a link all the same. Redis' ACL decides about each; this is why the gateway need not.
@@ -88,6 +89,29 @@ fn every_line_of_the_table_is_some_servers_command() {
     let mut listed: Vec<&str> = LISTED_NOWHERE.split_whitespace().collect();
     listed.sort_by_key(|name| (name.contains('|'), *name));
     assert_eq!(nowhere, listed);
+}
+
+#[test]
+fn what_a_replica_may_answer_is_what_every_server_calls_reading() {
+    let commands = Commands::new();
+    let is_read = |name: &str| {
+        let (container, sub) = name.split_once('|').unwrap_or((name, "key"));
+        let text = format!("*2\r\n${}\r\n{container}\r\n${}\r\n{sub}\r\n", container.len(), sub.len());
+        let limits = RequestLimits { args_max: 8, bulk_bytes_max: 64 };
+        let found = RequestScanner::default().scan(text.as_bytes(), limits);
+        let Ok(Found::Request(request)) = found else { panic!("{name}: {found:?}") };
+        commands.reads(text.as_bytes(), &request)
+    };
+    let reads: BTreeSet<&str> = all().filter(|fact| is_read(fact.name)).map(|fact| fact.name).collect();
+    assert!(reads.len() > 60, "{reads:?}");
+    for fact in all().filter(|fact| reads.contains(fact.name)) {
+        assert!(fact.is("readonly") && !fact.is("write") && !fact.is("admin"), "{fact:?}");
+    }
+    for name in
+        ["set", "getex", "getdel", "eval", "fcall", "scan", "hscan", "sort", "georadius", "object|freq"]
+    {
+        assert!(!is_read(name), "{name}");
+    }
 }
 
 #[test]

@@ -15,6 +15,31 @@ const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        claim: "a section of replicas misses its keys, and its lag is within bounds",
+        edits: &[(
+            ADDRESS,
+            "address = \"127.0.0.1:6379\"\n[database.replicas]\nlag_max_ms = 4999\nlag_max_bytes = 1",
+        )],
+        ..CASE
+    },
+    Case {
+        claim: "who is to read from replicas needs a database that has some",
+        edits: &[("redis_user = \"app\"", "redis_user = \"app\"\nread_from = \"prefer-replica\"")],
+        ..CASE
+    },
+    Case {
+        claim: "the replicas of a cluster are not read from, and there are three words for where to read",
+        edits: &[
+            (
+                ADDRESS,
+                "replicas = { redis_user = \"r\", redis_password_file = \"app.password\" }\n[database.cluster]\n\
+                 seeds = \"a:1\"\nredis_user = \"topology\"\nredis_password_file = \"app.password\"",
+            ),
+            ("redis_user = \"app\"", "redis_user = \"app\"\nread_from = \"any\""),
+        ],
+        ..CASE
+    },
+    Case {
         claim: "fewer than three sentinels are a warning",
         edits: &[(ADDRESS, "sentinel = { master = \"orders\", addresses = \"a:1\" }")],
         ..CASE
@@ -95,4 +120,19 @@ fn more_than_half_of_the_sentinels_have_to_agree() {
         let section = format!("sentinel = {{ master = \"m\", addresses = [{}] }}", addresses.join(", "));
         assert_eq!(sentinels(&FINE.replace(ADDRESS, &section)).quorum, expected, "of {count}");
     }
+}
+
+#[test]
+fn a_user_reads_from_replicas_that_are_ten_seconds_behind_at_most() {
+    let world = World::new();
+    world.write("replication.password", "for the offsets\n");
+    let section =
+        "replicas = { redis_user = \"replication\", redis_password_file = \"replication.password\" }";
+    let text = FINE.replace(ADDRESS, &format!("{ADDRESS}\n{section}"));
+    let text = text.replace("redis_user = \"app\"", "redis_user = \"app\"\nread_from = \"replica\"");
+    let loaded = world.load(&text).unwrap();
+    let replicas = loaded.settings.databases[0].replicas.as_ref().unwrap();
+    assert_eq!(replicas.service.redis_user, "replication");
+    assert_eq!(replicas.lag_max.as_secs(), 10);
+    assert_eq!(loaded.settings.users.users()[0].read_from, respgate::identity::ReadFrom::Replica);
 }

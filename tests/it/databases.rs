@@ -19,14 +19,20 @@ struct Two {
 
 /// `listener` says which is whose. At stock a reader is to Redis `ops`, and only app is one.
 fn two(listener: &'static str) -> Two {
+    two_at(listener, None)
+}
+
+/// The same, with other lines in the place of stock's address.
+fn two_at(listener: &'static str, place: Option<&str>) -> Two {
     let directory = tempfile::tempdir().expect("a directory");
     let stock = Redis::start(Version::default(), directory.path(), &[]);
     let server =
         pki().trusted.issue(Leaf::server(&["localhost", "127.0.0.1", "stock.example", "else.example"]));
+    let address = format!("address = \"unix:{}\"", stock.socket().display());
     let more = format!(
-        "[[database]]\nname = \"stock\"\naddress = \"unix:{}\"\n\
+        "[[database]]\nname = \"stock\"\n{}\n\
          roles = [{{ role = \"reader\", redis_user = \"ops\", redis_password_file = \"ops.password\" }}]",
-        stock.socket().display()
+        place.unwrap_or(&address)
     );
     let of_orders = |user: &str| format!("redis_user = \"{user}\"\ndatabase = \"orders\"");
     let setup = Setup {
@@ -42,7 +48,8 @@ fn two(listener: &'static str) -> Two {
         ],
         ..Setup::default()
     };
-    Two { world: World::with(setup), stock, _directory: directory }
+    let world = if place.is_some() { World::with_unready(setup) } else { World::with(setup) };
+    Two { world, stock, _directory: directory }
 }
 
 impl Two {
@@ -129,6 +136,58 @@ fn a_database_that_is_away_is_away_for_its_own_clients_only() {
     while stock.ask("PING") != "+PONG" {
         assert!(std::time::Instant::now() < deadline, "stock does not come back");
     }
+}
+
+/// Asks until it is not answered by Redis any more, and then waits for `/readyz` to answer so. Its lines.
+fn told_down(two: &Two, client: &mut Client, status: u16, lines: usize) -> String {
+    let deadline = std::time::Instant::now() + crate::wire::PATIENCE;
+    loop {
+        client.ask("PING");
+        let (got, body) = two.world.gateway.get("/readyz");
+        if got == status && body.lines().count() == lines + 1 {
+            return body;
+        }
+        assert!(std::time::Instant::now() < deadline, "{got}: {body}");
+    }
+}
+
+#[test]
+fn readyz_names_the_database_that_is_down_and_says_503_when_all_are() {
+    let mut two = two(BY_NAME);
+    two.world.announce(LOST);
+    let mut orders = two.client("app", "localhost").expect("let in");
+    let mut stock = two.client("app", "stock.example").expect("let in");
+    [&mut orders, &mut stock].into_iter().for_each(|client| client.talk(&[("PING", "+PONG")]));
+    two.stock.kill();
+    let told = told_down(&two, &mut stock, 200, 1);
+    assert!(told.starts_with("ready\ndatabase stock at unix:"), "{told}");
+    orders.talk(&[("PING", "+PONG")]);
+    two.world.redis.kill();
+    let told = told_down(&two, &mut orders, 503, 2);
+    assert!(told.starts_with("backend_unavailable\ndatabase orders at unix:"), "{told}");
+    assert!(told.contains("\ndatabase stock at unix:"), "{told}");
+    two.stock.resume();
+    let told = told_down(&two, &mut stock, 200, 1);
+    assert!(told.starts_with("ready\ndatabase orders at unix:"), "{told}");
+}
+
+#[test]
+fn a_database_whose_master_nobody_knows_is_named_and_the_other_is_served() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = nobody.local_addr().expect("bound").port();
+    drop(nobody);
+    let sentinel = format!("sentinel = {{ master = \"stock\", addresses = [\"127.0.0.1:{port}\"] }}");
+    let mut two = two_at(BY_NAME, Some(&sentinel));
+    for announced in ["few_sentinels", "this sentinel does not answer", "too few sentinels answer", LOST] {
+        two.world.announce(announced);
+    }
+    let mut orders = two.client("app", "localhost").expect("let in");
+    let told = told_down(&two, &mut orders, 200, 1);
+    assert!(told.starts_with("ready\ndatabase stock at nowhere: no_master since 20"), "{told}");
+    orders.talk(&[("PING", "+PONG")]);
+    two.world.redis.kill();
+    let told = told_down(&two, &mut orders, 503, 2);
+    assert!(told.starts_with("backend_unavailable\ndatabase orders at unix:"), "{told}");
 }
 
 fn orders_count(two: &Two) -> u64 {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge};
 use tokio::sync::oneshot;
@@ -69,6 +69,9 @@ struct Estate {
     places: HashMap<NodeId, Place>,
     /// Its users are no longer configured: it ends when they are gone.
     is_leaving: bool,
+    /// Since when its database is no longer configured: nobody is there any more when the workers have taken
+    /// that over, and its users go at once.
+    removed_at: Option<Instant>,
     /// Users that somebody else has a password in, as they are told.
     told: BTreeSet<String>,
     published: BTreeSet<Keeping>,
@@ -97,13 +100,19 @@ pub(super) async fn keep(
         follow(&mut estates, &live);
         let limits = &live.settings.limits;
         let mut rest = Duration::from_millis(limits.provisioning_check_ms);
+        for gone in estates.extract_if(.., |estate| estate.is_deserted()) {
+            gone.leave(shared).await;
+        }
         for estate in &mut estates {
-            rest = rest.min(estate.look(&live, &meters).await);
+            let next = if estate.removed_at.is_some() { RETRY } else { estate.look(&live, &meters).await };
+            rest = rest.min(next);
             estate.publish(shared);
         }
         let is_failing = estates.iter().any(|estate| !estate.is_right());
         meters.failing.set(f64::from(u8::from(is_failing)));
-        for gone in estates.extract_if(.., |estate| estate.is_leaving && estate.is_empty()) {
+        let is_over =
+            |estate: &mut Estate| estate.is_leaving && estate.removed_at.is_none() && estate.is_empty();
+        for gone in estates.extract_if(.., is_over) {
             gone.withdraw(shared);
         }
         if let Some(first) = first.take() {
@@ -137,8 +146,11 @@ fn follow(estates: &mut Vec<Estate>, live: &Live) {
                 if wanted.admin != estate.wanted.admin {
                     estate.places.values_mut().for_each(|place| place.talk = None);
                 }
-                estate.is_leaving = false;
+                (estate.is_leaving, estate.removed_at) = (false, None);
                 estate.want(wanted.clone());
+            }
+            None if live.settings.database(&estate.database).is_none() => {
+                estate.removed_at.get_or_insert_with(clock::now);
             }
             None if !estate.is_leaving => {
                 estate.is_leaving = true;
@@ -157,6 +169,7 @@ fn follow(estates: &mut Vec<Estate>, live: &Live) {
             passwords: Passwords::default(),
             places: HashMap::new(),
             is_leaving: false,
+            removed_at: None,
             told: BTreeSet::new(),
             published: BTreeSet::new(),
         };
@@ -241,6 +254,9 @@ impl Estate {
     }
 
     fn is_right(&self) -> bool {
+        if self.removed_at.is_some() {
+            return true;
+        }
         let is_right = |place: &Place| place.failing.is_none() && place.users.is_complete(&self.wanted);
         !self.places.is_empty() && self.places.values().all(is_right)
     }
@@ -248,6 +264,24 @@ impl Estate {
     /// Whether none of its users is there any more.
     fn is_empty(&self) -> bool {
         self.places.values().all(|place| place.failing.is_none() && !place.users.awaits_removal())
+    }
+
+    /// Whether its database is gone, and whoever spoke to it.
+    fn is_deserted(&self) -> bool {
+        self.removed_at.is_some_and(|at| clock::now().saturating_duration_since(at) >= TAKEN_OVER)
+    }
+
+    /// The last that is done for a database that is gone: what cannot be removed now stays.
+    async fn leave(mut self, shared: &Shared) {
+        let is_heard = self.places.values().all(|place| place.talk.is_some());
+        let said = tokio::time::timeout(FAREWELL, self.farewell()).await;
+        if !is_heard || said.is_err() {
+            tracing::warn!(
+                database = self.database,
+                "the users that this gateway has made at a database that is no longer configured could not all be removed"
+            );
+        }
+        self.withdraw(shared);
     }
 
     async fn farewell(&mut self) {

@@ -5,7 +5,7 @@
 mod command;
 mod estates;
 mod rehearse;
-mod talk;
+pub(super) mod talk;
 mod tokens;
 
 use std::io;

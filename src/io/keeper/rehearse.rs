@@ -6,7 +6,8 @@ use super::talk::{Talk, TalkError};
 use crate::io::doors::ReloadError;
 use crate::io::node::Node;
 use crate::io::reach::Reach;
-use crate::io::settings::Settings;
+use crate::io::sentinel;
+use crate::io::settings::{Location, Settings};
 use crate::limits::Limits;
 use crate::upstream::{Change, Provisioning, beginning, objection, rehearsal};
 
@@ -26,6 +27,12 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
+    /// One of a node that has yet to be asked.
+    fn of(node: String, wanted: &Provisioning) -> Self {
+        let admin = wanted.admin.redis_user.clone();
+        Self { node, users: Vec::new(), refused: Vec::new(), admin, error: None }
+    }
+
     /// Whether all of it would be done.
     #[must_use]
     pub fn is_good(&self) -> bool {
@@ -42,9 +49,18 @@ pub async fn rehearse(settings: &Settings) -> Result<Vec<Rehearsal>, ReloadError
     if settings.databases.iter().all(|database| database.provisioning.is_none()) {
         return Ok(rehearsals);
     }
-    let reach = Reach::plan(None, settings)?;
+    let mut reach = Reach::plan(None, settings)?;
     for database in &settings.databases {
         let Some(wanted) = &database.provisioning else { continue };
+        if let Location::Sentinels(sentinels) = &database.location {
+            match sentinel::find(sentinels, &settings.limits).await {
+                Ok(address) => reach = reach.found(database, &address)?,
+                Err(error) => {
+                    let unasked = Rehearsal::of(database.location.to_string(), wanted);
+                    rehearsals.push(Rehearsal { error: Some(error), ..unasked });
+                }
+            }
+        }
         for (_, node) in reach.nodes_of(&database.name) {
             rehearsals.push(at(&node, wanted, &settings.limits).await);
         }
@@ -54,9 +70,7 @@ pub async fn rehearse(settings: &Settings) -> Result<Vec<Rehearsal>, ReloadError
 
 /// The same at one node.
 async fn at(node: &Arc<Node>, wanted: &Provisioning, limits: &Limits) -> Rehearsal {
-    let admin = wanted.admin.redis_user.clone();
-    let mut rehearsal =
-        Rehearsal { node: node.to_string(), users: Vec::new(), refused: Vec::new(), admin, error: None };
+    let mut rehearsal = Rehearsal::of(node.to_string(), wanted);
     if let Err(error) = ask(node, wanted, limits, &mut rehearsal).await {
         rehearsal.error = Some(error.to_string());
     }

@@ -31,14 +31,18 @@ pub(crate) enum TalkError {
 }
 
 /// An open connection.
-pub(super) struct Talk {
+pub(in crate::io) struct Talk {
     socket: Socket,
     patience: Duration,
 }
 
 impl Talk {
     /// Connects and logs in.
-    pub(super) async fn open(node: &Node, admin: &Credential, limits: &Limits) -> Result<Self, TalkError> {
+    pub(in crate::io) async fn open(
+        node: &Node,
+        admin: &Credential,
+        limits: &Limits,
+    ) -> Result<Self, TalkError> {
         let patience = Duration::from_millis(limits.connect_timeout_ms);
         let times = (limits.keepalive_ms, limits.tcp_user_timeout_ms);
         let opened = tokio::time::timeout(patience, node.open(times)).await;
@@ -56,6 +60,18 @@ impl Talk {
             Some(text) => Err(TalkError::Refused("ACL LIST", text)),
             None => Shown::list(&reply).ok_or(TalkError::Unexpected("ACL LIST")),
         }
+    }
+
+    /// What it says of replication, if it is a master of its replicas.
+    pub(in crate::io) async fn replication(&mut self) -> Result<String, TalkError> {
+        let reply = self.ask(&write::command(&[b"INFO", b"replication"])).await?;
+        if let Some(text) = error_text(&reply) {
+            return Err(TalkError::Refused("INFO", text));
+        }
+        // A bulk string: its length is a line.
+        let end = reply.iter().position(|byte| *byte == b'\n').filter(|_| reply.starts_with(b"$"));
+        let end = end.ok_or(TalkError::Unexpected("INFO"))?;
+        Ok(String::from_utf8_lossy(&reply[end..]).into_owned())
     }
 
     /// Something whose only good answer is OK, or a number.

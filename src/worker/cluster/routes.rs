@@ -54,7 +54,7 @@ impl Worker {
     }
 
     /// The session's lane at a node.
-    pub(super) fn lane_at(&mut self, id: SessionId, node: NodeId) -> Option<LaneId> {
+    pub(in super::super) fn lane_at(&mut self, id: SessionId, node: NodeId) -> Option<LaneId> {
         let session = self.sessions.get(id)?;
         if let Some(route) = session.routes.ways.iter().find(|route| route.node == node) {
             return Some(route.lane);

@@ -283,6 +283,32 @@ fn a_reload_changes_users_and_one_that_redis_refuses_changes_nothing() {
     client.talk(&[("GET k", "$v")]);
 }
 
+#[test]
+fn a_database_that_a_reload_removes_is_left_without_its_users() {
+    let world = ordinary(Version::System);
+    let mut root = world.redis.client("root");
+    world.client("app").talk(&[("ACL WHOAMI", "$respgate:a:user:app")]);
+    // The same under another name: they are that one's from now on, and the one that goes leaves them alone.
+    world.write_again(|setup| setup.edits[0].1 += "name = \"other\"\n");
+    world.reload();
+    let until = Instant::now() + Duration::from_secs(3);
+    let mut is_let_in = false;
+    while Instant::now() < until {
+        is_let_in |= world.client("app").ask("ACL WHOAMI") == "$respgate:a:user:app";
+        assert_eq!(users(&mut root, "respgate:a:").len(), 2);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(is_let_in);
+    // Gone, and another one in its place that makes none.
+    world.write_again(|setup| {
+        setup.edits = vec![("[database]\n", "[database]\nname = \"third\"\n".to_owned())];
+    });
+    world.reload();
+    wait_until("they are removed", || users(&mut root, "respgate:a:").is_empty());
+    world.client("app").talk(&[("ACL WHOAMI", "$app")]);
+    assert_eq!(world.gateway.metric("respgate_provisioning_failing", ""), 0.0);
+}
+
 fn check(world: &World, name: &str) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_respgate"));
     command.args(["check", "--connect", "--config"]).arg(world.path(name));

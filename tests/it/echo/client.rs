@@ -65,6 +65,7 @@ impl Client {
             terms,
             was_faulty,
             faults_before,
+            began: Instant::now(),
             may_end: false,
         };
         let habit = terms.habit.filter(|_| was_faulty && self.maker.dice.is_one_in(terms.habit_one_in));
@@ -98,6 +99,7 @@ impl Client {
         if kept.is_some() {
             return kept;
         }
+        let began = Instant::now();
         let error = match timeout(DEADLINE, Connection::open(&self.plan)).await {
             Ok(Ok(connection)) => return Some(connection),
             Ok(Err(error)) => error,
@@ -106,7 +108,11 @@ impl Client {
                 return None;
             }
         };
-        if self.plan.terms.may_be_refused && (was_faulty || self.totals.phase() == Phase::Faults) {
+        let mut is_explained = was_faulty || self.totals.phase() == Phase::Faults;
+        if !is_explained {
+            is_explained = self.plan.terms.was_accident(began).await;
+        }
+        if self.plan.terms.may_be_refused && is_explained {
             self.totals.count(Outcome::Refused, 1);
             tokio::time::sleep(Duration::from_millis(20)).await;
         } else {
@@ -124,6 +130,8 @@ pub(super) struct Judge<'a> {
     pub(super) was_faulty: bool,
     /// How often there had been faults when it began.
     pub(super) faults_before: u64,
+    /// When it began.
+    pub(super) began: Instant,
     /// Whether this client has given a reason to close its connection.
     pub(super) may_end: bool,
 }
@@ -137,8 +145,18 @@ impl Judge<'_> {
         self.was_faulty || self.totals.faults() > self.faults_before
     }
 
-    fn reply(&self, want: &Want, got: &Value) {
-        let outcome = match judge(self.id, want, got, self.are_losses_allowed()) {
+    /// The same, where something else than an inflicted fault may explain them.
+    async fn are_losses_explained(&self) -> bool {
+        self.are_losses_allowed() || self.terms.was_accident(self.began).await
+    }
+
+    async fn reply(&self, want: &Want, got: &Value) {
+        let may_be_lost = self.are_losses_allowed();
+        let is_loss = !may_be_lost
+            && judge(self.id, want, got, false).is_finding()
+            && !judge(self.id, want, got, true).is_finding();
+        let may_be_lost = may_be_lost || (is_loss && self.are_losses_explained().await);
+        let outcome = match judge(self.id, want, got, may_be_lost) {
             outcome if outcome.is_finding() && self.terms.explains(got) => Outcome::Shifted,
             outcome if outcome.is_finding() && self.terms.may_move(want, got, self.are_there_faults()) => {
                 Outcome::NotSent
@@ -163,8 +181,8 @@ impl Judge<'_> {
     }
 
     /// The connection ended with so many requests unanswered.
-    fn end(&self, unanswered: usize, error: &io::Error) {
-        if self.may_end || self.are_losses_allowed() {
+    async fn end(&self, unanswered: usize, error: &io::Error) {
+        if self.may_end || self.are_losses_explained().await {
             self.totals.count(Outcome::Closed, unanswered as u64);
         } else {
             self.totals.find(Outcome::Wrong, || {
@@ -231,7 +249,7 @@ impl Connection {
         let read = async {
             tokio::time::sleep(pause).await;
             for want in &wants {
-                judge.reply(want, &reader.read().await?);
+                judge.reply(want, &reader.read().await?).await;
                 answered += 1;
             }
             io::Result::Ok(())
@@ -241,7 +259,7 @@ impl Connection {
         match timeout(DEADLINE, both).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                judge.end(wants.len() - answered, &error);
+                judge.end(wants.len() - answered, &error).await;
                 false
             }
             Err(_) => {
@@ -272,7 +290,7 @@ impl Connection {
         let read = async {
             for (number, want) in wants.iter().enumerate() {
                 match reader.read().await {
-                    Ok(got) => judge.reply(want, &got),
+                    Ok(got) => judge.reply(want, &got).await,
                     Err(error) => return (number, Some(error)),
                 }
             }
@@ -343,7 +361,7 @@ async fn subscription(
         match timeout(patience, main.reader.read()).await {
             Ok(message) => break message,
             // The message may have been lost with the backend, but not without one.
-            Err(_) if judge.are_losses_allowed() => return [false, true],
+            Err(_) if judge.are_losses_explained().await => return [false, true],
             Err(_) if began.elapsed() > DEADLINE => {
                 judge.silence(1);
                 return [false, true];
@@ -352,9 +370,9 @@ async fn subscription(
         }
     };
     match message {
-        Ok(got) => judge.reply(&Want::Is(maker.message(channel, token)), &got),
+        Ok(got) => judge.reply(&Want::Is(maker.message(channel, token)), &got).await,
         Err(error) => {
-            judge.end(1, &error);
+            judge.end(1, &error).await;
             return [false, true];
         }
     }

@@ -54,6 +54,7 @@ fn echo_a_million_replies_and_a_minute_of_faults_and_none_goes_astray() {
         habit_one_in: 20,
         diet: Diet::Plain,
         deeds: None,
+        accidents: None,
     });
     let clients = spawn_clients(&world, &terms, &totals);
     let start = Instant::now();

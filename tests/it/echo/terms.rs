@@ -3,11 +3,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
+use std::time::{Duration, Instant};
 
 use super::habits::Habit;
 use super::kinds::{Diet, MOVING, Want};
 use crate::proxy::Deeds;
 use crate::resp::Value;
+
+/// How long after a loss its reason may become known.
+const REASON: Duration = Duration::from_secs(5);
+
+/// Says whether a fault that nobody inflicted explains a loss in what began then.
+pub(super) type Explains = Box<dyn Fn(Instant) -> bool + Send + Sync>;
 
 /// When replies may be lost, with an error that says so, and connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +41,8 @@ pub(super) struct Terms {
     pub(super) diet: Diet,
     /// What a rogue backend has done.
     pub(super) deeds: Option<Arc<Deeds>>,
+    /// Whether a fault that nobody inflicted explains a loss in what began then.
+    pub(super) accidents: Option<Explains>,
 }
 
 impl Terms {
@@ -55,6 +64,20 @@ impl Terms {
             Losses::Meanwhile => is_refused || text.starts_with("CLUSTERDOWN "),
             Losses::Never | Losses::Always => false,
         }
+    }
+
+    /// Whether something else than an inflicted fault explains a loss in what began then. Who says so may be
+    /// heard later than the loss is seen.
+    pub(super) async fn was_accident(&self, began: Instant) -> bool {
+        let Some(explains) = &self.accidents else { return false };
+        let deadline = Instant::now() + REASON;
+        while !explains(began) {
+            if Instant::now() > deadline {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        true
     }
 
     /// Whether a reply is the rogue backend's doing, and came before the fence.

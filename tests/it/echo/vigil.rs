@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use super::faults::wait_for_recovery;
 use super::kinds::Diet;
-use super::terms::{Losses, Terms};
+use super::terms::{Explains, Losses, Terms};
 use super::totals::{Phase, Totals};
 use super::{USERS, spawn, wait_for_replies};
 use crate::world::{Setup, World};
@@ -28,16 +29,22 @@ impl Vigil {
         Setup { users: USERS.to_vec(), ..setup }
     }
 
-    pub(crate) fn begin(world: &World) -> Self {
-        Self::on(world, CLIENTS, (Losses::Meanwhile, Diet::Plain))
+    /// `explains` says whether there was a fault that nobody inflicted, for what began then.
+    pub(crate) fn begin(world: &World, explains: impl Fn(Instant) -> bool + Send + Sync + 'static) -> Self {
+        Self::on(world, CLIENTS, (Losses::Meanwhile, Diet::Plain), Some(Box::new(explains)))
     }
 
     /// Before a cluster, with keys in many slots.
     pub(crate) fn before_cluster(world: &World, losses: Losses) -> Self {
-        Self::on(world, 2 * CLIENTS, (losses, Diet::Cluster))
+        Self::on(world, 2 * CLIENTS, (losses, Diet::Cluster), None)
     }
 
-    fn on(world: &World, clients: u32, (losses, diet): (Losses, Diet)) -> Self {
+    fn on(
+        world: &World,
+        clients: u32,
+        (losses, diet): (Losses, Diet),
+        accidents: Option<Explains>,
+    ) -> Self {
         let totals = Arc::<Totals>::default();
         let terms = Arc::new(Terms {
             port: AtomicU16::new(world.gateway.address.port()),
@@ -48,6 +55,7 @@ impl Vigil {
             habit_one_in: 1,
             diet,
             deeds: None,
+            accidents,
         });
         let clients = spawn(clients, world, &terms, &totals);
         wait_for_replies(&totals, CALM);

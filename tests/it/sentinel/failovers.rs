@@ -89,7 +89,9 @@ fn failovers_do_nothing_twice_and_write_to_nothing_but_the_master() {
     let world = World::with(Vigil::users(led(group.section())));
     world.announce(LOST);
     world.announce("the sentinels do not agree");
-    let (accounts, probe, vigil) = (Accounts::open(&world), Probe::start(&world), Vigil::begin(&world));
+    let words = switches.clone();
+    let vigil = Vigil::begin(&world, move |began| words.explain(began));
+    let (accounts, probe) = (Accounts::open(&world), Probe::start(&world));
     let (start, mut waits) = (Instant::now(), Vec::new());
     for round in 0..count {
         let before = accounts.acknowledged();
@@ -131,6 +133,7 @@ fn failovers_do_nothing_twice_and_write_to_nothing_but_the_master() {
 fn fail_over(group: &mut Group, deed: Deed, firsts: &Firsts, switches: &Switches) -> (usize, Duration) {
     let was = group.wait_settled();
     firsts.clear();
+    switches.order();
     let start = Instant::now();
     match deed {
         Deed::Kill => group.nodes[was].kill(),

@@ -9,6 +9,7 @@ use super::accounts::WRITE;
 use super::group::{Server, nodes};
 use super::liar::Liar;
 use super::{NOT_SENT, asking};
+use crate::log::Event;
 use crate::resp::Value;
 use crate::wire::{Client, PATIENCE};
 use crate::world::{LOST, World};
@@ -130,6 +131,18 @@ fn what_lives_in_a_connection_ends_with_the_master_that_is_left() {
     let list = stage.nodes[0].ask("CLIENT LIST");
     assert!(!list.contains("name=respgate"), "{list}");
     stage.world.client("app").talk(&[("SUBSCRIBE news", "[$subscribe, $news, :1]")]);
+    let lost = || stage.world.gateway.stderr.all().into_iter().filter(|line| line.contains(LOST));
+    let was = format!("127.0.0.1:{master}");
+    assert!(
+        lost().any(|line| line.contains("somewhere else from now on")),
+        "{:#?}",
+        lost().collect::<Vec<_>>()
+    );
+    for line in lost() {
+        let event = Event::parse(&line).expect("a line of the log");
+        let place = (event.field("database"), event.field("node"));
+        assert_eq!(place, (Some("default"), Some(was.as_str())), "the node that was left: {line}");
+    }
 }
 
 #[test]

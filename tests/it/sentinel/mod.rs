@@ -1,7 +1,7 @@
 //! A database that sentinels lead: real ones, with a real master and its replicas.
 //!
 //! `group` is the six servers, `liar` a sentinel that says what a test wants, `watch` when
-//! the real ones announced a switch. `failovers` is the long one: `RESPGATE_FAILOVERS`
+//! the real ones announced a switch, `readers` reads from replicas. `failovers` is the long one: `RESPGATE_FAILOVERS`
 //! says how many.
 
 mod accounts;
@@ -10,6 +10,7 @@ mod group;
 mod liar;
 mod lies;
 mod reach;
+mod readers;
 mod watch;
 
 use std::time::{Duration, Instant};

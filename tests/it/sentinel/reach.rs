@@ -75,7 +75,13 @@ fn without_an_answer_nothing_is_sent_and_readyz_says_why() {
     }
     let mut client = world.client("app");
     assert_eq!(client.ask("GET k"), NOT_SENT);
-    assert!(world.gateway.wait_status("/readyz", 503).contains("no_master"));
+    let told = world.gateway.wait_status("/readyz", 503);
+    assert!(
+        told.starts_with("backend_unavailable\ndatabase default at nowhere: no_master since 20"),
+        "{told}"
+    );
+    assert!(told.ends_with(": the sentinels have not said where the master is\n"), "{told}");
+    assert_eq!(world.gateway.metric("respgate_backend_up", "node=\"nowhere\""), 0.0);
     let log = &world.gateway.stderr;
     log.wait_for("of the silence", |line| line.contains("no command is sent until they do"));
     let redis = listening(&world);
@@ -105,6 +111,42 @@ fn what_is_no_sentinel_is_said_to_be_none() {
 }
 
 #[test]
+fn check_connect_asks_the_node_that_the_sentinels_name() {
+    let world = World::with(Setup::default());
+    let redis = listening(&world);
+    let before = world.redis.client("root").ask("ACL LIST");
+    let sentinel = Liar::start(redis);
+    let made = "[database]\nprovisioning = { redis_user = \"root\", redis_password_file = \"root.password\", \
+                instance = \"a\" }\n";
+    let provisioned = |port: u16| {
+        let mut setup = asking(&[port]);
+        setup.edits.push(("[database]\n", made.to_owned()));
+        let own = "redis_user = \"app\"\nredis_password_file = \"app.password\"";
+        setup.edits.push((own, "acl = \"~* +@read\"".to_owned()));
+        setup
+    };
+    let check = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_respgate"));
+        let output = command.args(["check", "--connect", "--config"]).arg(world.path("respgate.toml"));
+        let output = output.output().expect("built");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    world.write_again(|setup| *setup = provisioned(sentinel.port));
+    let (is_good, said) = check();
+    let wanted = format!("\n127.0.0.1:{redis}: would make respgate:a:user:app: ~* +@read\n");
+    assert!(is_good && said.contains(&wanted), "{said}");
+    assert_eq!(world.redis.client("root").ask("ACL LIST"), before, "nothing is changed");
+    // A sentinel that is not there, one that is none, and a master that it does not know.
+    let nobody = super::group::free_port();
+    for (port, why) in [(nobody, "0 of 1 sentinels answer; "), (redis, "it refused HELLO 3: NOAUTH ")] {
+        world.write_again(|setup| *setup = provisioned(port));
+        let (is_good, said) = check();
+        let start = format!("\nmaster {NAME}, by its sentinels: cannot be asked as \"root\": ");
+        assert!(!is_good && said.contains(&start) && said.contains(why), "{said}");
+    }
+}
+
+#[test]
 fn a_reload_leads_from_an_address_to_sentinels_and_back() {
     let world = World::with(Setup::default());
     world.announce("few_sentinels");
@@ -120,8 +162,10 @@ fn a_reload_leads_from_an_address_to_sentinels_and_back() {
         line.contains("the sentinels say where the master is") && line.contains(NAME)
     });
     world.gateway.wait_ready();
-    wait_until("it is answered from there", || client.ask("GET k") == "$v");
-    assert!(client.ask("CLIENT LIST").contains(&format!("laddr=127.0.0.1:{redis} ")));
+    // Connections to the address are still in use until a worker has taken over what the sentinels say.
+    let there = format!("laddr=127.0.0.1:{redis} ");
+    wait_until("it is answered from there", || client.ask("CLIENT LIST").contains(&there));
+    client.talk(&[("GET k", "$v")]);
     world.write_again(|_| {});
     world.reload();
     wait_until("it is back", || client.ask("CLIENT LIST").contains("redis.sock"));

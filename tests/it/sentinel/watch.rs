@@ -7,10 +7,34 @@ use std::time::Instant;
 
 use super::group::Group;
 use crate::resp::{self, Stop};
+use crate::wire::PATIENCE;
 
-/// When each switch was first announced by one of the sentinels, and the port it leads to.
+/// Each switch, from when it was first announced by one of the sentinels. The others announce it later.
 #[derive(Clone, Default)]
-pub(super) struct Switches(Arc<Mutex<Vec<(Instant, u16)>>>);
+pub(super) struct Switches(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    all: Vec<Switch>,
+    /// The next one is somebody's doing.
+    is_ordered: bool,
+}
+
+struct Switch {
+    at: Instant,
+    /// The port it leads to.
+    to: u16,
+    is_ordered: bool,
+}
+
+impl Known {
+    fn announced(&mut self, to: u16, at: Instant) {
+        if self.all.last().is_none_or(|last| last.to != to) {
+            let is_ordered = std::mem::take(&mut self.is_ordered);
+            self.all.push(Switch { at, to, is_ordered });
+        }
+    }
+}
 
 impl Switches {
     /// Listens to all of them until they end.
@@ -27,8 +51,20 @@ impl Switches {
 
     /// The first announcement that the master is at this port, after that instant.
     pub(super) fn since(&self, start: Instant, port: u16) -> Option<Instant> {
-        let all = self.0.lock().expect("not poisoned");
-        all.iter().find(|(at, to)| *at >= start && *to == port).map(|(at, _)| *at)
+        let known = self.0.lock().expect("not poisoned");
+        known.all.iter().find(|it| it.at >= start && it.to == port).map(|it| it.at)
+    }
+
+    /// The next switch is the test's own doing.
+    pub(super) fn order(&self) {
+        self.0.lock().expect("not poisoned").is_ordered = true;
+    }
+
+    /// Whether sentinels have switched of their own accord, so that what began then may have been lost: on a
+    /// machine that stands still for a second they take the master for dead.
+    pub(super) fn explain(&self, began: Instant) -> bool {
+        let known = self.0.lock().expect("not poisoned");
+        known.all.iter().any(|it| !it.is_ordered && it.at + PATIENCE >= began)
     }
 
     fn listen(&self, socket: &mut TcpStream) {
@@ -45,7 +81,7 @@ impl Switches {
                         let port =
                             text.trim_end_matches(']').rsplit(' ').next().and_then(|it| it.parse().ok());
                         if let (true, Some(port)) = (text.contains("$message"), port) {
-                            self.0.lock().expect("not poisoned").push((now, port));
+                            self.0.lock().expect("not poisoned").announced(port, now);
                         }
                     }
                     Err(Stop::Short) => break,
@@ -54,4 +90,24 @@ impl Switches {
             }
         }
     }
+}
+
+#[test]
+fn a_switch_that_nobody_ordered_explains_what_is_lost_about_then_and_an_ordered_one_does_not() {
+    let switches = Switches::default();
+    let start = Instant::now();
+    let announced = |to, at| switches.0.lock().expect("not poisoned").announced(to, at);
+    announced(1, start);
+    switches.0.lock().expect("not poisoned").all[0].is_ordered = true;
+    switches.order();
+    for late in 0..3 {
+        announced(2, start + late * PATIENCE);
+    }
+    assert!(!switches.explain(start), "it was ordered");
+    let later = start + 9 * PATIENCE;
+    announced(3, later);
+    assert!(switches.explain(later) && switches.explain(later + PATIENCE), "it was not");
+    assert!(switches.explain(start), "what began before may have gone on until then");
+    assert!(!switches.explain(later + 2 * PATIENCE), "that is over");
+    assert_eq!(switches.since(start, 2), Some(start), "as it was first announced");
 }

@@ -116,6 +116,7 @@ fn begin(fault: &Fault, seed: u64) -> Stage {
         habit_one_in: fault.habit_one_in,
         diet: fault.diet,
         deeds: fault.is_rogue.then(|| Arc::clone(&proxy.deeds)),
+        accidents: None,
     };
     let dice = Dice::new(seed);
     Stage { world, proxy, terms: Arc::new(terms), dice, until: Instant::now(), done: 0 }
