@@ -12,6 +12,7 @@
 mod arena;
 mod attempts;
 mod audience;
+mod batch;
 mod clock;
 mod cluster;
 mod control;

@@ -1,10 +1,11 @@
 //! From a client's bytes to requests on links.
 //!
-//! Consecutive requests that share a link join its output as one run of bytes and
-//! one ticket. Everything else goes one at a time, by class.
+//! Consecutive requests that share a link go together (see `batch`). Everything else goes one at a
+//! time, by class.
 
 use std::time::Instant;
 
+use super::batch::Batch;
 use super::ends::TOO_MANY_PINNED;
 use super::input::Input;
 use super::lanes::Unplaced;
@@ -14,14 +15,6 @@ use crate::identity::ReadFrom;
 use crate::resp::{Found, Request, RequestError, SHARE_MIN, args, write};
 use crate::session::{Fate, ReplyMode, SessionId, Stall, Via};
 use crate::upstream::{Expect, LinkId};
-
-/// Requests at the front of the input that go to one shared link together.
-#[derive(Default)]
-struct Batch {
-    link: Option<LinkId>,
-    bytes: usize,
-    count: u32,
-}
 
 /// What became of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,9 +131,7 @@ impl Worker {
                     && !session.is_modal_by_sharing()
                     && self.clusters.map(session.database).is_none();
                 if plain {
-                    let flow = self.join_batch(id, input, batch, request.len, now);
-                    self.gather(id, input, batch);
-                    return Some(flow);
+                    return Some(self.join_batch(id, input, batch, request.len, now));
                 }
                 self.send_batch(id, batch, input, now);
                 self.request(id, input, &request, verdict, now)
@@ -171,101 +162,6 @@ impl Worker {
                 Flow::Done
             }
         })
-    }
-
-    /// Adds the next request to those that go to one shared link together.
-    fn join_batch<I: Input>(
-        &mut self,
-        id: SessionId,
-        input: &mut I,
-        batch: &mut Batch,
-        bytes: usize,
-        now: Instant,
-    ) -> Flow {
-        if batch.link.is_none() {
-            match self.shared_link(id, now) {
-                Ok(link) => batch.link = Some(link),
-                Err(stall) => return Flow::Wait(stall),
-            }
-        }
-        batch.count += 1;
-        batch.bytes += bytes;
-        if bytes >= SHARE_MIN {
-            self.send_batch(id, batch, input, now);
-        }
-        Flow::Done
-    }
-
-    /// Adds what follows of the same kind: nothing that was found out of the session can have changed.
-    fn gather<I: Input>(&mut self, id: SessionId, input: &I, batch: &mut Batch) {
-        let limits = self.request_limits();
-        let (true, Some(session)) = (batch.link.is_some(), self.sessions.get(id)) else { return };
-        let most = self.limits.client_in_flight_max.saturating_sub(session.slots.outstanding());
-        while (batch.count as usize) < most {
-            let unread = &input.bytes()[batch.bytes..];
-            let Some(request) = Request::whole(unread, limits) else { return };
-            let verdict = unknown::verdict(&self.commands, &self.lanes, session, unread, &request);
-            if verdict != Verdict::Pass(Class::Share)
-                || request.len >= self.limits.shared_request_bytes_max.min(SHARE_MIN)
-            {
-                return;
-            }
-            batch.count += 1;
-            batch.bytes += request.len;
-        }
-    }
-
-    /// Writes the batch to its link and claims its replies.
-    fn send_batch<I: Input>(&mut self, id: SessionId, batch: &mut Batch, input: &mut I, now: Instant) {
-        let Some(on) = batch.link.take() else { return };
-        let (bytes, count) = (std::mem::take(&mut batch.bytes), std::mem::take(&mut batch.count));
-        self.send_shared(id, on, input, bytes, count, now);
-    }
-
-    /// Writes whole requests to a shared or control link and claims their replies.
-    pub(super) fn send_shared<I: Input>(
-        &mut self,
-        id: SessionId,
-        on: LinkId,
-        input: &mut I,
-        bytes: usize,
-        count: u32,
-        now: Instant,
-    ) {
-        let (Some(session), Some(link)) = (self.sessions.get_mut(id), self.links.get_mut(on)) else { return };
-        let mute = session.take_mute();
-        link.claim(id, count, Expect::Reply, now);
-        input.forward(bytes, link);
-        session.slots.push_awaited(count, mute);
-        session.via = Via::Shared(on);
-        self.tally.requests += u64::from(count);
-        link.since_fence += u64::from(count);
-        // Before the greeting nobody knows whether this user may ECHO.
-        if link.since_fence >= self.limits.fence_commands && link.is_ready() {
-            self.send_fence(on, false, now);
-        }
-        self.wake_link(on);
-    }
-
-    /// Writes one request to the session's own link and claims its reply.
-    pub(super) fn send_pinned<I: Input>(
-        &mut self,
-        id: SessionId,
-        on: LinkId,
-        input: &mut I,
-        bytes: usize,
-        expect: Expect,
-        now: Instant,
-    ) {
-        let (Some(session), Some(link)) = (self.sessions.get_mut(id), self.links.get_mut(on)) else { return };
-        let mute = session.take_mute();
-        link.claim(id, 1, expect, now);
-        input.forward(bytes, link);
-        session.slots.push_awaited(1, mute);
-        session.via = Via::Pinned(on);
-        self.tally.requests += 1;
-        self.tally.pinned_requests += 1;
-        self.wake_link(on);
     }
 
     /// An inline request of so many bytes, whose strict form goes in its place.

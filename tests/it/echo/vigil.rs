@@ -39,12 +39,7 @@ impl Vigil {
         Self::on(world, 2 * CLIENTS, (losses, Diet::Cluster), None)
     }
 
-    fn on(
-        world: &World,
-        clients: u32,
-        (losses, diet): (Losses, Diet),
-        accidents: Option<Explains>,
-    ) -> Self {
+    fn on(world: &World, clients: u32, (losses, diet): (Losses, Diet), accidents: Option<Explains>) -> Self {
         let totals = Arc::<Totals>::default();
         let terms = Arc::new(Terms {
             port: AtomicU16::new(world.gateway.address.port()),
