@@ -8,4 +8,5 @@ mod cert;
 mod check;
 mod explain;
 mod lists;
+mod report;
 mod subject;
