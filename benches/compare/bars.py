@@ -88,7 +88,7 @@ def lines(result):
     yield _best_proxy(result, 6, "reconnect", ("envoy-tcp", "envoy-redis"))
     one = result.crowd.get(SUBJECT)
     clients, many = (one["clients"], one["many"]) if one else (10_000, 5_000)
-    for field, what in (("front_idle", "after one small request each"), ("front_worked", "after 64 KiB of replies each")):
+    for field, what in ("front_idle", "after one small request each"), ("front_worked", "after 64 KiB of replies each"):
         kib = [one[field] / 1024] if one else []
         yield Line(7, f"{clients:,} clients, {what}", IDLE_KIB_MAX, False, kib, " KiB")
     yield Line(8, f"{many:,} clients, beside 50", 1.3, False, result.crowd_ratios(SUBJECT))
@@ -99,8 +99,8 @@ def _best_proxy(result, bar, workload, proxies):
     found = [(result.median(workload, proxy, "rps"), proxy) for proxy in proxies]
     found = [one for one in found if one[0] is not None]
     best = max(found)[1] if found else None
-    what = f"{result.workloads[workload]}, beside " + (f"the fastest of them, {result.targets[best]}" if best else "proxies")
-    return Line(bar, what, 1.0, True, result.ratios(workload, SUBJECT, "rps", best) if best else [])
+    beside = f"the fastest of them, {result.targets[best]}" if best else "proxies"
+    return Line(bar, f"{result.workloads[workload]}, beside {beside}", 1.0, True, result.ratios(workload, SUBJECT, "rps", best) if best else [])
 
 
 def verdicts(result):

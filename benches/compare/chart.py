@@ -38,22 +38,22 @@ def svg(result):
              *_legend(result)]
     for number, (field, title) in enumerate(PANELS):
         drawn += _panel(result, rows, field, title, LEFT + number * (PANEL + GAP))
-    drawn += [_text(LEFT - 12, _middle(row) + 4, result.workloads[name], anchor="end")
+    drawn += [text(LEFT - 12, _middle(row) + 4, result.workloads[name], anchor="end")
               for row, name in enumerate(rows)]
     machine = result.made["machine"]
     note = (f"medians of {result.made['rounds']} interleaved rounds beside Redis' own TLS in the same round;"
             f" the bar at respgate spans its rounds; hollow: beyond; {machine['cores']} cores, {result.made['date']}")
-    drawn += [_text(12, height - 12, note, kind="small"), "</svg>"]
+    drawn += [text(12, height - 12, note, kind="small"), "</svg>"]
     return "\n".join(drawn) + "\n"
 
 
 def _panel(result, rows, field, title, left):
     bottom = TOP + ROW * len(rows)
-    drawn = [_text(left, TOP - 30, title, kind="head")]
+    drawn = [text(left, TOP - 30, title, kind="head")]
     for octave in range(-OCTAVES, OCTAVES + 1):
         x, kind = left + _across(2.0 ** octave), ' class="one"' if octave == 0 else ""
         drawn.append(f'<line x1="{x:.1f}" y1="{TOP - 8}" x2="{x:.1f}" y2="{bottom}"{kind}/>')
-        drawn.append(_text(x, TOP - 14, f"{2.0 ** octave:g}x", kind="small", anchor="middle"))
+        drawn.append(text(x, TOP - 14, f"{2.0 ** octave:g}x", kind="small", anchor="middle"))
     for row, name in enumerate(rows):
         for target in (SUBJECT, *PROXIES):
             ratios = result.ratios(name, target, field)
@@ -80,7 +80,7 @@ def _legend(result):
     for name in shown:
         title = result.targets[name]
         drawn.append(f'<circle cx="{x + 6}" cy="20" r="{6 if name == SUBJECT else 4}" fill="{COLOURS[name]}"/>')
-        drawn.append(_text(x + 18, 24, title))
+        drawn.append(text(x + 18, 24, title))
         x += 34 + 7 * len(title)
     return drawn
 
@@ -95,7 +95,8 @@ def _middle(row):
     return TOP + ROW * row + ROW // 2
 
 
-def _text(x, y, text, kind="", anchor=""):
+def text(x, y, words, kind="", anchor=""):
+    """A piece of text at a place."""
     kind = f' class="{kind}"' if kind else ""
     anchor = f' text-anchor="{anchor}"' if anchor else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}"{kind}{anchor}>{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}"{kind}{anchor}>{escape(words)}</text>'

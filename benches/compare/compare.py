@@ -20,10 +20,15 @@ import tempfile
 import time
 
 import crowd
+import curve
 import load
 import peers
 import report
 from targets import CORES, Broken, Lab
+
+# Redis shrinks an idle client's buffers after two seconds; memory is read after that.
+SETTLE_SECONDS = 4
+CURVE_ROUNDS = 3
 
 
 def main():
@@ -58,39 +63,46 @@ class Run:
         self.lab, self.args = lab, args
         self.programs = peers.Programs(os.path.abspath(args.respgate_bin), os.path.abspath(args.ends_bin),
                                        args.envoy_bin)
-        self.samples, self.crowds, self.failures = {}, {}, []
+        self.samples, self.crowds, self.curves, self.failures = {}, {}, {}, []
 
     def workloads(self):
         """All workloads of rounds, on one Redis with every front running before it."""
-        names = [name for name in self.args.workloads if name != load.CROWD]
-        if not names:
+        names = [name for name in self.args.workloads if name in load.WORKLOADS]
+        bent = [name for name in self.args.targets if name in curve.TARGETS and load.CURVE in self.args.workloads]
+        wanted = self._targets(names)
+        wanted += [target for target in bent if target not in wanted]
+        if not wanted:
             return
         redis, fronts = self.lab.start_redis(), {}
-        for target in self._targets(names):
+        for target in wanted:
             with self._noting(target):
                 own = self.lab.start_cluster() if target in peers.HAS_OWN_REDIS else redis
                 fronts[target] = peers.start(self.lab, self.programs, target, own)
         for name in names:
             self._workload(name, fronts, redis)
+        self._curve({target: fronts[target] for target in bent if target in fronts}, redis)
         self.lab.stop_all()
 
     def crowd(self):
         """Every target in its turn, each with a Redis of its own."""
         if load.CROWD not in self.args.workloads:
             return
-        rounds, seconds = self.args.rounds, self.args.seconds / 2
+        rounds, seconds, settle = self.args.rounds, self.args.seconds / 2, 0 if self.args.quick else SETTLE_SECONDS
         for target in self.args.targets:
             with self._noting(f"{target}, {self.args.crowd} clients"):
                 redis = self.lab.start_redis()
                 front = peers.start(self.lab, self.programs, target, redis)
-                one = crowd.measure(self.lab, self.programs.ends, front, redis, self.args.crowd, rounds, seconds)
+                one = crowd.measure(self.lab, self.programs.ends, front, redis, self.args.crowd, rounds, seconds,
+                                    settle)
                 self.crowds[target] = one
                 _say(f"crowd {target}: {one.clients:,} idle clients, {one.front_idle:,.0f} bytes each")
             self.lab.stop_all()
 
     def result(self, took):
         """Everything that was measured and what it was measured with, for `report`."""
-        names = self._targets(self.samples) if self.samples else list(self.crowds)
+        bent = [target for row in self.curves.values() for target in row]
+        names = [name for name in peers.TITLES
+                 if name in bent or name in self.crowds or name in self._targets(self.samples)]
         negotiated = {peers.TITLES[name]: terms for name, terms in self.lab.negotiated.items()}
         return {
             "made": {
@@ -107,6 +119,7 @@ class Run:
             "samples": {name: {target: [one and dataclasses.asdict(one) for one in rounds]
                                for target, rounds in row.items()} for name, row in self.samples.items()},
             "crowd": {target: dataclasses.asdict(one) for target, one in self.crowds.items()},
+            "curve": self.curves,
             "failures": self.failures,
         }
 
@@ -136,6 +149,18 @@ class Run:
                          f" redis {sample.redis_us:.2f} client {sample.client_us:.2f} us")
         for run in runs.values():
             run.close()
+
+    def _curve(self, fronts, redis):
+        """Every point of the cost curve, where anybody is there to be measured."""
+        rounds, seconds = min(self.args.rounds, CURVE_ROUNDS), self.args.seconds / 3
+        first = 2 if self.args.quick else None
+        for axis, at, words, key in curve.points(self.args.crowd, first) if fronts else ():
+            with self._noting(f"the cost curve, {axis} {at}"):
+                samples = curve.measure(self.lab, self.programs.ends, fronts, redis, words, key, rounds, seconds)
+                for target, done in samples.items():
+                    shown = [dataclasses.asdict(sample) for sample in done]
+                    self.curves.setdefault(axis, {}).setdefault(target, {})[at] = shown
+                _say(f"curve, {axis} {at}")
 
     def _begin(self, front, redis, workload):
         redis = front.redis or redis
@@ -188,7 +213,7 @@ def _say_needs(args):
 
 
 def _arguments():
-    workloads, names = [*load.WORKLOADS, load.CROWD], [name for name in peers.TITLES if name not in peers.VARIANTS]
+    workloads, names = [*load.WORKLOADS, load.CROWD, load.CURVE], [name for name in peers.TITLES if name not in peers.VARIANTS]
     parser = argparse.ArgumentParser(
         prog="benches/compare/run", description="Measures respgate beside its peers.",
         epilog="The report goes to standard output, progress to standard error. Status 1: a run was broken.")

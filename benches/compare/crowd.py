@@ -10,12 +10,11 @@ import time
 import load
 from load import Crew, Sample
 from peers import PAIRED
+from targets import SMALL_KEY
 
 FEW = 50
-# Redis shrinks an idle client's buffers after two seconds; memory is read after that.
-SETTLE_SECONDS = 4
 # What a client asks for before its memory is read again.
-WORK = "each get16k 4"
+WORK = "each bench:16k 4"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +32,11 @@ class CrowdSample:
     many_rounds: list[Sample]
 
 
-def measure(lab, ends, front, redis, clients, rounds, seconds):
-    """All of it at one front. A proxy with two descriptors a client may have to do with fewer."""
+def measure(lab, ends, front, redis, clients, rounds, seconds, settle):
+    """All of it at one front; memory is read `settle` seconds after the last request.
+
+    A proxy with two descriptors for a client may have to do with fewer clients.
+    """
     if front.name in PAIRED:
         clients = min(clients, lab.clients_max)
     many = clients // 2
@@ -42,10 +44,10 @@ def measure(lab, ends, front, redis, clients, rounds, seconds):
     crew = Crew(lab, ends, front, ["load", "--clients", many])
     few_rounds, many_rounds = _alternate(lab, ends, front, redis, crew, rounds, seconds)
     rest = Crew(lab, ends, front, ["load", "--clients", clients - many])
-    front_idle, redis_idle = _held(front, redis, before, clients)
+    front_idle, redis_idle = _held(front, redis, before, clients, settle)
     for each in crew, rest:
         each.do(WORK)
-    front_worked, redis_worked = _held(front, redis, before, clients)
+    front_worked, redis_worked = _held(front, redis, before, clients, settle)
     for each in crew, rest:
         each.close()
     return CrowdSample(clients, front_idle, redis_idle, front_worked, redis_worked, many, few_rounds, many_rounds)
@@ -54,9 +56,9 @@ def measure(lab, ends, front, redis, clients, rounds, seconds):
 def _alternate(lab, ends, front, redis, many, rounds, seconds):
     few = Crew(lab, ends, front, ["load", "--clients", FEW, "--in-flight", FEW])
     samples = [], []
-    order = f"go get {seconds}"
+    order = f"go {SMALL_KEY} {seconds}"
     for crew in few, many:
-        crew.do(f"go get {min(seconds, 0.5)}")
+        crew.do(f"go {SMALL_KEY} {min(seconds, 0.5)}")
     for _ in range(rounds):
         for crew, done in zip((few, many), samples):
             done.append(load.measure_crew(crew, front, redis, order))
@@ -64,6 +66,6 @@ def _alternate(lab, ends, front, redis, many, rounds, seconds):
     return samples
 
 
-def _held(front, redis, before, clients):
-    time.sleep(SETTLE_SECONDS)
+def _held(front, redis, before, clients, settle):
+    time.sleep(settle)
     return tuple((end.rss_bytes() - then) / clients for end, then in zip((front, redis), before))

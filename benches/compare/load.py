@@ -58,7 +58,7 @@ class Held(Workload):
     """Clients of `ends`, connected once and then given orders."""
 
     verb: tuple[str, ...] = ()
-    what: str = "get"
+    what: str = targets.SMALL_KEY
 
 
 GET = ("GET", targets.SMALL_KEY)
@@ -84,8 +84,8 @@ WORKLOADS = {
     "cluster-d16": Bench("GET of random keys, 50 clients, depth 16", only_for=PAIR, depth=16, command=RANDOM,
                          trial=50_000),
 }
-# Not a workload of rounds: every target in its turn, with a new Redis. See `crowd`.
-CROWD = "crowd"
+# Not workloads of rounds: see the files of these names.
+CROWD, CURVE = "crowd", "curve"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 
-from targets import CORES, HOST, free_port
+from targets import CORES, HOST, VALUES, free_port
 
 # The order is that of the report. The first is the base, the second what ratios refer to.
 TITLES = {
@@ -115,7 +115,9 @@ def _respgate_shared(lab, programs, port, redis):
 
 
 def _floor(lab, programs, port, _redis):
-    return [programs.ends, "floor", "--port", port, "--certificates", lab.certificates.folder, "--workers", CORES]
+    values = ",".join(f"{key}={size}" for key, size in VALUES.items())
+    return [programs.ends, "floor", "--port", port, "--certificates", lab.certificates.folder, "--workers", CORES,
+            "--values", values]
 
 
 def _haproxy(lab, _programs, port, redis):

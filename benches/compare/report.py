@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Shows a result file: tables with ratios, the verdict on each bar and, with --svg, a chart.
 
-    benches/compare/report.py target/compare/result.json [--svg FILE]
+    benches/compare/report.py target/compare/result.json [--svg FILE] [--curve-svg FILE]
 
 Runs nothing and measures nothing.
 """
@@ -13,6 +13,7 @@ import sys
 
 import bars
 import chart
+import curve_chart
 from result import FLOOR, REFERENCE, SUBJECT, TLS_ENDS_OF_REDIS, Result, spread
 
 COLUMNS = (
@@ -30,8 +31,8 @@ PAIRS = ("cluster", "cluster-d16")
 def markdown(raw):
     """The whole report."""
     result = Result(raw)
-    parts = [_heading(result), _verdicts(result), _overview(result), _crowd(result), _cluster(result), _lines(result),
-             _details(result), _setup(result), _failures(result)]
+    parts = [_heading(result), _verdicts(result), _overview(result), _crowd(result), _cluster(result), _curve(result),
+             _lines(result), _details(result), _setup(result), _failures(result)]
     return "\n".join(line for part in parts for line in part)
 
 
@@ -138,6 +139,20 @@ def _cluster(result):
             _row(["", "throughput", "what routing adds to the front, a request"]), _rule(1, 2), *out, ""]
 
 
+def _curve(result):
+    out = ["## The cost of a request", "",
+           "Microseconds: 50 clients and depth 1 but for what varies, 8 clients for bytes of the reply; all of them wait"
+           " for a reply all of the time.", ""] if result.curve else []
+    for axis in result.curve:
+        curves = {title: dict(points) for title, points in curve_chart.curves(result, axis).items()}
+        ends = sorted({at for points in curves.values() for at in points})
+        out += [_row([axis, *[f"{at:,}" for at in ends]]), _rule(1, len(ends))]
+        for title, points in curves.items():
+            out.append(_row([title, *[f"{points[at]:,.2f}" if at in points else "" for at in ends]]))
+        out.append("")
+    return out
+
+
 def _lines(result):
     if not _has_subject(result):
         return []
@@ -184,12 +199,15 @@ def main():
     """Prints the report; writes the chart."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("result", type=pathlib.Path, help="what benches/compare/run has written")
-    parser.add_argument("--svg", type=pathlib.Path, metavar="FILE", help="also draw a chart")
+    parser.add_argument("--svg", type=pathlib.Path, metavar="FILE", help="also draw all targets beside Redis' own TLS")
+    parser.add_argument("--curve-svg", type=pathlib.Path, metavar="FILE", help="also draw the cost of a request")
     args = parser.parse_args()
     raw = json.loads(args.result.read_text())
     print(markdown(raw))
     if args.svg:
         args.svg.write_text(chart.svg(Result(raw)))
+    if args.curve_svg:
+        args.curve_svg.write_text(curve_chart.svg(Result(raw)))
     return 0
 
 

@@ -16,7 +16,7 @@ class Result:
     def __init__(self, raw):
         self.made, self.failures = raw["made"], raw["failures"]
         self.targets, self.workloads = raw["targets"], raw["workloads"]
-        self.samples, self.crowd = raw["samples"], raw["crowd"]
+        self.samples, self.crowd, self.curve = raw["samples"], raw["crowd"], raw["curve"]
 
     def sound(self, workload, target):
         """The samples of a target that answered soundly in every round, otherwise none."""
@@ -45,6 +45,12 @@ class Result:
         pairs = zip(one["many_rounds"], one["few_rounds"])
         # A run of a moment can be too short for the accounts to show anything.
         return [_field(many, "sum_us") / _field(few, "sum_us") for many, few in pairs if _field(few, "sum_us") > 0]
+
+    def curve_of(self, axis, target, field):
+        """Points of a cost curve: where, and the median there."""
+        points = self.curve.get(axis, {}).get(target, {})
+        return [(int(at), statistics.median(_field(sample, field) for sample in samples))
+                for at, samples in points.items()]
 
     def crowd_median(self, target, rounds, field):
         """The median of a field among `few_rounds` or `many_rounds`."""

@@ -20,7 +20,9 @@ START_SECONDS = 20
 STOP_SECONDS = 5
 CORES = os.cpu_count() or 1
 SMALL_KEY, SMALL_SIZE = "bench:small", 3
-VALUES = {SMALL_KEY: SMALL_SIZE, "bench:16k": 16 * 1024, "bench:1m": 1024 * 1024}
+SIZES = (16, 256, 4 << 10, 64 << 10, 1 << 20, 16 << 20)
+VALUES = {SMALL_KEY: SMALL_SIZE, "bench:16k": 16 << 10, "bench:1m": 1 << 20,
+          **{f"bench:{size}": size for size in SIZES}}
 # What redis-benchmark makes of key:__rand_int__, for requests that go to all nodes of a cluster.
 RANDOM_KEYS = 10_000
 CLUSTER_MASTERS = 3

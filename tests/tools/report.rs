@@ -1,6 +1,7 @@
 //! The report of `make compare`: its verdicts on a result whose figures are invented, and the
 //! comparison itself, run for a moment.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,9 +26,10 @@ fn python(bench: &Bench, script: &str, words: &[&str]) -> String {
 fn the_report_is_as_it_was_agreed() {
     let bench = Bench::new();
     let result = project("tests/tools/report/result.json");
-    let report = python(&bench, "report.py", &[result.to_str().unwrap(), "--svg", "chart.svg"]);
-    let chart = bench.read("chart.svg");
-    for (name, now) in [("report.md", report), ("chart.svg", chart)] {
+    let words = [result.to_str().unwrap(), "--svg", "chart.svg", "--curve-svg", "curve.svg"];
+    let report = python(&bench, "report.py", &words);
+    let (chart, curve) = (bench.read("chart.svg"), bench.read("curve.svg"));
+    for (name, now) in [("report.md", report), ("chart.svg", chart), ("curve.svg", curve)] {
         let golden = project(&format!("tests/tools/report/{name}"));
         if std::env::var_os("RESPGATE_BLESS").is_some() {
             fs::write(&golden, &now).unwrap();
@@ -57,7 +59,7 @@ fn a_run_of_a_moment_measures_every_kind_of_workload() {
     assert!(ends.exists(), "{} is missing: cargo build --example ends", ends.display());
     let bench = Bench::new();
     let words = "--quick --seconds 0.1 --crowd 60 --targets direct,redis-tls,respgate,floor \
-                 --workloads get-50,reconnect,mixed,fan-out,cluster,crowd --out result.json";
+                 --workloads get-50,reconnect,mixed,fan-out,cluster,crowd,curve --out result.json";
     let mut words: Vec<&str> = words.split_whitespace().collect();
     words.extend(["--respgate-bin", env!("CARGO_BIN_EXE_respgate"), "--ends-bin", ends.to_str().unwrap()]);
     let report = python(&bench, "compare.py", &words);
@@ -71,10 +73,8 @@ fn a_run_of_a_moment_measures_every_kind_of_workload() {
         ("cluster", vec!["respgate", "respgate-cluster"]),
     ] {
         let row = result["samples"][workload].as_object().unwrap();
-        let mut measured: Vec<&String> = row.keys().collect();
-        let mut expected = targets.clone();
-        (measured.sort(), expected.sort_unstable());
-        assert_eq!(measured, expected, "{workload}");
+        let measured: BTreeSet<&str> = row.keys().map(String::as_str).collect();
+        assert_eq!(measured, targets.into_iter().collect(), "{workload}");
         for (target, rounds) in row {
             let rps = rounds[0]["rps"].as_f64().unwrap_or_default();
             assert!(rps > 0.0 && rounds.as_array().unwrap().len() == 1, "{workload} {target}: {rounds}");
@@ -84,6 +84,12 @@ fn a_run_of_a_moment_measures_every_kind_of_workload() {
         let one = &result["crowd"][target];
         assert_eq!((&one["clients"], &one["many"]), (&60.into(), &30.into()), "{target}: {one}");
         assert_eq!(one["many_rounds"].as_array().unwrap().len(), 1, "{target}: {one}");
+    }
+    for (axis, last) in [("clients", "10"), ("depth", "4"), ("bytes", "256")] {
+        for target in ["redis-tls", "respgate", "floor"] {
+            let rps = result["curve"][axis][target][last][0]["rps"].as_f64().unwrap_or_default();
+            assert!(rps > 0.0, "{axis} {target}: {}", result["curve"]);
+        }
     }
     assert_eq!(result["failures"], serde_json::json!([]));
 }

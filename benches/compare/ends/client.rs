@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use respgate::resp::{ReplyScanner, write};
@@ -55,7 +55,7 @@ impl Clients {
     /// Reads the certificates.
     pub(crate) fn new(whither: &Whither) -> io::Result<Self> {
         let address = (Ipv4Addr::LOCALHOST, whither.port).into();
-        let tls = whither.certificates.as_ref().map(connector).transpose()?;
+        let tls = whither.certificates.as_deref().map(connector).transpose()?;
         Ok(Self { address, tls })
     }
 
@@ -75,7 +75,7 @@ impl Clients {
 }
 
 /// As redis-benchmark connects: TLS 1.3, a client certificate, no resumption.
-fn connector(folder: &PathBuf) -> io::Result<TlsConnector> {
+fn connector(folder: &Path) -> io::Result<TlsConnector> {
     let certificates = |name: &str| -> io::Result<Vec<CertificateDer<'static>>> {
         let found = CertificateDer::pem_file_iter(folder.join(name)).map_err(io::Error::other)?;
         found.map(|one| one.map_err(io::Error::other)).collect()

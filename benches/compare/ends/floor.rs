@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,14 +42,18 @@ pub(crate) struct Args {
     /// Threads
     #[arg(long)]
     workers: usize,
+    /// What is in memory: a key and how many bytes its value has, such as bench:1m=1048576
+    #[arg(long, value_parser = value, value_delimiter = ',')]
+    values: Vec<(String, usize)>,
 }
 
-/// What is in memory, each as its whole reply.
-struct Values {
-    small: Bytes,
-    kib_16: Bytes,
-    mib_1: Bytes,
+fn value(text: &str) -> Result<(String, usize), String> {
+    let (key, bytes) = text.split_once('=').ok_or("expected KEY=BYTES")?;
+    Ok((key.to_owned(), bytes.parse().map_err(|error| format!("{error}"))?))
 }
+
+/// What is in memory, each as its whole reply. There are few, and what is asked for most comes first.
+type Values = Vec<(Vec<u8>, Bytes)>;
 
 /// What a worker's clients share.
 struct Desk {
@@ -71,13 +75,18 @@ struct Guest {
 /// Serves until it is killed.
 pub(crate) fn run(args: &Args) -> io::Result<()> {
     let tls = server_config(&args.certificates)?;
+    let replies = args.values.iter().map(|(key, bytes)| {
+        let reply = Bytes::from(write::bulk(&vec![b'x'; *bytes]));
+        (key.as_bytes().to_vec(), reply)
+    });
+    let values: Values = replies.collect();
     let mut workers = Vec::new();
     for number in 0..args.workers.max(1) {
         let (sender, clients) = mpsc::channel(ACCEPTED_MAX);
-        let (tls, runtime) = (Arc::clone(&tls), runtime()?);
+        let (tls, values, runtime) = (Arc::clone(&tls), values.clone(), runtime()?);
         let name = format!("worker-{number}");
         std::thread::Builder::new().name(name).spawn(move || {
-            tokio::task::LocalSet::new().block_on(&runtime, work(tls, clients));
+            tokio::task::LocalSet::new().block_on(&runtime, work(tls, values, clients));
         })?;
         workers.push(sender);
     }
@@ -89,7 +98,7 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 }
 
 /// The gateway's own settings of TLS.
-fn server_config(folder: &std::path::Path) -> io::Result<Arc<ServerConfig>> {
+fn server_config(folder: &Path) -> io::Result<Arc<ServerConfig>> {
     let certificate = |name: &str| CertificateDer::from_pem_file(folder.join(name)).map_err(io::Error::other);
     let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).map_err(io::Error::other)?;
     let settings = TlsSettings {
@@ -117,9 +126,7 @@ async fn accept(port: u16, workers: &[mpsc::Sender<std::net::TcpStream>]) -> io:
     Ok(())
 }
 
-async fn work(tls: Arc<ServerConfig>, mut clients: mpsc::Receiver<std::net::TcpStream>) {
-    let value = |length: usize| Bytes::from(write::bulk(&vec![b'x'; length]));
-    let values = Values { small: value(3), kib_16: value(16 << 10), mib_1: value(1 << 20) };
+async fn work(tls: Arc<ServerConfig>, values: Values, mut clients: mpsc::Receiver<std::net::TcpStream>) {
     let scratch = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
     let desk = Rc::new(Desk { tls, values, scratch });
     while let Some(socket) = clients.recv().await {
@@ -256,10 +263,10 @@ fn answer(
 fn reply(request: &[u8], values: &Values, out: &mut Outbox) {
     let mut words = args(request);
     match (words.next(), words.next()) {
-        (Some(b"GET"), Some(b"bench:small")) => out.copy(&values.small),
-        (Some(b"GET"), Some(b"bench:16k")) => out.share(values.kib_16.clone()),
-        (Some(b"GET"), Some(b"bench:1m")) => out.share(values.mib_1.clone()),
-        (Some(b"GET"), _) => out.copy(b"$-1\r\n"),
+        (Some(b"GET"), Some(key)) => match values.iter().find(|(known, _)| known == key) {
+            Some((_, reply)) => out.share(reply.clone()),
+            None => out.copy(b"$-1\r\n"),
+        },
         _ => out.copy(b"+OK\r\n"),
     }
 }

@@ -96,11 +96,11 @@ async fn connect(args: &Args, clients: Clients) -> io::Result<Vec<Place>> {
 async fn carry_out(order: Order, places: Vec<Place>, run: &Rc<Run>) -> io::Result<Vec<Place>> {
     let mut running = JoinSet::new();
     for place in places {
-        let run = Rc::clone(run);
+        let (run, order) = (Rc::clone(run), order.clone());
         running.spawn_local(async move {
             match order {
-                Order::Go(what, seconds) => go_round(place, what, seconds, &run).await,
-                Order::Each(what, times) => have_each(place, what, times, &run).await,
+                Order::Go(what, seconds) => go_round(place, &what, seconds, &run).await,
+                Order::Each(what, times) => have_each(place, &what, times, &run).await,
             }
         });
     }
@@ -111,7 +111,7 @@ async fn carry_out(order: Order, places: Vec<Place>, run: &Rc<Run>) -> io::Resul
     Ok(back)
 }
 
-async fn go_round(mut place: Place, what: What, seconds: f64, run: &Run) -> io::Result<Place> {
+async fn go_round(mut place: Place, what: &What, seconds: f64, run: &Run) -> io::Result<Place> {
     let end = now() + Duration::from_secs_f64(seconds);
     let count = place.clients.len();
     while now() < end {
@@ -122,7 +122,7 @@ async fn go_round(mut place: Place, what: What, seconds: f64, run: &Run) -> io::
     Ok(place)
 }
 
-async fn have_each(mut place: Place, what: What, times: usize, run: &Run) -> io::Result<Place> {
+async fn have_each(mut place: Place, what: &What, times: usize, run: &Run) -> io::Result<Place> {
     for client in &mut place.clients {
         for _ in 0..times {
             run.ask(client, what, &mut place.draws).await?;
@@ -132,7 +132,7 @@ async fn have_each(mut place: Place, what: What, times: usize, run: &Run) -> io:
 }
 
 impl Run {
-    async fn ask(&self, client: &mut Client, what: What, draws: &mut Draws) -> io::Result<()> {
+    async fn ask(&self, client: &mut Client, what: &What, draws: &mut Draws) -> io::Result<()> {
         let mut requests = Vec::new();
         (0..self.depth).for_each(|_| self.mix.draw(what, draws, &mut requests));
         let begun = now();

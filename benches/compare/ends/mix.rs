@@ -15,15 +15,18 @@ const DOUBLINGS: u32 = 6;
 const SCRIPT: &[u8] = b"return redis.call('INCR', KEYS[1])";
 
 /// What a request is drawn from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum What {
-    /// `GET bench:small`.
-    Get,
-    /// `GET bench:16k`.
-    #[value(name = "get16k")]
-    Get16k,
+    /// GET of this key.
+    Key(String),
     /// The mixture.
     Mixed,
+}
+
+impl From<&str> for What {
+    fn from(word: &str) -> Self {
+        if word == "mixed" { Self::Mixed } else { Self::Key(word.to_owned()) }
+    }
 }
 
 /// Draws requests.
@@ -81,13 +84,11 @@ impl Mix {
     }
 
     /// Appends one request.
-    pub(crate) fn draw(&self, what: What, draws: &mut Draws, out: &mut Vec<u8>) {
-        let words: &[&[u8]] = match what {
-            What::Get => &[b"GET", b"bench:small"],
-            What::Get16k => &[b"GET", b"bench:16k"],
-            What::Mixed => return self.draw_mixed(draws, out),
-        };
-        append(out, words);
+    pub(crate) fn draw(&self, what: &What, draws: &mut Draws, out: &mut Vec<u8>) {
+        match what {
+            What::Key(key) => append(out, &[b"GET", key.as_bytes()]),
+            What::Mixed => self.draw_mixed(draws, out),
+        }
     }
 
     fn draw_mixed(&self, draws: &mut Draws, out: &mut Vec<u8>) {
@@ -149,7 +150,7 @@ mod tests {
         let mut first_keys = 0;
         for _ in 0..100_000 {
             let mut request = Vec::new();
-            mix.draw(What::Mixed, &mut draws, &mut request);
+            mix.draw(&What::Mixed, &mut draws, &mut request);
             let words: Vec<&[u8]> = args(&request).collect();
             *counts.entry(words[0].to_vec()).or_default() += 1;
             let rank = |word: &[u8]| {

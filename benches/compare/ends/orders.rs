@@ -4,13 +4,11 @@
 
 use std::io::{self, Write};
 
-use clap::ValueEnum;
-
 use super::latency::Latency;
 use super::mix::What;
 
 /// What a load is to do next.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Order {
     /// Requests for so many seconds.
     Go(What, f64),
@@ -18,8 +16,8 @@ pub(crate) enum Order {
     Each(What, usize),
 }
 
-/// Says what there is to say and waits for an order: `go WHAT SECONDS` or `each WHAT COUNT`. The
-/// end of input is the end.
+/// Says what there is to say and waits for an order: `go WHAT SECONDS` or `each WHAT COUNT`, where WHAT
+/// is `mixed` or a key to GET. The end of input is the end.
 pub(crate) fn next(line: &str) -> io::Result<Option<Order>> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
@@ -34,10 +32,9 @@ pub(crate) fn next(line: &str) -> io::Result<Option<Order>> {
 fn parse(order: &str) -> Option<Order> {
     let mut words = order.split(' ');
     let (verb, what, number) = (words.next()?, words.next()?, words.next()?);
-    let what = What::from_str(what, false).ok()?;
     match verb {
-        "go" => Some(Order::Go(what, number.parse().ok()?)),
-        "each" => Some(Order::Each(what, number.parse().ok()?)),
+        "go" => Some(Order::Go(what.into(), number.parse().ok()?)),
+        "each" => Some(Order::Each(what.into(), number.parse().ok()?)),
         _ => None,
     }
 }
@@ -56,8 +53,8 @@ mod tests {
     #[test]
     fn orders_are_read_or_refused() {
         assert_eq!(parse("go mixed 2.5"), Some(Order::Go(What::Mixed, 2.5)));
-        assert_eq!(parse("each get16k 4"), Some(Order::Each(What::Get16k, 4)));
-        for wrong in ["", "go", "go get", "go got 1", "stop get 1", "each get 1.5"] {
+        assert_eq!(parse("each a:key 4"), Some(Order::Each(What::Key("a:key".to_owned()), 4)));
+        for wrong in ["", "go", "go key", "go key x", "stop key 1", "each key 1.5"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

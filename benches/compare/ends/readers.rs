@@ -1,0 +1,106 @@
+//! Reads of users whose `read_from` leads to replicas: to which one, and when to the master after all.
+//! What may change something, or lives in a connection, never comes here.
+//!
+//! Moving between the master and a replica is a barrier, as any other: replies keep their order.
+
+use std::time::Instant;
+
+use super::Worker;
+use super::input::Input;
+use super::requests::Flow;
+use crate::command::Class;
+use crate::identity::ReadFrom;
+use crate::resp::Request;
+use crate::session::{SessionId, Stall, Via};
+use crate::upstream::{LaneId, NodeId};
+
+/// Nothing else may answer it.
+const NO_REPLICA: &str = "ERR respgate: no replica within its lag, command not sent";
+
+impl Worker {
+    /// One request of a session that reads from replicas; nothing if it is for the master.
+    pub(super) fn request_of_reader<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        request: &Request,
+        class: Class,
+        now: Instant,
+    ) -> Option<Flow> {
+        let session = self.sessions.get(id)?;
+        let on_pinned = session.is_bound() || matches!(session.via, Via::Pinned(_));
+        let shares = matches!(class, Class::Share | Class::Script) && !on_pinned;
+        let is_small = request.len <= self.limits.shared_request_bytes_max;
+        let only = session.reads == ReadFrom::Replica;
+        if !shares || !is_small || !self.commands.reads(input.bytes(), request) {
+            return None;
+        }
+        let lane = match self.lane_to_read(id, class, only, now) {
+            Ok(Some(lane)) => lane,
+            Ok(None) if only => {
+                self.answer_error(id, NO_REPLICA);
+                input.skip(request.len);
+                return Some(Flow::Done);
+            }
+            Ok(None) => return None,
+            Err(stall) => return Some(Flow::Wait(stall)),
+        };
+        let flow = self.place(id, input, request.len, |worker| worker.shared_link_in(id, lane, now), now);
+        if class == Class::Script && flow == Flow::Done {
+            self.fence_after(id, now);
+        }
+        Some(flow)
+    }
+
+    /// The session's lane at a replica. Who may read from the master does not wait for one to be connected.
+    fn lane_to_read(
+        &mut self,
+        id: SessionId,
+        class: Class,
+        only: bool,
+        now: Instant,
+    ) -> Result<Option<LaneId>, Stall> {
+        self.keep_ways(id)?;
+        // Nothing but a read that has waited for a replica's first greeting leaves one here.
+        let refusal = self.sessions.get_mut(id).filter(|_| only).and_then(|it| it.lane_refusal.take());
+        let Some(lane) = self.replica_of(id).and_then(|node| self.lane_at(id, node)) else { return Ok(None) };
+        if self.lanes[lane].backoff.is_failing() || refusal.is_some() {
+            return Ok(None);
+        }
+        if only && self.lanes[lane].server.is_none() {
+            return Err(self.await_lane(id, lane, now));
+        }
+        let link = self.pick_shared_in(id, lane, now);
+        let is_ready = self.links.get(link).is_some_and(|link| link.is_ready());
+        Ok(((is_ready || only) && self.scripts_may_share(class, lane)).then_some(lane))
+    }
+
+    /// Which of its database's replicas a session reads from: of those that may be asked always the same.
+    fn replica_of(&self, id: SessionId) -> Option<NodeId> {
+        let database = self.nodes.database(self.sessions.get(id)?.database)?;
+        let answers = |node: NodeId| {
+            self.nodes.get(node).is_none_or(|node| !node.circuit.is_open() && node.not_now.is_none())
+        };
+        let usable = || database.replicas.iter().filter(|it| it.is_in_step && answers(it.node));
+        let count = usable().count().max(1);
+        usable().nth(id.index as usize % count).map(|it| it.node)
+    }
+
+    /// The ways to replicas are those of the lane that the session is in, and to nodes that are there.
+    fn keep_ways(&mut self, id: SessionId) -> Result<(), Stall> {
+        let Some(session) = self.sessions.get(id) else { return Err(Stall::Barrier) };
+        let replicas = self.nodes.database(session.database).map(|database| &database.replicas);
+        let is_there = |node: NodeId| replicas.is_some_and(|all| all.iter().any(|it| it.node == node));
+        if session.routes.epoch != 0 && session.routes.ways.iter().all(|way| is_there(way.node)) {
+            return Ok(());
+        }
+        if !session.is_settled() {
+            return Err(Stall::Barrier);
+        }
+        self.forget_routes(id);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.routes.epoch = 1;
+        }
+        Ok(())
+    }
+}
