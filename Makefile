@@ -12,7 +12,7 @@ help:
 	@echo 'make lint        formatting, clippy, documentation, banned crates'
 	@echo 'make bench       criterion benches of the machines, without sockets'
 	@echo 'make twin        the long runs: see README.md (also echo, states, ledger, locks, readers, failures, drains, storm, failovers, reshard)'
-	@echo "make compare     the gateway beside Redis' own TLS, HAProxy, stunnel and Envoy"
+	@echo "make compare     the gateway beside Redis' own TLS, HAProxy, stunnel, hitch and Envoy (docs/performance.md)"
 
 # The release build takes minutes the first time; figures of a debug build mean nothing.
 demo:

@@ -1,196 +1,219 @@
-"""Measures respgate beside its peers in one interleaved run and prints the report.
+"""Measures respgate beside its peers in one interleaved run, and writes the result file.
 
-Owns the arguments and the order of runs. `targets` starts the programs, `load` measures,
-`report` writes. It is a report and not a test: a missed bar is not a failure, but a run
-that was not sound is, and it yields no figure.
+Owns the arguments and the order of runs. `peers` starts the programs, `load` and `crowd` measure,
+`report` reads what is written here. It is a report and not a test: a missed bar is not a failure,
+but a run that was not sound is, and it yields no figure.
 """
 
 import argparse
+import dataclasses
+import datetime
 import json
 import os
 import pathlib
 import platform
 import random
-import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 
+import crowd
+import curve
 import load
+import peers
 import report
-from targets import CORES, TITLES, Broken, Lab
+from targets import CORES, Broken, Lab
+
+# Redis shrinks an idle client's buffers after two seconds; memory is read after that.
+SETTLE_SECONDS = 4
+CURVE_ROUNDS = 3
 
 
 def main():
-    """Parses, runs, prints; the exit status is 1 where any run was broken."""
+    """Parses, runs, writes; the exit status is 1 where any run was broken."""
     args = _arguments()
-    if args.needs_respgate:
-        return 0 if "respgate" in args.targets and args.respgate_bin is None else 1
+    if args.needs:
+        return _say_needs(args)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     open_files = load.raise_open_files()
     workdir = pathlib.Path(tempfile.mkdtemp(prefix="respgate-compare-"))
-    results, started, lab = report.Results(), time.monotonic(), None
+    run, started = None, time.monotonic()
     try:
-        lab = Lab(workdir, os.path.abspath(args.respgate_bin or "respgate"), args.envoy_bin, open_files)
-        _run_workloads(lab, args, results)
-        _run_idle(lab, args, results)
-    except Broken as cause:
-        _fail(results, str(cause))
+        run = Run(Lab(workdir, open_files), args)
+        run.workloads()
+        run.crowd()
     finally:
-        if lab is not None:
-            lab.stop_all()
+        if run is not None:
+            run.lab.stop_all()
         shutil.rmtree(workdir, ignore_errors=True)
-    header = _header(lab, args, time.monotonic() - started) if lab is not None else []
-    print("\n".join([*header, report.tables(results), "### Bars", "", report.summary(results)]))
-    for failure in results.failures:
-        print(f"FAILED: {failure}")
-    if args.json:
-        args.json.write_text(json.dumps({"header": header, **results.as_json()}, indent=1) + "\n")
-    return 1 if results.failures else 0
+    result = run.result(time.monotonic() - started)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(report.markdown(result))
+    _say(f"the result is in {args.out}: benches/compare/report.py {args.out}")
+    return 1 if run.failures else 0
 
 
-def _run_workloads(lab, args, results):
-    """All throughput workloads, on one Redis with every front running before it."""
-    workloads = [name for name in args.workloads if name != load.IDLE]
-    if not workloads:
-        return
-    redis, fronts = lab.start_redis(), {}
-    for name in args.targets:
-        try:
-            fronts[name] = lab.start_front(name, redis)
-        except Broken as cause:
-            _fail(results, str(cause))
-    for workload in workloads:
-        results.open(workload, args.targets)
-        _run_workload(lab, args, results, workload, fronts, redis)
-    lab.stop(*fronts.values(), redis)
+class Run:
+    """Everything that is measured in one run, and what went wrong."""
+
+    def __init__(self, lab, args):
+        self.lab, self.args = lab, args
+        self.programs = peers.Programs(os.path.abspath(args.respgate_bin), os.path.abspath(args.ends_bin),
+                                       args.envoy_bin)
+        self.samples, self.crowds, self.curves, self.failures = {}, {}, {}, []
+
+    def workloads(self):
+        """All workloads of rounds, on one Redis with every front running before it."""
+        names = [name for name in self.args.workloads if name in load.WORKLOADS]
+        bent = [name for name in self.args.targets if name in curve.TARGETS and load.CURVE in self.args.workloads]
+        wanted = self._targets(names)
+        wanted += [target for target in bent if target not in wanted]
+        if not wanted:
+            return
+        redis, fronts = self.lab.start_redis(), {}
+        for target in wanted:
+            with self._noting(target):
+                own = self.lab.start_cluster() if target in peers.HAS_OWN_REDIS else redis
+                fronts[target] = peers.start(self.lab, self.programs, target, own)
+        for name in names:
+            self._workload(name, fronts, redis)
+        self._curve({target: fronts[target] for target in bent if target in fronts}, redis)
+        self.lab.stop_all()
+
+    def crowd(self):
+        """Every target in its turn, each with a Redis of its own."""
+        if load.CROWD not in self.args.workloads:
+            return
+        rounds, seconds, settle = self.args.rounds, self.args.seconds / 2, 0 if self.args.quick else SETTLE_SECONDS
+        for target in self.args.targets:
+            with self._noting(f"{target}, {self.args.crowd} clients"):
+                redis = self.lab.start_redis()
+                front = peers.start(self.lab, self.programs, target, redis)
+                one = crowd.measure(self.lab, self.programs.ends, front, redis, self.args.crowd, rounds, seconds,
+                                    settle)
+                self.crowds[target] = one
+                _say(f"crowd {target}: {one.clients:,} idle clients, {one.front_idle:,.0f} bytes each")
+            self.lab.stop_all()
+
+    def result(self, took):
+        """Everything that was measured and what it was measured with, for `report`."""
+        bent = [target for row in self.curves.values() for target in row]
+        names = [name for name in peers.TITLES
+                 if name in bent or name in self.crowds or name in self._targets(self.samples)]
+        negotiated = {peers.TITLES[name]: terms for name, terms in self.lab.negotiated.items()}
+        return {
+            "made": {
+                "date": datetime.date.today().isoformat(), "took_s": round(took),
+                "machine": {"cores": CORES, "processor": _processor(), "memory_mib": _memory_mib(),
+                            "kernel": platform.release()},
+                "versions": peers.versions(self.programs, names),
+                "settings": {name: peers.SETTINGS[name] for name in names},
+                "negotiated": negotiated,
+                "rounds": self.args.rounds, "seconds": self.args.seconds,
+            },
+            "targets": peers.TITLES,
+            "workloads": {name: self._title(name) for name in load.WORKLOADS},
+            "samples": {name: {target: [one and dataclasses.asdict(one) for one in rounds]
+                               for target, rounds in row.items()} for name, row in self.samples.items()},
+            "crowd": {target: dataclasses.asdict(one) for target, one in self.crowds.items()},
+            "curve": self.curves,
+            "failures": self.failures,
+        }
+
+    def _targets(self, workloads):
+        """The targets that were asked for, and of their variants those that have something to do."""
+        asked = [*self.args.targets, *(peers.VARIANTS if "respgate" in self.args.targets else ())]
+        return [target for target in asked if any(load.WORKLOADS[name].is_for(target) for name in workloads)]
+
+    def _title(self, name):
+        return load.WORKLOADS[name].title.format(subscribers=self.args.subscribers)
+
+    def _workload(self, name, fronts, redis):
+        """Every target in every round, each for as long."""
+        title, runs = self._title(name), {}
+        row = self.samples[name] = {target: [] for target in self._targets([name])}
+        for target in row:
+            with self._noting(f"{target}, {title}"):
+                if target in fronts:
+                    runs[target] = self._begin(fronts[target], redis, load.WORKLOADS[name])
+        for number in range(self.args.rounds):
+            # Drawn anew, so that no target always runs after the same other one.
+            for target in random.Random(number).sample(list(runs), len(runs)):
+                row[target].append(None)
+                with self._noting(f"{target}, {title}"):
+                    row[target][-1] = sample = runs[target].measure()
+                    _say(f"{name} round {number + 1} {target}: {sample.rps:,.0f}/s, front {sample.front_us:.2f}"
+                         f" redis {sample.redis_us:.2f} client {sample.client_us:.2f} us")
+        for run in runs.values():
+            run.close()
+
+    def _curve(self, fronts, redis):
+        """Every point of the cost curve, where anybody is there to be measured."""
+        rounds, seconds = min(self.args.rounds, CURVE_ROUNDS), self.args.seconds / 3
+        first = 2 if self.args.quick else None
+        for axis, at, words, key in curve.points(self.args.crowd, first) if fronts else ():
+            with self._noting(f"the cost curve, {axis} {at}"):
+                samples = curve.measure(self.lab, self.programs.ends, fronts, redis, words, key, rounds, seconds)
+                for target, done in samples.items():
+                    shown = [dataclasses.asdict(sample) for sample in done]
+                    self.curves.setdefault(axis, {}).setdefault(target, {})[at] = shown
+                _say(f"curve, {axis} {at}")
+
+    def _begin(self, front, redis, workload):
+        redis = front.redis or redis
+        if isinstance(workload, load.Bench):
+            return load.BenchRun(self.lab, front, redis, workload, self.args.seconds)
+        return load.HeldRun(self.lab, self.programs.ends, front, redis, workload, self.args.seconds,
+                            self.args.subscribers)
+
+    def _noting(self, what):
+        return _Noting(self.failures, what)
 
 
-def _run_workload(lab, args, results, name, fronts, redis):
-    """Every target in every round, each with the same number of requests."""
-    workload, warm = load.WORKLOADS[name], {}
-    for target, front in fronts.items():
-        rate = _measured(lab, results, front, redis, workload, workload.trial)
-        if rate is not None:
-            warm[target] = rate.rps
-    if not warm:
-        return
-    pace = warm.get(report.REFERENCE) or min(warm.values())
-    requests = load.requests_for(workload, pace, args.seconds)
-    for round_number in range(args.rounds):
-        # Drawn anew, so that no target always runs after the same other one.
-        order = random.Random(round_number).sample(list(warm), len(warm))
-        for target in order:
-            sample = _measured(lab, results, fronts[target], redis, workload, requests)
-            results.add(name, target, sample)
-            if sample is not None:
-                _say(f"{name} round {round_number + 1} {target}: {sample.rps:,.0f} req/s,"
-                     f" sum {sample.sum_us:.2f} us")
+class _Noting:
+    """Notes what breaks a run, and goes on after it."""
 
+    def __init__(self, failures, what):
+        self.failures, self.what = failures, what
 
-def _measured(lab, results, front, redis, workload, requests):
-    """One sample, or None and a failure in the report."""
-    try:
-        return load.measure(lab, front, redis, workload, requests)
-    except Broken as cause:
-        _fail(results, f"{front.name}, {workload.title}: {cause}")
-        return None
+    def __enter__(self):
+        return self
 
-
-def _run_idle(lab, args, results):
-    """Once for each target: memory hardly varies, and the price is held against its own base."""
-    if load.IDLE not in args.workloads:
-        return
-    workload = load.WORKLOADS["get-50"]
-    requests = workload.trial * (2 if args.quick else 20)
-    for target in args.targets:
-        started = []
-        results.idle[target] = None
-        try:
-            redis = lab.start_redis()
-            started.append(redis)
-            front = lab.start_front(target, redis)
-            started.append(front)
-            sample = load.measure_idle(lab, front, redis, workload, args.idle_clients, requests)
-            results.idle[target] = sample
-            _say(f"idle {target}: {sample.front_bytes:.0f} bytes a client and"
-                 f" {sample.redis_bytes:.0f} in Redis")
-        except (Broken, OSError) as cause:
-            _fail(results, f"{target}, {args.idle_clients} idle clients: {cause}")
-        finally:
-            lab.stop(*started)
-
-
-def _fail(results, text):
-    results.failures.append(text)
-    _say(f"FAILED: {text}")
+    def __exit__(self, kind, cause, _trace):
+        if not isinstance(cause, (Broken, OSError)):
+            return False
+        self.failures.append(f"{self.what}: {cause}")
+        _say(f"FAILED: {self.failures[-1]}")
+        return True
 
 
 def _say(text):
     print(f"compare: {text}", file=sys.stderr, flush=True)
 
 
-def _header(lab, args, took):
-    negotiated = {}
-    for target, terms in lab.negotiated.items():
-        negotiated.setdefault(terms, []).append(TITLES[target])
-    terms = "; ".join(f"{terms} ({', '.join(names)})" for terms, names in negotiated.items())
-    return [
-        "# respgate beside its peers",
-        "",
-        f"- {CORES} cores ({_cpu_model()}), Linux {platform.release()}, shared with the load; took {took:.0f} s",
-        f"- {_versions(args)}",
-        f"- rounds: {args.rounds}, interleaved, in a new order each; as many requests for every target,"
-        f" {args.seconds:g} s of them at the pace of Redis' own TLS",
-        "- figures are medians over rounds; (x) is the ratio to Redis' own TLS, the median of the rounds' ratios",
-        "- client: redis-benchmark with one thread and a client certificate; a run includes its clients' handshakes",
-        "- TLS 1.3 only, client certificates required, no resumption, one ECDSA P-256 server certificate for all;"
-        f" agreed: {terms}",
-        f"- {CORES} threads in HAProxy and in Envoy, one a client in stunnel, respgate's default, no I/O threads"
-        " in Redis; every proxy reaches Redis over TCP on the loopback address",
-        "- front us, redis us: processor time of the TLS end and of Redis for a request, user and system;"
-        " sum us: both; Redis' own TLS has no front",
-        f"- idle clients: {args.idle_clients:,} that made one GET and wait, before a new Redis and a new front;"
-        " bytes are resident memory",
-        "",
-    ]
-
-
-def _cpu_model():
+def _processor():
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.machine()
 
 
-def _versions(args):
-    commands = {"Redis": ["redis-server", "--version"]}
-    if "respgate" in args.targets:
-        commands["respgate"] = [os.path.abspath(args.respgate_bin or "respgate"), "--version"]
-    if "haproxy" in args.targets:
-        commands["HAProxy"] = ["haproxy", "-v"]
-    if "stunnel" in args.targets:
-        commands["stunnel"] = ["stunnel4", "-version"]
-    if {"envoy-tcp", "envoy-redis"} & set(args.targets):
-        commands["Envoy"] = [args.envoy_bin, "--version"]
-    return ", ".join(f"{name} {_version(argv)}" for name, argv in commands.items())
+def _memory_mib():
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
 
 
-def _version(argv):
-    try:
-        said = subprocess.run(argv, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return "(unknown)"
-    # Envoy names its own path first, and that may have digits of its own.
-    found = re.search(r"\d+\.\d+[\w.+-]*", (said.stdout + said.stderr).replace(argv[0], ""))
-    return found.group() if found else "(unknown)"
+def _say_needs(args):
+    """For `run`: what it has to build or to fetch, one word a line."""
+    needs = {"respgate": "respgate", "envoy-tcp": "envoy", "envoy-redis": "envoy"}
+    print("\n".join(sorted({needs[target] for target in args.targets if target in needs})))
+    return 0
 
 
 def _arguments():
-    workloads, names = [*load.WORKLOADS, load.IDLE], list(TITLES)
+    workloads, names = [*load.WORKLOADS, load.CROWD, load.CURVE], [name for name in peers.TITLES if name not in peers.VARIANTS]
     parser = argparse.ArgumentParser(
         prog="benches/compare/run", description="Measures respgate beside its peers.",
         epilog="The report goes to standard output, progress to standard error. Status 1: a run was broken.")
@@ -198,19 +221,26 @@ def _arguments():
                         help="comma-separated, of: " + ", ".join(workloads))
     parser.add_argument("--targets", type=_some_of(names), default=names, metavar="NAMES",
                         help="comma-separated, of: " + ", ".join(names))
-    parser.add_argument("--rounds", type=_positive(int), metavar="N", help="runs of each workload a target (3)")
-    parser.add_argument("--seconds", type=_positive(float), metavar="S", help="length of a run (2.5)")
-    parser.add_argument("--idle-clients", type=_positive(int), metavar="N", help="how many clients idle (5000)")
+    parser.add_argument("--rounds", type=_positive(int), metavar="N", help="runs of each workload a target (5)")
+    parser.add_argument("--seconds", type=_positive(float), metavar="S", help="length of a run (2)")
+    parser.add_argument("--crowd", type=_positive(int), metavar="N",
+                        help="how many clients are idle; half of them make requests now and then (10000)")
     parser.add_argument("--quick", action="store_true",
-                        help="1 round of 0.5 s and 200 idle clients: shows that all of it works")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="also write every sample here")
-    parser.add_argument("--respgate-bin", metavar="PATH", help="measure this binary instead of building one")
+                        help="1 round of 0.3 s and 200 clients: shows that all of it works")
+    parser.add_argument("--out", type=pathlib.Path, metavar="FILE",
+                        help="the result file (target/compare/result.json)")
+    parser.add_argument("--respgate-bin", default="respgate", metavar="PATH",
+                        help="measure this binary instead of building one")
+    parser.add_argument("--ends-bin", default="ends", metavar="PATH",
+                        help="the floor and the clients, instead of building them")
     parser.add_argument("--envoy-bin", default="envoy", help=argparse.SUPPRESS)
-    parser.add_argument("--needs-respgate", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--needs", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    args.rounds = args.rounds or (1 if args.quick else 3)
-    args.seconds = args.seconds or (0.5 if args.quick else 2.5)
-    args.idle_clients = args.idle_clients or (200 if args.quick else 5_000)
+    args.rounds = args.rounds or (1 if args.quick else 5)
+    args.seconds = args.seconds or (0.3 if args.quick else 2.0)
+    args.crowd = args.crowd or (200 if args.quick else 10_000)
+    args.subscribers = min(load.SUBSCRIBERS_MAX, args.crowd)
+    args.out = args.out or pathlib.Path("target/compare/result.json")
     return args
 
 

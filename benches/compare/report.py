@@ -1,13 +1,21 @@
-"""Medians, ratios and the markdown that shows them. Runs nothing and measures nothing."""
+#!/usr/bin/env python3
+"""Shows a result file: tables with ratios, the verdict on each bar and, with --svg, a chart.
 
-import dataclasses
-import statistics
+    benches/compare/report.py target/compare/result.json [--svg FILE] [--curve-svg FILE]
 
-from load import WORKLOADS
-from targets import TITLES
+Runs nothing and measures nothing.
+"""
 
-BASE, REFERENCE, SUBJECT = "direct", "redis-tls", "respgate"
-PROXIES = ("haproxy", "stunnel", "envoy-tcp", "envoy-redis")
+import argparse
+import json
+import pathlib
+import sys
+
+import bars
+import chart
+import curve_chart
+from result import FLOOR, REFERENCE, SUBJECT, TLS_ENDS_OF_REDIS, Result, spread
+
 COLUMNS = (
     ("req/s", "rps", "{:,.0f}"),
     ("p50 ms", "p50_ms", "{:.3f}"),
@@ -15,178 +23,193 @@ COLUMNS = (
     ("front us", "front_us", "{:.2f}"),
     ("redis us", "redis_us", "{:.2f}"),
     ("sum us", "sum_us", "{:.2f}"),
+    ("client us", "client_us", "{:.2f}"),
 )
-THROUGHPUT_BARS = {"get-50": 1.2, "set-50": 1.2, "get-500": 1.5, "get-50-d16": 1.3, "reconnect": 1.5}
-FIFTY = ("get-50", "set-50", "get-50-d16", "set-50-d64", "get-16k")
+PAIRS = ("cluster", "cluster-d16")
 
 
-class Results:
-    """Samples by workload and target, one for each round; None where that run was broken."""
-
-    def __init__(self):
-        self.samples = {}
-        self.idle = {}
-        self.failures = []
-
-    def open(self, workload, targets):
-        """A row for each target, in the report's order; one that never answers stays empty."""
-        self.samples[workload] = {target: [] for target in targets}
-
-    def add(self, workload, target, sample):
-        """Keeps the sample of the next round."""
-        self.samples[workload][target].append(sample)
-
-    def sound(self, workload, target):
-        """The samples of a target that answered soundly in every round, otherwise none."""
-        samples = self.samples.get(workload, {}).get(target, [])
-        return [] if None in samples else samples
-
-    def median(self, workload, target, field):
-        """The median over rounds, or None."""
-        samples = self.sound(workload, target)
-        return statistics.median(getattr(one, field) for one in samples) if samples else None
-
-    def ratios(self, workload, target, field, to):
-        """`target` over `to`, round by round: drift between rounds cancels out."""
-        pairs = zip(self.sound(workload, target), self.sound(workload, to))
-        return [getattr(a, field) / getattr(b, field) for a, b in pairs if getattr(b, field) > 0]
-
-    def ratio(self, workload, target, field, to=REFERENCE):
-        """The median of the rounds' ratios, or None."""
-        ratios = self.ratios(workload, target, field, to)
-        return statistics.median(ratios) if ratios else None
-
-    def as_json(self):
-        """Everything that was measured, for a program to read."""
-        return {
-            "samples": {workload: {target: [one and dataclasses.asdict(one) for one in samples]
-                                   for target, samples in row.items()}
-                        for workload, row in self.samples.items()},
-            "idle": {target: one and dataclasses.asdict(one) for target, one in self.idle.items()},
-            "failures": self.failures,
-        }
+def markdown(raw):
+    """The whole report."""
+    result = Result(raw)
+    parts = [_heading(result), _verdicts(result), _overview(result), _crowd(result), _cluster(result), _curve(result),
+             _lines(result), _details(result), _setup(result), _failures(result)]
+    return "\n".join(line for part in parts for line in part)
 
 
-def tables(results):
-    """One markdown table a workload."""
-    out = []
-    for workload, row in results.samples.items():
-        out += [f"### {WORKLOADS[workload].title}", "", _row(["", *[c[0] for c in COLUMNS]]),
-                _row(["---"] + ["---:"] * len(COLUMNS))]
-        out += [_row([TITLES[target], *_cells(results, workload, target)]) for target in row]
+def _heading(result):
+    made = result.made
+    machine = made["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    return ["# respgate beside its peers", "",
+            f"{made['date']}, {machine['cores']} cores ({machine['processor']}), {machine['memory_mib']:,} MiB,"
+            f" Linux {machine['kernel']}, the clients on the same machine; {made['rounds']} interleaved rounds"
+            f" of {made['seconds']:g} s, {made['took_s'] / 60:.0f} minutes in all.", "",
+            f"{versions}.", ""]
+
+
+def _verdicts(result):
+    if not _has_subject(result):
+        return ["respgate was not among the targets: there is nothing to hold against the bars.", ""]
+    out = ["## Bars", "", _row(["", "bar", "verdict", "tightest line", "wanted", "measured (lowest to highest round)"]),
+           _rule(0, 6)]
+    for number, title, word, line in bars.verdicts(result):
+        last = [line.what, _wanted(line), spread(line.values, _shape(line))] if line else ["", "", ""]
+        out.append(_row([str(number), title, word, *last]))
+    return [*out, ""]
+
+
+def _has_subject(result):
+    return SUBJECT in {target for row in result.samples.values() for target in row} | set(result.crowd)
+
+
+def _overview(result):
+    names = [name for name in result.samples if name not in PAIRS]
+    if not names:
+        return []
+    targets = [name for name in result.targets if any(name in result.samples[one] for one in names)]
+    out = ["## Requests a second, and microseconds of front and Redis for each", "",
+           _row(["", *[result.targets[target] for target in targets]]), _rule(1, len(targets))]
+    for name in names:
+        cells = []
+        for target in targets:
+            rps, cost = result.median(name, target, "rps"), result.median(name, target, "sum_us")
+            cells.append("" if rps is None else f"{rps:,.0f} ({cost:,.{0 if cost >= 100 else 2}f})")
+        out.append(_row([result.workloads[name], *cells]))
+    return [*out, ""]
+
+
+def _details(result):
+    out = ["## Each workload", ""] if result.samples else []
+    for workload, row in result.samples.items():
+        out += [f"### {result.workloads[workload]}", "", _row(["", *[c[0] for c in COLUMNS]]), _rule(1, len(COLUMNS))]
+        out += [_row([result.targets[target], *_cells(result, workload, target)]) for target in row]
         out.append("")
-    if results.idle:
-        out += _idle_table(results.idle)
-    return "\n".join(out)
+    return out
 
 
-def summary(results):
-    """respgate against the bars, each with the lowest and highest round."""
-    if SUBJECT not in _targets(results):
-        return "respgate was not among the targets: there is nothing to hold against the bars.\n"
-    out = [_row(["bar", "wanted", "measured (lowest to highest round)", ""]),
-           _row(["---", "---", "---", "---"])]
-    out += [_row(line) for line in _bars(results)]
-    return "\n".join(out) + "\n"
+def _cells(result, workload, target):
+    if not result.sound(workload, target):
+        return ["failed"] + [""] * (len(COLUMNS) - 1)
+    cells = []
+    for _, field, shape in COLUMNS:
+        # redis-benchmark's clock covers only part of a handshake.
+        is_partial = field in ("p50_ms", "p99_ms") and workload == "reconnect"
+        is_absent = field == "front_us" and target in TLS_ENDS_OF_REDIS or field == "redis_us" and target == FLOOR
+        if is_partial or is_absent:
+            cells.append("")
+            continue
+        ratios = result.ratios(workload, target, field) if field != "front_us" else result.ratios(
+            workload, target, field, FLOOR)
+        ratio = f" ({spread(ratios).split(' ')[0]})" if ratios else ""
+        cells.append(shape.format(result.median(workload, target, field)) + ratio)
+    return cells
 
 
-def _targets(results):
-    return {target for row in results.samples.values() for target in row} | set(results.idle)
+def _crowd(result):
+    if not result.crowd:
+        return []
+    out = ["## Many clients, nearly all of them idle", "",
+           "Bytes for each client, resident, that idles after one small request and after 64 KiB of replies; and"
+           " the microseconds of front and Redis for a request when half as many take turns with 50 requests in"
+           " flight.", "",
+           _row(["", "clients", "front, idle", "front, worked", "Redis, idle", "Redis, worked", "sum us, 50 clients",
+                 "sum us, many", "ratio"]), _rule(1, 8)]
+    for target, one in result.crowd.items():
+        has_front, has_redis = target not in TLS_ENDS_OF_REDIS, target != FLOOR
+        sizes = [(has_front, "front_idle"), (has_front, "front_worked"), (has_redis, "redis_idle"),
+                 (has_redis, "redis_worked")]
+        costs = [f"{result.crowd_median(target, rounds, 'sum_us'):.2f}" for rounds in ("few_rounds", "many_rounds")]
+        out.append(_row([result.targets[target], f"{one['clients']:,}",
+                         *[f"{one[field]:,.0f}" if is_there else "" for is_there, field in sizes],
+                         *costs, spread(result.crowd_ratios(target))]))
+    return [*out, ""]
+
+
+def _cluster(result):
+    out = []
+    for workload in PAIRS:
+        one, three = (result.values(workload, target, "front_us") for target in (SUBJECT, "respgate-cluster"))
+        ratios = result.ratios(workload, "respgate-cluster", "rps", SUBJECT)
+        if ratios:
+            added = [b - a for a, b in zip(one, three)]
+            out.append(_row([result.workloads[workload], spread(ratios), spread(added, "{:+.2f} us")]))
+    if not out:
+        return []
+    return ["## A cluster of three masters beside one Redis, behind the same gateway", "",
+            _row(["", "throughput", "what routing adds to the front, a request"]), _rule(1, 2), *out, ""]
+
+
+def _curve(result):
+    out = ["## The cost of a request", "",
+           "Microseconds: 50 clients and depth 1 but for what varies, 8 clients for bytes of the reply; all of them wait"
+           " for a reply all of the time.", ""] if result.curve else []
+    for axis in result.curve:
+        curves = {title: dict(points) for title, points in curve_chart.curves(result, axis).items()}
+        ends = sorted({at for points in curves.values() for at in points})
+        out += [_row([axis, *[f"{at:,}" for at in ends]]), _rule(1, len(ends))]
+        for title, points in curves.items():
+            out.append(_row([title, *[f"{points[at]:,.2f}" if at in points else "" for at in ends]]))
+        out.append("")
+    return out
+
+
+def _lines(result):
+    if not _has_subject(result):
+        return []
+    out = ["## Every line of the bars", "", _row(["bar", "", "wanted", "measured (lowest to highest round)",
+                 "verdict"]), _rule(0, 5)]
+    for line in bars.lines(result):
+        measured = spread(line.values, _shape(line))
+        out.append(_row([str(line.bar), line.what, _wanted(line), measured, line.verdict()]))
+    return [*out, ""]
+
+
+def _setup(result):
+    made, terms = result.made, {}
+    for title, agreed in made["negotiated"].items():
+        terms.setdefault(agreed, []).append(title)
+    return ["## How each was set up", "",
+            *[f"- {result.targets[name]}: {text}" for name, text in made["settings"].items()],
+            *[f"- {agreed}: {', '.join(titles)}" for agreed, titles in terms.items()],
+            f"- figures are medians over rounds; (x) is beside {result.targets[REFERENCE]}, and for `front us` beside"
+            f" {result.targets[FLOOR]}: the median of the rounds' ratios", ""]
+
+
+def _failures(result):
+    return [f"FAILED: {failure}" for failure in result.failures]
+
+
+def _shape(line):
+    return "{:.2f}x" if line.unit == "x" else "{:.1f}" + line.unit
+
+
+def _wanted(line):
+    return (">= " if line.at_least else "<= ") + _shape(line).format(line.wanted)
 
 
 def _row(cells):
     return "| " + " | ".join(cells) + " |"
 
 
-def _cells(results, workload, target):
-    if not results.sound(workload, target):
-        return ["failed"] + [""] * (len(COLUMNS) - 1)
-    cells = []
-    for _, field, shape in COLUMNS:
-        median = results.median(workload, target, field)
-        # redis-benchmark's clock covers only part of a handshake.
-        is_partial = field in ("p50_ms", "p99_ms") and not WORKLOADS[workload].keep
-        if is_partial or (field == "front_us" and target in (BASE, REFERENCE)):
-            cells.append("")
-            continue
-        ratio = results.ratio(workload, target, field)
-        cells.append(shape.format(median) + (f" ({ratio:.2f}x)" if ratio is not None else ""))
-    return cells
+def _rule(texts, numbers):
+    return _row(["---"] * texts + ["---:" if texts else "---"] * numbers)
 
 
-def _idle_table(idle):
-    out = ["### idle clients", "",
-           _row(["", "clients", "front bytes/client", "redis bytes/client",
-                 "sum us/request beside them", "without them", "ratio"]),
-           _row(["---"] + ["---:"] * 6)]
-    for target, one in idle.items():
-        if one is None:
-            out.append(_row([TITLES[target], "failed", "", "", "", "", ""]))
-            continue
-        front = "" if target in (BASE, REFERENCE) else f"{one.front_bytes:,.0f}"
-        out.append(_row([TITLES[target], f"{one.clients:,}", front, f"{one.redis_bytes:,.0f}",
-                         f"{one.sum_us_beside:.2f}", f"{one.sum_us_alone:.2f}",
-                         f"{one.sum_us_beside / one.sum_us_alone:.2f}x"]))
-    return out + [""]
+def main():
+    """Prints the report; writes the chart."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("result", type=pathlib.Path, help="what benches/compare/run has written")
+    parser.add_argument("--svg", type=pathlib.Path, metavar="FILE", help="also draw all targets beside Redis' own TLS")
+    parser.add_argument("--curve-svg", type=pathlib.Path, metavar="FILE", help="also draw the cost of a request")
+    args = parser.parse_args()
+    raw = json.loads(args.result.read_text())
+    print(markdown(raw))
+    if args.svg:
+        args.svg.write_text(chart.svg(Result(raw)))
+    if args.curve_svg:
+        args.curve_svg.write_text(curve_chart.svg(Result(raw)))
+    return 0
 
 
-def _bars(results):
-    for workload in results.samples:
-        bar = THROUGHPUT_BARS.get(workload, 1.0)
-        yield _line("throughput against Redis' own TLS", workload, f">= {bar:.2f}x",
-                    results.ratios(workload, SUBJECT, "rps", REFERENCE),
-                    lambda ratio, bar=bar: ratio >= bar)
-    for workload in results.samples:
-        yield _ahead_of_proxies(results, workload)
-    for workload in results.samples:
-        bar = 0.85 if workload in ("get-50", "set-50") else 1.0
-        yield _compared(results, "sum against Redis' own TLS", workload, "sum_us", REFERENCE, bar)
-    for workload in _among(results, ("get-50", "get-500")):
-        yield _compared(results, "Redis' share against direct clients", workload, "redis_us", BASE, 0.45)
-    yield ["front against the floor", "<= 1.15x", "not measured here", ""]
-    for workload in _among(results, (*FIFTY, "get-500")):
-        bar = 0.5 if workload == "get-500" else 1.0
-        yield _compared(results, "p99 against Redis' own TLS", workload, "p99_ms", REFERENCE, bar)
-    if results.idle:
-        yield from _idle_bars(results.idle.get(SUBJECT))
-
-
-def _among(results, workloads):
-    return [workload for workload in workloads if workload in results.samples]
-
-
-def _compared(results, name, workload, field, to, bar):
-    ratios = results.ratios(workload, SUBJECT, field, to)
-    return _line(name, workload, f"<= {bar:.2f}x", ratios, lambda ratio: ratio <= bar)
-
-
-def _ahead_of_proxies(results, workload):
-    rivals = [(results.median(workload, proxy, "rps"), proxy) for proxy in PROXIES]
-    rivals = [rival for rival in rivals if rival[0] is not None]
-    if not rivals:
-        return _line("throughput against the best proxy", workload, "> 1.00x", [], bool)
-    _, best = max(rivals)
-    ratios = results.ratios(workload, SUBJECT, "rps", best)
-    return _line(f"throughput against the best proxy ({TITLES[best]})", workload, "> 1.00x", ratios,
-                 lambda ratio: ratio > 1)
-
-
-def _line(name, workload, wanted, ratios, is_met):
-    title = f"{name}: {WORKLOADS[workload].title}"
-    if not ratios:
-        return [title, wanted, "not measured", ""]
-    middle = statistics.median(ratios)
-    return [title, wanted, f"{middle:.2f}x ({min(ratios):.2f} to {max(ratios):.2f})",
-            "met" if is_met(middle) else "MISSED"]
-
-
-def _idle_bars(one):
-    if one is None:
-        yield ["memory of an idle client", "<= 12 KiB", "not measured", ""]
-        yield ["request beside idle clients", "<= 1.30x", "not measured", ""]
-        return
-    kib, price = one.front_bytes / 1024, one.sum_us_beside / one.sum_us_alone
-    yield [f"memory of an idle client, at {one.clients:,} clients (bar: at 10,000)", "<= 12 KiB",
-           f"{kib:.1f} KiB", "met" if kib <= 12 else "MISSED"]
-    yield [f"request beside {one.clients:,} idle clients (bar: 5,000)", "<= 1.30x", f"{price:.2f}x",
-           "met" if price <= 1.3 else "MISSED"]
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,11 +1,10 @@
-"""The programs under comparison: their certificates, settings, processes and what they use.
+"""The processes under comparison: how they start, what they use, and how to ask them something.
 
-Knows how each front is started and how much processor time and memory it has used.
-Knows nothing of workloads or of the report.
+Knows what processor time and memory a process has used. Knows nothing of workloads, of the
+report, or of any peer's settings: those are in `peers`.
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import secrets
@@ -21,19 +20,13 @@ START_SECONDS = 20
 STOP_SECONDS = 5
 CORES = os.cpu_count() or 1
 SMALL_KEY, SMALL_SIZE = "bench:small", 3
-LARGE = {"bench:16k": 16 * 1024, "bench:1m": 1024 * 1024}
-VALUES = {SMALL_KEY: SMALL_SIZE, **LARGE}
-
-# The order is that of the report. The first is the base, the second what ratios refer to.
-TITLES = {
-    "direct": "direct, no TLS",
-    "redis-tls": "Redis' own TLS",
-    "respgate": "respgate",
-    "haproxy": "HAProxy",
-    "stunnel": "stunnel",
-    "envoy-tcp": "Envoy TCP proxy",
-    "envoy-redis": "Envoy redis_proxy",
-}
+SIZES = (16, 256, 4 << 10, 64 << 10, 1 << 20, 16 << 20)
+VALUES = {SMALL_KEY: SMALL_SIZE, "bench:16k": 16 << 10, "bench:1m": 1 << 20,
+          **{f"bench:{size}": size for size in SIZES}}
+# What redis-benchmark makes of key:__rand_int__, for requests that go to all nodes of a cluster.
+RANDOM_KEYS = 10_000
+CLUSTER_MASTERS = 3
+SLOTS = 16_384
 
 
 class Broken(Exception):
@@ -58,17 +51,14 @@ def free_port():
 class Process:
     """A child in the foreground, its output in a log file, ended by its pid."""
 
-    def __init__(self, name, argv, workdir):
+    def __init__(self, name, argv, workdir, pipes=False):
         self.name = name
         self.log = workdir / f"{name}.log"
         with open(self.log, "wb") as out:
             self.child = subprocess.Popen(
-                [str(word) for word in argv],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                cwd=workdir,
-            )
+                [str(word) for word in argv], cwd=workdir, stderr=out, text=pipes,
+                stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if pipes else out)
 
     def require_alive(self):
         """Raises Broken, with the end of the log, once the child has ended."""
@@ -82,21 +72,29 @@ class Process:
         return " | ".join(lines[-5:]) or "it said nothing"
 
     def cpu_us(self):
-        """Processor time of all threads so far, user and system, in microseconds."""
+        """Processor time of all threads and children so far, user and system, in microseconds."""
         self.require_alive()
-        stat = pathlib.Path(f"/proc/{self.child.pid}/stat").read_text()
-        # The name may contain spaces; fields are counted from after its bracket.
-        fields = stat.rsplit(")", 1)[1].split()
-        ticks = int(fields[11]) + int(fields[12])
+        # Of a line of stat, counted from after the bracket of the name: utime and stime.
+        ticks = sum(int(stat[11]) + int(stat[12]) for stat in self._family())
         return ticks * 1_000_000 / os.sysconf("SC_CLK_TCK")
 
     def rss_bytes(self):
         """Resident memory, from the page tables: statm's counters lag by thread."""
         self.require_alive()
-        for line in pathlib.Path(f"/proc/{self.child.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Rss:"):
-                return int(line.split()[1]) * 1024
-        raise Broken(f"{self.name}: no Rss line in smaps_rollup")
+        total = 0
+        for stat in self._family():
+            rollup = pathlib.Path(f"/proc/{stat[-1]}/smaps_rollup").read_text()
+            total += sum(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Rss:"))
+        return total
+
+    def _family(self):
+        """The child's and its own children's lines of stat, the pid appended: hitch works in those."""
+        pids = [str(self.child.pid)]
+        for task in pathlib.Path(f"/proc/{self.child.pid}/task").iterdir():
+            pids += (task / "children").read_text().split()
+        for pid in pids:
+            # The name may contain spaces; fields are counted from after its bracket.
+            yield [*pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split(), pid]
 
     def stop(self):
         """Asks the child to end, then insists."""
@@ -149,13 +147,48 @@ class Certificates:
 
 
 @dataclasses.dataclass(frozen=True)
+class Redis:
+    """Redis with the values that are asked for: one server, or the masters of a cluster."""
+
+    processes: tuple
+    ports: tuple
+    tls_port: int | None
+
+    @property
+    def port(self):
+        """Of the first server."""
+        return self.ports[0]
+
+    def cpu_us(self):
+        """Processor time of all servers."""
+        return sum(process.cpu_us() for process in self.processes)
+
+    def rss_bytes(self):
+        """Resident memory of all servers."""
+        return sum(process.rss_bytes() for process in self.processes)
+
+    def counts(self, *names):
+        """These numbers of INFO, each the sum over all servers."""
+        sums = dict.fromkeys(names, 0)
+        for port in self.ports:
+            with socket.create_connection((HOST, port), START_SECONDS) as plain:
+                lines = ask(plain, "INFO", "stats").decode().splitlines()
+            info = dict(line.split(":", 1) for line in lines if ":" in line)
+            for name in names:
+                sums[name] += int(info[name])
+        return sums
+
+
+@dataclasses.dataclass(frozen=True)
 class Front:
-    """One address to send load to. `process` is None where Redis itself is the TLS end."""
+    """One address to send load to. `process` is None where Redis itself is the TLS end; `redis`
+    is None where there is nothing behind it."""
 
     name: str
     port: int
     tls: bool
     process: Process | None
+    redis: Redis | None
 
     def cpu_us(self):
         """Processor time of the process, 0 without one."""
@@ -166,28 +199,9 @@ class Front:
         return self.process.rss_bytes() if self.process is not None else 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Redis:
-    """A redis-server with a plain and a TLS port, and the values that GETs ask for."""
-
-    process: Process
-    port: int
-    tls_port: int
-
-    def info(self):
-        """Every `name:value` line of INFO."""
-        with socket.create_connection((HOST, self.port), START_SECONDS) as plain:
-            text = ask(plain, "INFO", "everything").decode()
-        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
-
 def ask(connection, *words):
     """Sends one command on a connected socket and returns its reply, at most one bulk deep."""
-    request = b"*%d\r\n" % len(words)
-    for word in words:
-        raw = word if isinstance(word, bytes) else word.encode()
-        request += b"$%d\r\n%s\r\n" % (len(raw), raw)
-    connection.sendall(request)
+    connection.sendall(_request(words))
     reader = connection.makefile("rb")
     line = reader.readline()
     if not line.endswith(b"\r\n"):
@@ -202,13 +216,19 @@ def ask(connection, *words):
     return reader.read(size + 2)[:-2]
 
 
+def _request(words):
+    request = b"*%d\r\n" % len(words)
+    for word in words:
+        raw = word if isinstance(word, bytes) else str(word).encode()
+        request += b"$%d\r\n%s\r\n" % (len(raw), raw)
+    return request
+
+
 class Lab:
     """A folder with certificates and settings, and the processes started from it."""
 
-    def __init__(self, workdir, respgate_bin, envoy_bin, open_files):
+    def __init__(self, workdir, open_files):
         self.workdir = workdir
-        self.respgate_bin = respgate_bin
-        self.envoy_bin = envoy_bin
         # A proxy holds two descriptors for a client; some are left for its own use.
         self.clients_max = (open_files - 512) // 2
         self.certificates = Certificates(workdir / "certs")
@@ -220,40 +240,42 @@ class Lab:
         self.negotiated = {}
 
     def start_redis(self):
-        """A new, empty Redis, with the values for GET in it."""
-        certs, port, tls_port = self.certificates, free_port(), free_port()
-        conf = self.workdir / "redis.conf"
-        conf.write_text(
-            f"bind {HOST}\nport {port}\ntls-port {tls_port}\n"
-            f"tls-cert-file {certs.server}\ntls-key-file {certs.server_key}\n"
-            f"tls-ca-cert-file {certs.ca}\ntls-auth-clients yes\n"
-            "tls-protocols TLSv1.3\ntls-session-caching no\n"
-            f"save \"\"\nappendonly no\ntcp-backlog 4096\nmaxclients {self.clients_max * 2}\n"
-            f"user app on >{self.password} ~* &* +@all\n")
-        conf.chmod(0o600)
-        process = self._start("redis", ["redis-server", conf])
-        redis = Redis(process, port, tls_port)
-        self._await(Front("redis", port, False, process), lambda link: ask(link, "PING"))
+        """A new Redis with a plain and a TLS port, and the values for GET in it."""
+        port, tls_port = free_port(), free_port()
+        redis = Redis((self._redis("redis", port, tls_port, ""),), (port,), tls_port)
         with socket.create_connection((HOST, port), START_SECONDS) as plain:
-            for key, size in VALUES.items():
-                ask(plain, "SET", key, b"x" * size)
+            self._fill(plain)
         return redis
 
-    def start_front(self, name, redis):
-        """Starts the front called `name` before `redis`, once it carries a GET and its reply."""
-        if name == "direct":
-            front = Front(name, redis.port, False, None)
-        elif name == "redis-tls":
-            front = Front(name, redis.tls_port, True, None)
-        else:
-            port = free_port()
-            argv = getattr(self, "_" + name.replace("-", "_"))(port, redis)
-            front = Front(name, port, True, self._start(name, argv))
-        self._await(front, lambda link: ask(link, "GET", SMALL_KEY))
+    def start_cluster(self):
+        """A new cluster of three masters, empty: it is filled through the gateway."""
+        nodes = [(free_port(), free_port()) for _ in range(CLUSTER_MASTERS)]
+        settings = "cluster-enabled yes\ncluster-config-file nodes-{0}.conf\ncluster-port {1}\n"
+        processes = [self._redis(f"redis-{port}", port, None, settings.format(port, bus)) for port, bus in nodes]
+        redis = Redis(tuple(processes), tuple(port for port, _ in nodes), None)
+        for number, (port, bus) in enumerate(nodes):
+            with socket.create_connection((HOST, port), START_SECONDS) as plain:
+                first, end = (SLOTS * n // CLUSTER_MASTERS for n in (number, number + 1))
+                ask(plain, "CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+            with socket.create_connection((HOST, redis.port), START_SECONDS) as plain:
+                if port != redis.port:
+                    ask(plain, "CLUSTER", "MEET", HOST, port, bus)
+        for port in redis.ports:
+            self._await(Front("the cluster", port, False, None, redis), _require_cluster)
+        return redis
+
+    def start_front(self, name, argv, redis, port, tls):
+        """Starts the front, or only reaches it without an `argv`, and sees that it gives the values."""
+        process = self.start(name, argv) if argv is not None else None
+        front = Front(name, port, tls, process, redis)
+        self._await(front, lambda link: ask(link, "PING"))
+        if redis is not None and len(redis.ports) > 1:
+            with self.connect(front) as link:
+                self._fill(link)
         for key, size in VALUES.items():
             with self.connect(front) as link:
                 got = len(ask(link, "GET", key))
-                if front.tls:
+                if tls:
                     self.negotiated[name] = f"{link.version()} {link.cipher()[0]}"
             if got != size:
                 raise Broken(f"{name}: GET {key} gave {got} bytes, expected {size}")
@@ -270,22 +292,53 @@ class Lab:
             plain.close()
             raise
 
-    def stop(self, *chosen):
-        """Ends the processes of these fronts and Redis servers."""
-        for process in [one.process for one in chosen if one.process is not None]:
-            process.stop()
-
-    def stop_all(self):
-        """Ends every process that was started."""
-        for process in self.processes:
-            process.stop()
-
-    def _start(self, name, argv):
+    def start(self, name, argv, pipes=False):
+        """Starts a program that ends with the lab."""
         if shutil.which(str(argv[0])) is None:
             raise Broken(f"{name}: no program {argv[0]}; benches/compare/run installs or builds it")
-        process = Process(name, argv, self.workdir)
+        process = Process(name, argv, self.workdir, pipes)
         self.processes.append(process)
         return process
+
+    def stop(self, *processes):
+        """Ends these processes."""
+        for process in processes:
+            if process is not None:
+                process.stop()
+
+    def stop_all(self):
+        """Ends every process that was started, the last one first."""
+        self.stop(*reversed(self.processes))
+
+    def _redis(self, name, port, tls_port, more):
+        certs, conf = self.certificates, self.workdir / f"{name}.conf"
+        tls = (f"tls-port {tls_port}\ntls-cert-file {certs.server}\ntls-key-file {certs.server_key}\n"
+               f"tls-ca-cert-file {certs.ca}\ntls-auth-clients yes\n"
+               "tls-protocols TLSv1.3\ntls-session-caching no\n") if tls_port else ""
+        conf.write_text(
+            f"bind {HOST}\nport {port}\n{tls}{more}"
+            f"save \"\"\nappendonly no\ntcp-backlog 4096\nmaxclients {self.clients_max * 2}\n"
+            f"user app on >{self.password} ~* &* +@all\n")
+        conf.chmod(0o600)
+        process = self.start(name, ["redis-server", conf])
+        self._await(Front(name, port, False, process, None), lambda link: ask(link, "PING"))
+        return process
+
+    def _fill(self, link):
+        for key, size in VALUES.items():
+            ask(link, "SET", key, b"x" * size)
+        keys = [_request(("SET", f"key:{number:012}", b"x" * SMALL_SIZE)) for number in range(RANDOM_KEYS)]
+        for start in range(0, RANDOM_KEYS, 500):
+            burst = keys[start:start + 500]
+            link.sendall(b"".join(burst))
+            said = b""
+            while len(said) < len(burst) * len(b"+OK\r\n"):
+                piece = link.recv(1 << 16)
+                if not piece:
+                    raise Broken("the connection closed while Redis was filled")
+                said += piece
+            if said != b"+OK\r\n" * len(burst):
+                raise Broken(f"Redis was not filled: {said[:80]!r}")
 
     def _await(self, front, probe):
         deadline = time.monotonic() + START_SECONDS
@@ -301,83 +354,8 @@ class Lab:
                     raise Broken(f"{front.name} not ready in {START_SECONDS} s: {cause}") from cause
                 time.sleep(0.1)
 
-    def _respgate(self, port, redis):
-        certs, conf = self.certificates, self.workdir / "respgate.toml"
-        conf.write_text(
-            f'[listener]\naddress = "{HOST}:{port}"\ncertificate = "{certs.server}"\n'
-            f'key = "{certs.server_key}"\nclient_ca = "{certs.ca}"\ntls_min_version = "1.3"\n'
-            f'[database]\naddress = "{HOST}:{redis.port}"\n'
-            '[[user]]\nname = "app"\nauth_method = "certificate"\n'
-            'certificate_subject_line = "CN=app"\nredis_user = "app"\n'
-            'redis_password_file = "app.password"\n'
-            f'[admin]\naddress = "{HOST}:{free_port()}"\n'
-            f"[limits]\nclients_max = {self.clients_max}\n"
-            f"clients_per_user_max = {self.clients_max}\n")
-        return [self.respgate_bin, "run", "--config", conf]
 
-    def _haproxy(self, port, redis):
-        certs, conf = self.certificates, self.workdir / "haproxy.cfg"
-        conf.write_text(
-            f"global\n nbthread {CORES}\n maxconn {self.clients_max}\n"
-            "defaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n"
-            f"frontend tls\n bind {HOST}:{port} backlog 4096 ssl crt {certs.server_bundle}"
-            f" ca-file {certs.ca} verify required ssl-min-ver TLSv1.3 no-tls-tickets\n"
-            " default_backend redis\n"
-            f"backend redis\n server redis {HOST}:{redis.port}\n")
-        return ["haproxy", "-db", "-f", conf]
-
-    def _stunnel(self, port, redis):
-        certs, conf = self.certificates, self.workdir / "stunnel.conf"
-        conf.write_text(
-            "foreground = yes\npid =\ndebug = err\nsocket = l:TCP_NODELAY=1\n"
-            "socket = r:TCP_NODELAY=1\n[redis]\n"
-            f"accept = {HOST}:{port}\nconnect = {HOST}:{redis.port}\n"
-            f"cert = {certs.server}\nkey = {certs.server_key}\nCAfile = {certs.ca}\n"
-            "verifyChain = yes\nrequireCert = yes\nsslVersionMin = TLSv1.3\n")
-        return ["stunnel4", conf]
-
-    def _envoy_tcp(self, port, redis):
-        return self._envoy("envoy-tcp", port, redis, "tcp_proxy", "TcpProxy", {"cluster": "redis"})
-
-    def _envoy_redis(self, port, redis):
-        return self._envoy("envoy-redis", port, redis, "redis_proxy", "RedisProxy", {
-            "settings": {"op_timeout": "10s"},
-            "prefix_routes": {"catch_all_route": {"cluster": "redis"}}})
-
-    def _envoy(self, name, port, redis, module, message, settings):
-        api, certs = "type.googleapis.com/envoy.extensions", self.certificates
-        address = lambda at: {"socket_address": {"address": HOST, "port_value": at}}
-        plenty = {"max_connections": 100_000, "max_pending_requests": 100_000,
-                  "max_requests": 100_000}
-        tls = {
-            "@type": f"{api}.transport_sockets.tls.v3.DownstreamTlsContext",
-            "require_client_certificate": True,
-            "disable_stateless_session_resumption": True,
-            "disable_stateful_session_resumption": True,
-            "common_tls_context": {
-                "tls_params": {"tls_minimum_protocol_version": "TLSv1_3",
-                               "tls_maximum_protocol_version": "TLSv1_3"},
-                "tls_certificates": [{"certificate_chain": {"filename": str(certs.server)},
-                                      "private_key": {"filename": str(certs.server_key)}}],
-                "validation_context": {"trusted_ca": {"filename": str(certs.ca)}}},
-        }
-        network_filter = {
-            "name": module,
-            "typed_config": {"@type": f"{api}.filters.network.{module}.v3.{message}",
-                             "stat_prefix": "redis", **settings},
-        }
-        conf = self.workdir / f"{name}.json"
-        conf.write_text(json.dumps({"static_resources": {
-            "listeners": [{
-                "name": "tls", "address": address(port), "tcp_backlog_size": 4096,
-                "filter_chains": [{
-                    "filters": [network_filter],
-                    "transport_socket": {"name": "tls", "typed_config": tls}}]}],
-            "clusters": [{
-                "name": "redis", "type": "STATIC", "connect_timeout": "5s",
-                "circuit_breakers": {"thresholds": [plenty]},
-                "load_assignment": {"cluster_name": "redis", "endpoints": [{
-                    "lb_endpoints": [{"endpoint": {"address": address(redis.port)}}]}]}}],
-        }}))
-        return [self.envoy_bin, "-c", conf, "--concurrency", CORES, "--disable-hot-restart",
-                "-l", "error"]
+def _require_cluster(link):
+    info = ask(link, "CLUSTER", "INFO")
+    if b"cluster_state:ok" not in info or b"cluster_known_nodes:%d" % CLUSTER_MASTERS not in info:
+        raise Broken("the nodes do not know each other yet")

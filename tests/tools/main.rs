@@ -6,6 +6,10 @@
 mod bench;
 mod cert;
 mod check;
+#[allow(dead_code, reason = "a program of its own: here its parts are tested")]
+#[path = "../../benches/compare/ends/main.rs"]
+mod ends;
 mod explain;
 mod lists;
+mod report;
 mod subject;
