@@ -291,8 +291,8 @@ impl Client {
                 self.tx = None;
             }
             (Want::Discard, Some(_)) => self.tx = None,
-            // Its database could not be asked for, and the transaction will be refused.
-            (Want::LaterSelect(_), Some(tx)) if reply == NOT_SENT => tx.refused = true,
+            // Its lane could not be asked for, and the transaction will be refused.
+            (Want::LaterSelect(_) | Want::LaterId, Some(tx)) if reply == NOT_SENT => tx.refused = true,
             (_, Some(tx)) => tx.lost = true,
             (_, None) => {}
         }

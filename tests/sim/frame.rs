@@ -98,7 +98,7 @@ pub(crate) fn show(bytes: &[u8]) -> String {
 }
 
 /// The answer to HELLO, in the protocol version that it asks for.
-pub(crate) fn hello(proto: u32) -> Vec<u8> {
+pub(crate) fn hello(proto: u32, role: &str) -> Vec<u8> {
     let fields = [
         bulk(b"server"),
         bulk(b"redis"),
@@ -111,7 +111,7 @@ pub(crate) fn hello(proto: u32) -> Vec<u8> {
         bulk(b"mode"),
         bulk(b"standalone"),
         bulk(b"role"),
-        bulk(b"master"),
+        bulk(role.as_bytes()),
         bulk(b"modules"),
         b"*0\r\n".to_vec(),
     ];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use respgate::command::Profile;
 use respgate::identity::{
-    Certificate, Credential, Entry, Evidence, Permit, Refusal, SubjectLine, User, UserMap,
+    Certificate, Credential, Entry, Evidence, Permit, ReadFrom, Refusal, SubjectLine, User, UserMap,
 };
 use respgate::secret::Secret;
 use rustls::pki_types::CertificateDer;
@@ -57,6 +57,8 @@ impl People {
             let credential = Credential::new(redis_user.as_str(), password);
             users.push(User {
                 entries: vec![Entry::from(line)],
+                // Where there are replicas.
+                read_from: if number == 1 { ReadFrom::Master } else { ReadFrom::PreferReplica },
                 commands: if number == 1 { Profile::All } else { Profile::Default },
                 ..User::new(format!("user{number}"), credential)
             });

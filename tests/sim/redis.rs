@@ -44,6 +44,7 @@ pub(crate) struct Conn {
     /// Something that no Redis sends is in its output.
     pub(crate) tainted: bool,
     monitors: bool,
+    role: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl Conn {
 }
 
 impl Redis {
-    pub(crate) fn connect(&mut self, at: usize) {
+    pub(crate) fn connect(&mut self, at: usize, role: &'static str) {
         let conn = Conn {
             input: Vec::new(),
             output: Vec::new(),
@@ -107,6 +108,7 @@ impl Redis {
             let_go: false,
             tainted: false,
             monitors: false,
+            role,
         };
         self.conns.insert(at, conn);
     }
@@ -166,6 +168,8 @@ impl Redis {
             return self.greet(at, &name, &args);
         }
         if let Some(tag) = tag {
+            let may_read = self.conn(at).role == "master" || matches!(name.as_slice(), b"GET" | b"LRANGE");
+            assert!(may_read, "{:?} at a replica", show(&name));
             self.receive(at, tag);
         }
         for conn in self.conns.values_mut().filter(|conn| conn.monitors && !conn.dead) {
@@ -231,12 +235,15 @@ impl Redis {
                 let timeout: f64 = std::str::from_utf8(&args[2]).expect("text").parse().expect("seconds");
                 self.conn(at).blocked = Some(Blocked { args, until: now + Duration::from_secs_f64(timeout) });
             }
+            b"HELLO" if self.conn(at).role == "replica" => {
+                self.reply(at, tag, &hello(who.proto.into(), "replica"))
+            }
             b"SELECT" | b"HELLO" => {
                 self.pin(at);
                 let number = std::str::from_utf8(&args[1]).expect("text").parse().expect("a number");
                 let reply = if name == b"HELLO" {
                     self.conn(at).proto = u8::try_from(number).expect("2 or 3");
-                    hello(number)
+                    hello(number, self.conn(at).role)
                 } else {
                     self.select(at, number)
                 };
@@ -333,7 +340,7 @@ impl Redis {
             }
             (Greeting::Hello, b"HELLO") => {
                 conn.proto = args[1][0] - b'0';
-                (hello(u32::from(conn.proto)), Greeting::Rest)
+                (hello(u32::from(conn.proto), conn.role), Greeting::Rest)
             }
             (Greeting::Rest, b"SELECT") => {
                 let db = std::str::from_utf8(&args[1]).expect("text").parse().expect("a number");

@@ -53,6 +53,7 @@ struct Weather {
     link_fault: usize,
     client_fault: usize,
     control: usize,
+    replicas: usize,
 }
 
 /// Runs a seed. Panics where a promise is broken.
@@ -63,6 +64,7 @@ pub(crate) fn run(seed: u64, base: Instant, trace: bool) {
         link_fault: dice.pick(&[0, 30, 100, 400]),
         client_fault: dice.pick(&[0, 100, 400]),
         control: dice.pick(&[0, 0, 500]),
+        replicas: dice.pick(&[0, 20, 150]),
     };
     let mut world = World::new(seed, base, limits, trace);
     if dice.one_in(2) {
@@ -78,6 +80,9 @@ pub(crate) fn run(seed: u64, base: Instant, trace: bool) {
     for round in 0..3 {
         for _ in 0..dice.between(200, 900) {
             world.at += 1;
+            if weather.replicas > 0 && world.dice.one_in(weather.replicas) {
+                world.change_replicas();
+            }
             world.step(&weather);
         }
         // Now and then they are surprised by the end.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use respgate::limits::Limits;
 use respgate::session::SessionId;
-use respgate::upstream::{Database, DatabaseId, LinkId, NodeId};
+use respgate::upstream::{Database, DatabaseId, LinkId, NodeId, Replica};
 use respgate::worker::{Closed, Loss, Report, Seed, Step, Worker};
 
 use super::check::Facts;
@@ -36,6 +36,7 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     began: Instant,
     pub(crate) worker: Worker,
+    database: Database,
     pub(crate) limits: Limits,
     /// The lowest bound of output so far.
     pub(crate) output_hard_min: usize,
@@ -46,6 +47,8 @@ pub(crate) struct World {
     pub(crate) wires: BTreeMap<LinkId, Wire>,
     pub(crate) redis: Redis,
     conns: usize,
+    /// The last one that there has been.
+    nodes: u32,
     pub(crate) at: usize,
     /// The last step in which a link of a Redis user was lost.
     lost_at: HashMap<String, usize>,
@@ -61,9 +64,8 @@ pub(crate) struct World {
 /// The database of all clients.
 const DATABASE: DatabaseId = DatabaseId(0);
 
-fn databases(shares_subscriptions: bool) -> BTreeMap<DatabaseId, Database> {
-    BTreeMap::from([(DATABASE, Database::new(NodeId(0), shares_subscriptions))])
-}
+/// Its master; every other node is a replica.
+const MASTER: NodeId = NodeId(0);
 
 impl World {
     pub(crate) fn new(seed: u64, now: Instant, limits: Limits, trace: bool) -> Self {
@@ -76,8 +78,10 @@ impl World {
         redis.accounts = people.accounts.iter().flatten().cloned().collect();
         let seed = Seed { random, number: 0, workers: 1 };
         let mut worker = Worker::new(Arc::new(limits.clone()), &seed);
-        worker.set_databases(databases(false), now);
+        let database = Database::new(MASTER, false);
+        worker.set_databases(BTreeMap::from([(DATABASE, database.clone())]), now);
         Self {
+            database,
             dice,
             now,
             began: now,
@@ -91,6 +95,7 @@ impl World {
             wires: BTreeMap::new(),
             redis,
             conns: 0,
+            nodes: 0,
             at: 0,
             lost_at: HashMap::new(),
             alarms_allowed: 0,
@@ -103,8 +108,31 @@ impl World {
 
     /// Clients subscribe over connections that they share.
     pub(crate) fn share_subscriptions(&mut self) {
-        self.worker.set_databases(databases(true), self.now);
+        self.database.shares_subscriptions = true;
+        self.worker.set_databases(BTreeMap::from([(DATABASE, self.database.clone())]), self.now);
         self.redis.shares = true;
+    }
+
+    /// A replica comes, goes, falls behind, or is in step again.
+    pub(crate) fn change_replicas(&mut self) {
+        let replicas = &mut self.database.replicas;
+        match self.dice.below(4) {
+            0 if replicas.len() < 3 => {
+                self.nodes += 1;
+                replicas.push(Replica { node: NodeId(self.nodes), is_in_step: true });
+            }
+            1 if !replicas.is_empty() => {
+                let gone = self.dice.below(replicas.len());
+                replicas.remove(gone);
+            }
+            _ if !replicas.is_empty() => {
+                let which = self.dice.below(replicas.len());
+                replicas[which].is_in_step ^= true;
+            }
+            _ => {}
+        }
+        self.worker.set_databases(BTreeMap::from([(DATABASE, self.database.clone())]), self.now);
+        self.pump();
     }
 
     pub(crate) fn trace(&self, text: impl FnOnce() -> String) {
@@ -245,7 +273,8 @@ impl World {
         let wire = self.wires.get_mut(&id).expect("connecting");
         wire.connected = true;
         wire.runnable = true;
-        self.redis.connect(wire.conn);
+        let role = if self.worker.link_node(id) == Some(MASTER) { "master" } else { "replica" };
+        self.redis.connect(wire.conn, role);
         self.worker.link_connected(id, self.now);
         self.pump();
     }
