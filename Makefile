@@ -3,13 +3,14 @@
 CARGO ?= cargo
 PORT ?= 6380
 
-.PHONY: help demo demo-check test test-deps lint bench compare twin echo states ledger locks readers failures drains storm failovers reshard
+.PHONY: help demo demo-check test test-deps lint bench instructions compare twin echo states ledger locks readers failures drains storm failovers reshard
 
 help:
 	@echo 'make demo        build, start Redis and the gateway, show both, stay until Ctrl-C (PORT=6380)'
 	@echo 'make demo-check  the same once, with every answer checked'
 	@echo 'make test        install what the tests need and run all of them'
 	@echo 'make lint        formatting, clippy, documentation, banned crates'
+	@echo 'make instructions  counts the instructions of a request, and compares with what they were'
 	@echo 'make bench       criterion benches of the machines, without sockets'
 	@echo 'make twin        the long runs: see README.md (also echo, states, ledger, locks, readers, failures, drains, storm, failovers, reshard)'
 	@echo "make compare     the gateway beside Redis' own TLS, HAProxy, stunnel, hitch and Envoy (docs/performance.md)"
@@ -43,6 +44,12 @@ lint:
 
 bench:
 	$(CARGO) bench --locked
+
+# RESPGATE_BLESS=1 writes down what is counted. In the debug profile, but for this package: what it
+# depends on is built for the tests already.
+instructions:
+	scripts/install-deps valgrind
+	$(CARGO) bench --locked --profile dev --config benches/guard.toml --bench instructions
 
 compare:
 	bash benches/compare/run

@@ -1,0 +1,74 @@
+//! What is counted: some of what clients do, each for as many of them as make a usual batch.
+
+use respgate::resp::write;
+
+use super::stage::{Exchange, Stage};
+
+/// One of them, ready to run.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// Requests, or whatever else is counted, of one round.
+    pub(crate) each: usize,
+    pub(crate) round: Box<dyn FnMut()>,
+}
+
+const CLIENTS: usize = 50;
+const LISTENERS: usize = 100;
+
+/// All of them.
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    let key = b"key:000000000042";
+    let get = write::command(&[b"GET", key]);
+    let bulk = write::bulk(b"value:000000000042");
+    let large = write::bulk(&[b'x'; 16 * 1024]);
+    let set = write::command(&[b"SET", key, &[b'x'; 64]]);
+    let transaction: Vec<u8> = [&[&b"MULTI"[..]][..], &[b"SET", key, b"1"], &[b"INCR", key], &[b"EXEC"]]
+        .map(write::command)
+        .concat();
+    let transacted = b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:2\r\n";
+    vec![
+        plain("GET, depth 1", 1, &get, &bulk),
+        plain("GET, depth 16", 16, &get, &bulk),
+        plain("SET of 64 B, depth 1", 1, &set, b"+OK\r\n"),
+        plain("GET of 16 KiB, depth 1", 1, &get, &large),
+        plain("MULTI, SET, INCR and EXEC, depth 1", 1, &transaction, transacted),
+        cluster("GET of a cluster of 3, depth 16", 16, &bulk),
+        fan_out("message to 100 subscribers"),
+    ]
+}
+
+/// Requests over one shared link.
+fn plain(name: &'static str, depth: usize, unit: &[u8], answer: &[u8]) -> Scenario {
+    let exchange = Exchange::of(unit, answer, depth, CLIENTS);
+    between(name, Stage::new(CLIENTS), exchange, CLIENTS * depth)
+}
+
+/// GETs whose keys are of all nodes.
+fn cluster(name: &'static str, depth: usize, answer: &[u8]) -> Scenario {
+    let keys = (0..depth).map(|number| format!("key:{number:012}"));
+    let units: Vec<Vec<u8>> = keys.map(|key| write::command(&[b"GET", key.as_bytes()])).collect();
+    let exchange = Exchange::mixed(&units, answer, CLIENTS);
+    let mut stage = Stage::of_cluster(CLIENTS, 3);
+    // Its links, one to each node, are opened by requests.
+    stage.prepare(&units.concat());
+    between(name, stage, exchange, CLIENTS * depth)
+}
+
+fn between(name: &'static str, mut stage: Stage, exchange: Exchange, each: usize) -> Scenario {
+    stage.prepare(&write::command(&[b"PING"]));
+    let round = move || assert_eq!(stage.round(&exchange), exchange.given(), "{name}");
+    Scenario { name, each, round: Box::new(round) }
+}
+
+/// Messages of 64 B, counted by who gets them.
+fn fan_out(name: &'static str) -> Scenario {
+    let mut stage = Stage::new(LISTENERS);
+    assert!(
+        stage.prepare(&write::command(&[b"SUBSCRIBE", b"news"])) > 0,
+        "each hears that it has subscribed"
+    );
+    let parts = [&b"message"[..], b"news", &[b'x'; 64]].map(write::bulk).concat();
+    let message = [b">3\r\n", &parts[..]].concat();
+    let round = move || assert_eq!(stage.message(&message), message.len() * LISTENERS, "{name}");
+    Scenario { name, each: LISTENERS, round: Box::new(round) }
+}
