@@ -28,6 +28,10 @@ struct Count {
 fn count_up(mut client: Client, name: usize, stop: &AtomicBool, done: &AtomicU64) -> Vec<(String, Count)> {
     let keys: Vec<String> = (0..40).map(|key| format!("count:{name}:{key}")).collect();
     let mut counts: Vec<(String, Count)> = keys.into_iter().map(|key| (key, Count::default())).collect();
+    for (key, _) in &counts {
+        let deleted = client.call(&["DEL", key]);
+        assert!(matches!(deleted, Value::Int(_)), "{key}: {deleted}");
+    }
     let mut round = 0;
     while !stop.load(Ordering::Relaxed) {
         let mut pipeline = Vec::new();
