@@ -14,6 +14,7 @@ mod clock;
 mod cluster;
 mod control;
 mod doors;
+mod familiar;
 mod guests;
 mod health;
 mod hub;
