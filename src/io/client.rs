@@ -13,9 +13,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::census::UserPlace;
+use super::census::{Place, UserPlace};
 use super::control::Shared;
 use super::doors::{Entrance, removed};
+use super::familiar::Chain;
 use super::guests::Guest;
 use super::hub::Hub;
 use super::listen::Accepted;
@@ -58,41 +59,71 @@ impl Drop for Opened {
     }
 }
 
-/// Serves one client from its handshake to its end. What happens once is in a box
-/// that is gone afterwards. No settings are held: a client of long ago would keep
-/// those of its time in memory, revocation lists and all.
-pub(super) async fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) {
+/// A client that is in, and its places, which are free when it has gone.
+struct Inside {
+    opened: Opened,
+    tls: Tls,
+    places: (Place, UserPlace),
+}
+
+/// Serves one client from its handshake to its end. All until it is in happens in a box that is
+/// gone afterwards, and so does not count among what a client that waits costs. No settings are held: a
+/// client of long ago would keep those of its time in memory, revocation lists and all.
+pub(super) fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> impl Future<Output = ()> {
+    let arrival = Box::pin(arrive(hub, Arc::clone(&shared), accepted));
+    async move {
+        let Some(Inside { opened, mut tls, places }) = arrival.await else { return };
+        let end = transfer(&opened.hub, opened.id, &mut tls).await;
+        // Its pinned link closes before its own socket does.
+        drop(opened);
+        tokio::task::yield_now().await;
+        if matches!(end, End::Polite) {
+            Box::pin(linger::close(tls, &shared)).await;
+        }
+        drop(places);
+    }
+}
+
+/// From the handshake to an open session, or to the end of a client that does not come in.
+async fn arrive(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> Option<Inside> {
     let Accepted { door, socket, peer, place, over_limit } = accepted;
-    let _place = place;
     let caller = Caller { door, peer };
-    let tls = match Box::pin(handshake(&shared, door, socket)).await {
+    let mut tls = match handshake(&shared, door, socket).await {
         Ok(tls) => tls,
         Err(refusal) => {
             let shown = tls::take_shown().and_then(|der| Certificate::from_der(&der).ok());
             shared.refused(&hub, caller, shown.as_ref(), None, &refusal);
-            return;
+            return None;
         }
     };
-    match admit(&shared, caller, &tls, over_limit) {
-        Ok((Admitted::In(permit, _place), shown)) => {
-            let_in(&hub, &shared, permit, shown, caller, tls, &[]).await;
+    match admit(&hub, &shared, caller, &tls, over_limit) {
+        Ok((Admitted::In(permit, of_user), shown)) => {
+            let opened = let_in(&hub, &shared, permit, shown, caller, &tls, &[]).await?;
+            Some(Inside { opened, tls, places: (place, of_user) })
         }
         Ok((Admitted::Unproven(claim), shown)) => {
-            let mut tls = tls;
             let proof = Box::pin(unproven::prove(&hub, &shared, &claim, caller, &mut tls)).await;
             match proof {
-                Ok(Proven { permit, place: _place, input }) => match again(&shared, caller, shown) {
-                    Ok(shown) => let_in(&hub, &shared, permit, shown, caller, tls, &input).await,
+                Ok(Proven { permit, place: of_user, input }) => match again(&shared, caller, shown) {
+                    Ok(shown) => {
+                        let opened = let_in(&hub, &shared, permit, shown, caller, &tls, &input).await?;
+                        Some(Inside { opened, tls, places: (place, of_user) })
+                    }
                     Err(refusal) => {
-                        turn_away(&hub, &shared, caller, claim.certificate(), &refusal, tls).await
+                        turn_away(&hub, &shared, caller, claim.certificate(), &refusal, tls).await;
+                        None
                     }
                 },
-                Err(NoProof::Polite) => Box::pin(linger::close(tls, &shared)).await,
-                Err(NoProof::Abrupt) => {}
+                Err(NoProof::Polite) => {
+                    Box::pin(linger::close(tls, &shared)).await;
+                    None
+                }
+                Err(NoProof::Abrupt) => None,
             }
         }
         Err((certificate, refusal)) => {
             turn_away(&hub, &shared, caller, certificate.as_ref(), &refusal, tls).await;
+            None
         }
     }
 }
@@ -172,15 +203,15 @@ async fn let_in(
     permit: Permit,
     shown: Shown,
     caller: Caller,
-    tls: Tls,
+    tls: &TlsStream<TcpStream>,
     first: &[u8],
-) {
+) -> Option<Opened> {
     // Nobody comes in unseen.
-    if shared.accepted(hub, caller, &permit, &shown, &tls).is_err() {
+    if shared.accepted(hub, caller, &permit, &shown, tls).is_err() {
         tracing::error!(peer = %caller.peer, "client closed: its audit record could not be queued");
-        return;
+        return None;
     }
-    run(hub, shared, permit, shown, caller, tls, first).await;
+    open(hub, shared, permit, shown, caller, tls, first).await
 }
 
 /// A client that is not refused.
@@ -192,7 +223,7 @@ enum Admitted {
 /// What a client has shown.
 struct Shown {
     /// Its chain; none where it has no certificate.
-    chain: Arc<[CertificateDer<'static>]>,
+    chain: Chain,
     /// By which trust it was verified, and what that found.
     verified: Option<(Fingerprint, Arc<Verified>)>,
 }
@@ -202,6 +233,7 @@ type Turned = (Option<Arc<Certificate>>, Refusal);
 
 /// Finds the user of a client whose handshake is complete.
 fn admit(
+    hub: &Hub,
     shared: &Shared,
     caller: Caller,
     tls: &TlsStream<TcpStream>,
@@ -211,10 +243,7 @@ fn admit(
     let live = shared.live.load_full();
     let (_, connection) = tls.get_ref();
     let chain = connection.peer_certificates().unwrap_or_default();
-    let certificate = chain
-        .first()
-        .map(|leaf| Certificate::from_der(leaf).map(Arc::new))
-        .transpose()
+    let (chain, certificate) = (hub.familiar.borrow_mut().of(chain))
         .map_err(|error| (None, Refusal::new(Reason::BadCertificate, error.to_string())))?;
     let with = |refusal| (certificate.clone(), refusal);
     if over_limit {
@@ -224,7 +253,7 @@ fn admit(
     let Some(entrance) = live.entrance(caller.door) else {
         return Err(with(removed()));
     };
-    let shown = Shown { chain: chain.into(), verified: verified(entrance, chain).map_err(with)? };
+    let shown = Shown { verified: verified(entrance, &chain).map_err(with)?, chain };
     let issuers: Arc<[Fingerprint]> =
         shown.verified.as_ref().map_or_else(|| [].into(), |(_, verified)| verified.issuers.as_slice().into());
     let asked = connection.server_name();
@@ -296,40 +325,33 @@ async fn await_database(hub: &Hub, shared: &Shared, permit: Permit) -> Option<(D
     Some((live.reach.id(&name)?, live.again(&permit).ok()?))
 }
 
-async fn run(
+async fn open(
     hub: &Rc<Hub>,
     shared: &Shared,
     permit: Permit,
     shown: Shown,
     caller: Caller,
-    mut tls: Tls,
+    tls: &TlsStream<TcpStream>,
     first: &[u8],
-) {
+) -> Option<Opened> {
     let local = tls.get_ref().0.local_addr().unwrap_or(shared.doors[caller.door].address);
     let addresses = (caller.peer.to_string(), local.to_string());
     let user = permit.user().name.clone();
-    let Some((database, permit)) = await_database(hub, shared, permit).await else { return };
-    let opened = hub.with(|machine, now| machine.client_opened(permit, database, addresses, now));
-    let Some(id) = opened else { return };
+    let (database, permit) = await_database(hub, shared, permit).await?;
+    let id = hub.with(|machine, now| machine.client_opened(permit, database, addresses, now))?;
+    let opened = Opened { hub: Rc::clone(hub), id };
     if shown.verified.as_ref().is_some_and(|(_, verified)| verified.may_expire) {
         hub.peek(|machine| machine.may_outlive_certificate(id));
     }
-    if let Some(transport) = transport(&tls) {
+    if let Some(transport) = transport(tls) {
         hub.with(|machine, _| machine.client_secured(id, transport));
     }
     let guest = Guest::new(user, (caller.door, caller.peer), shown.chain, shown.verified);
     hub.guests.borrow_mut().enter(id, guest);
-    let opened = Opened { hub: Rc::clone(hub), id };
     if !first.is_empty() {
         hub.with(|machine, now| machine.client_input(id, first, now));
     }
-    let end = transfer(hub, id, &mut tls).await;
-    // Its pinned link closes before its own socket does.
-    drop(opened);
-    tokio::task::yield_now().await;
-    if matches!(end, End::Polite) {
-        Box::pin(linger::close(tls, shared)).await;
-    }
+    Some(opened)
 }
 
 impl Shared {

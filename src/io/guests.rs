@@ -11,12 +11,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-
 use super::client::Caller;
 use super::clock;
 use super::control::{Live, Shared};
 use super::doors::removed;
+use super::familiar::Chain;
 use super::hub::Hub;
 use super::round::Round;
 use super::tls::Verified;
@@ -32,7 +31,7 @@ pub(super) struct Guest {
     /// Which listener it came to.
     pub(super) door: usize,
     /// The certificates, its own first; none where it has shown none.
-    pub(super) chain: Arc<[CertificateDer<'static>]>,
+    pub(super) chain: Chain,
     /// For the log.
     pub(super) peer: SocketAddr,
     /// By which trust its chain was verified, and the last second of that verdict.
@@ -43,7 +42,7 @@ impl Guest {
     pub(super) fn new(
         user: String,
         (door, peer): (usize, SocketAddr),
-        chain: Arc<[CertificateDer<'static>]>,
+        chain: Chain,
         verified: Option<(Fingerprint, Arc<Verified>)>,
     ) -> Self {
         Self { user, door, chain, peer, verdict: verified.map(|(trust, it)| (trust, it.until)) }

@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use super::courtesy::Courtesy;
+use super::familiar::Familiar;
 use super::guests::Guests;
 use super::losses::Losses;
 use super::node::Node;
@@ -41,6 +42,8 @@ pub(super) struct Hub {
     peers: Peers,
     /// Who is in, and by which certificates.
     pub(super) guests: RefCell<Guests>,
+    /// What their certificates say.
+    pub(super) familiar: RefCell<Familiar>,
     /// Clients that the gateway has closed, for the metric.
     pub(super) closed: RefCell<HashMap<&'static str, u64>>,
     /// Clients let in, not let in, and in no longer, by listener, for the metrics.
@@ -106,6 +109,7 @@ impl Hub {
             places: RefCell::default(),
             peers,
             guests: RefCell::default(),
+            familiar: RefCell::default(),
             closed: RefCell::default(),
             accepted: RefCell::default(),
             refused: RefCell::default(),

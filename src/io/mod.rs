@@ -15,6 +15,7 @@ mod cluster;
 mod control;
 mod courtesy;
 mod doors;
+mod familiar;
 mod guests;
 mod health;
 mod hub;

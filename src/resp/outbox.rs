@@ -120,6 +120,13 @@ impl Outbox {
         }
     }
 
+    /// Gives memory back where nothing waits.
+    pub fn rest(&mut self) {
+        if self.parts.is_empty() {
+            self.parts = VecDeque::new();
+        }
+    }
+
     /// Drops everything that waits.
     pub fn clear(&mut self) {
         *self = Self::default();

@@ -183,7 +183,7 @@ pub struct Session {
     /// Messages that wait for the end of what is being passed on in pieces.
     pub held: Vec<Bytes>,
     /// Its own link, and the state that lives there.
-    pub pinned: Option<Pinned>,
+    pub pinned: Option<Box<Pinned>>,
     /// A shared link that its large replies have made its own.
     pub private: Option<LinkId>,
     /// A request that is passed on as it arrives.
@@ -199,6 +199,8 @@ pub struct Session {
     pub partial: Option<(Instant, usize)>,
     /// Already on the list of clients to be woken.
     pub woken: bool,
+    /// Already on the list of clients that may hold memory.
+    pub is_laden: bool,
     /// Somebody else looks after the end of its certificate.
     pub may_outlive_certificate: bool,
 }
@@ -247,6 +249,7 @@ impl Session {
             read_at: now,
             partial: None,
             woken: false,
+            is_laden: false,
             may_outlive_certificate: false,
         }
     }
@@ -260,7 +263,7 @@ impl Session {
     /// Whether state lives in its pinned link, so that every command has to go there.
     #[must_use]
     pub fn is_bound(&self) -> bool {
-        self.pinned.as_ref().is_some_and(Pinned::is_bound)
+        self.pinned.as_ref().is_some_and(|pinned| pinned.is_bound())
     }
 
     /// Whether what it waits for is its own link's, or part of a request that has
@@ -288,6 +291,22 @@ impl Session {
         self.out.len() + self.slots.held_bytes() + self.held.iter().map(Bytes::len).sum::<usize>()
     }
 
+    /// Memory that it makes the gateway hold.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let names = self.subscribed.as_ref().map_or(0, |subscribed| subscribed.bytes());
+        let common = self.out.len() - self.out.held();
+        self.input.len() + self.unread_bytes() + self.slots.kept_bytes() - common + names
+    }
+
+    /// Puts it on the list of those that may hold memory.
+    pub fn lade(&mut self, id: SessionId, list: &mut Vec<SessionId>) {
+        if !self.is_laden {
+            self.is_laden = true;
+            list.push(id);
+        }
+    }
+
     /// Gives the client this reply, after those it already awaits.
     pub fn answer(&mut self, reply: Vec<u8>) {
         if self.take_mute() {
@@ -297,6 +316,18 @@ impl Session {
             self.out.copy(&reply);
         } else {
             self.slots.push_local(Bytes::from(reply));
+        }
+    }
+
+    /// Gives back the memory of buffers that are empty: most clients are idle most of the time.
+    pub fn rest(&mut self) {
+        self.out.rest();
+        self.slots.rest();
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        if self.held.is_empty() {
+            self.held = Vec::new();
         }
     }
 

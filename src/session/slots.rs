@@ -47,6 +47,13 @@ impl Slots {
         self.queue.is_empty()
     }
 
+    /// Gives memory back where nothing is awaited.
+    pub fn rest(&mut self) {
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+    }
+
     /// Requests that await a reply from a link.
     #[must_use]
     pub fn outstanding(&self) -> usize {

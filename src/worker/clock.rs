@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Closed, Loss, READ_AHEAD, Worker};
-use crate::session::{Fate, Session, SessionId};
+use crate::session::{Fate, SessionId};
 use crate::upstream::{LinkId, LinkRole, Phase};
 
 /// Sessions are looked at this often; there may be thousands.
@@ -34,6 +34,7 @@ impl Worker {
         self.tick_peers(now);
         if self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {
             self.swept_at = Some(now);
+            debug_assert!(self.sessions.iter().all(|(_, it)| it.is_laden || it.held_bytes() == 0));
             for id in self.sessions.keys() {
                 self.tick_session(id, now, unix_now);
             }
@@ -51,21 +52,27 @@ impl Worker {
         self.run_ready(now);
     }
 
-    /// Closes the client that holds most until all together hold no more than may be.
+    /// Closes the client that holds most until all together hold no more than may be. Only those
+    /// are looked at that have been heard of since they held nothing: most are idle.
     fn hold_buffers_down(&mut self) {
-        let held = |session: &Session| {
-            let names = session.subscribed.as_ref().map_or(0, |subscribed| subscribed.bytes());
-            let common = session.out.len() - session.out.held();
-            session.input.len() + session.unread_bytes() + session.slots.kept_bytes() - common + names
-        };
+        let mut laden = std::mem::take(&mut self.laden);
+        let mut total = 0;
+        laden.retain(|&id| {
+            let Some(session) = self.sessions.get_mut(id) else { return false };
+            let held = session.held_bytes();
+            total += held;
+            // What it awaits may have to wait for others, without it being woken.
+            session.is_laden = held > 0 || !session.is_settled();
+            session.is_laden
+        });
         let share = self.share_of(self.limits.buffers_bytes_max);
-        let mut total: usize = self.sessions.iter().map(|(_, session)| held(session)).sum();
         while total > share {
-            let largest = self.sessions.iter().max_by_key(|(_, session)| held(session));
-            let Some((id, session)) = largest else { return };
-            total -= held(session);
+            let each = laden.iter().filter_map(|&id| Some((self.sessions.get(id)?.held_bytes(), id)));
+            let Some((held, id)) = each.max().filter(|&(held, _)| held > 0) else { break };
+            total -= held;
             self.close_client(id, Closed::BuffersFull);
         }
+        self.laden.append(&mut laden);
     }
 
     fn tick_link(&mut self, id: LinkId, now: Instant) {
@@ -120,6 +127,9 @@ impl Worker {
         }
         if session.out.is_empty() {
             session.read_at = now;
+        }
+        if now.saturating_duration_since(session.heard_at) >= SWEEP {
+            session.rest();
         }
         if session.input.len() >= READ_AHEAD {
             // It may have begun to wait since it was last read.

@@ -188,7 +188,7 @@ impl Worker {
         }
         let link = self.open_link(lane, LinkRole::Pinned(id), now);
         if let Some(session) = self.sessions.get_mut(id) {
-            session.pinned = Some(Pinned::new(link));
+            session.pinned = Some(Box::new(Pinned::new(link)));
         }
         Ok(link)
     }

@@ -144,6 +144,9 @@ pub struct Worker {
     peers: peers::Peers,
     /// Sessions whose stall may have ended.
     ready: Vec<SessionId>,
+    /// Sessions that may hold input or output. Invariant: those whose `is_laden` says so, all that
+    /// do hold some among them.
+    laden: Vec<SessionId>,
     steps: Vec<Step>,
     tally: Tally,
     swept_at: Option<Instant>,
@@ -184,6 +187,7 @@ impl Worker {
             client_id_step: seed.workers,
             peers: peers::Peers::new(seed),
             ready: Vec::new(),
+            laden: Vec::new(),
             steps: Vec::new(),
             tally: Tally::default(),
             swept_at: None,
@@ -433,6 +437,7 @@ impl Worker {
             && !session.woken
         {
             session.woken = true;
+            session.lade(id, &mut self.laden);
             self.steps.push(Step::WakeClient(id));
         }
     }

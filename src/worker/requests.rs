@@ -30,6 +30,7 @@ impl Worker {
     pub fn client_input(&mut self, id: SessionId, bytes: &[u8], now: Instant) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.heard_at = now;
+        session.lade(id, &mut self.laden);
         self.tally.bytes_from_clients += bytes.len() as u64;
         if session.fate != Fate::Open {
             return;
@@ -51,6 +52,7 @@ impl Worker {
     pub fn client_filled(&mut self, id: SessionId, count: usize, now: Instant) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.heard_at = now;
+        session.lade(id, &mut self.laden);
         self.tally.bytes_from_clients += count as u64;
         self.run_held(id, now);
         self.run_ready(now);

@@ -226,7 +226,7 @@ impl Worker {
     fn open_pinned(&mut self, id: SessionId, lane: crate::upstream::LaneId, now: Instant) -> LinkId {
         let link = self.open_link(lane, crate::upstream::LinkRole::Pinned(id), now);
         if let Some(session) = self.sessions.get_mut(id) {
-            session.pinned = Some(Pinned::new(link));
+            session.pinned = Some(Box::new(Pinned::new(link)));
         }
         link
     }

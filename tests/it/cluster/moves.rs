@@ -150,6 +150,7 @@ fn a_master_dies_under_load_and_its_replica_takes_over_unnoticed() {
         assert!(acknowledged > 1000, "{acknowledged}");
         node.resume();
         world.cluster.put_back(victim, node);
+        world.cluster.wait_until_replica(victim);
         world.cluster.wait_whole();
     }
 }
