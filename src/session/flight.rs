@@ -32,7 +32,9 @@ pub struct Flight {
     pub is_pinned: bool,
     /// Whether it is not, or no more, where it was sent first.
     pub is_astray: bool,
-    /// Redirects followed.
+    /// The node that it was sent to last, while that has to answer it.
+    pub at: Option<NodeId>,
+    /// Redirects followed since it last waited.
     pub hops: u8,
     /// Answers that said to try again.
     pub tries: u8,
@@ -50,6 +52,7 @@ impl Flight {
             is_script: false,
             is_pinned: false,
             is_astray: false,
+            at: None,
             hops: 0,
             tries: 0,
             until: None,
@@ -91,6 +94,16 @@ impl Way {
                 part.reply.is_none().then_some(&mut part.flight)
             }
         }
+    }
+
+    /// The flights that are not answered.
+    pub(super) fn awaited(&self) -> impl Iterator<Item = &Flight> {
+        let (whole, parts) = match self {
+            Self::Whole(flight) => (Some(flight), None),
+            Self::Split(split) => (None, Some(split.parts.iter())),
+        };
+        let parts = parts.into_iter().flatten().filter(|part| part.reply.is_none());
+        whole.into_iter().chain(parts.map(|part| &part.flight))
     }
 
     /// Bytes of requests that it keeps.

@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::flight::{Flight, Split, Way};
+use super::flight::{Flight, Split, To, Way};
 use crate::resp::Outbox;
+use crate::upstream::NodeId;
 
 /// Replies in the order of their requests.
 #[derive(Debug, Default)]
@@ -170,6 +171,25 @@ impl Slots {
         place == self.front && matches!(self.queue.front(), Some(Slot::Flown { way: Way::Whole(_), .. }))
     }
 
+    /// Whether what is at one place comes before what is at the other; both are awaited.
+    #[must_use]
+    pub fn is_before(&self, one: u64, other: u64) -> bool {
+        one.wrapping_sub(self.front) < other.wrapping_sub(self.front)
+    }
+
+    /// Whether the request at this place, or a part of it, can be sent to that node without overtaking
+    /// one of the same hash slot: those that came before it have been sent there, too.
+    pub fn lets_by(&mut self, place: u64, part: u32, node: NodeId) -> bool {
+        let Some(To::Slot(slot)) = self.flight(place, part).map(|flight| flight.to) else { return true };
+        let before = self.queue.iter().take(self.index(place).unwrap_or(0));
+        let flown = before.filter_map(|slot| match slot {
+            Slot::Flown { way, .. } => Some(way),
+            Slot::Awaited { .. } | Slot::Local(_) => None,
+        });
+        let mut of_slot = flown.flat_map(Way::awaited).filter(|flight| flight.to == To::Slot(slot));
+        of_slot.all(|flight| flight.at == Some(node))
+    }
+
     /// Whether there are requests that had to be sent again, or wait for that: what comes
     /// after them must not overtake them.
     #[must_use]
@@ -311,6 +331,23 @@ mod tests {
         assert!(
             slots.is_empty() && slots.held_bytes() == 0 && slots.kept_bytes() == 0 && !slots.has_astray()
         );
+    }
+
+    #[test]
+    fn a_request_waits_for_those_of_its_slot_that_are_elsewhere() {
+        let (mut slots, here, there) = (Slots::default(), NodeId(1), NodeId(2));
+        let to = |slot| Flight::new(Bytes::from_static(b"x"), To::Slot(slot));
+        let first = slots.push_flight(to(7), false);
+        let split = slots.push_split(Split::new(vec![to(8), to(9)], Joined::Sum), false);
+        let [same, other] = [7, 8].map(|slot| slots.push_flight(to(slot), false));
+        assert!(slots.is_before(first, same) && !slots.is_before(same, first));
+        assert!(slots.lets_by(first, 0, here) && !slots.lets_by(same, 0, here));
+        slots.flight(first, 0).expect("awaited").at = Some(here);
+        assert!(slots.lets_by(same, 0, here) && !slots.lets_by(same, 0, there));
+        assert!(!slots.lets_by(other, 0, here), "a part of another request is nowhere");
+        slots.arrived(split, 0, Bytes::from_static(b":1\r\n"));
+        slots.arrived(first, 0, Bytes::from_static(b":1\r\n"));
+        assert!(slots.lets_by(other, 0, here) && slots.lets_by(same, 0, there));
     }
 
     #[test]

@@ -102,6 +102,9 @@ impl Worker {
         now: Instant,
     ) {
         let Some(link) = self.links.get_mut(on) else { return };
+        if let Some(flight) = self.sessions.get_mut(id).and_then(|it| it.slots.flight(place, part)) {
+            flight.at = Some(self.lanes[link.lane].key.node);
+        }
         link.claim(id, 1, Expect::Flown { place, part, patient: false }, now);
         link.append_shared(bytes);
         link.since_fence += 1;
@@ -211,9 +214,11 @@ impl Worker {
             return Ok(());
         };
         let database = session.database;
-        let parks =
-            session.slots.has_astray() && self.clusters.parked.iter().any(|parked| parked.session == id);
         let Some(flight) = session.slots.flight(at.0, at.1) else { return Ok(()) };
+        if flight.until.is_some_and(|until| until <= now) {
+            // It has waited for as long as it may, and was tried once more.
+            return Err(if redirect == Redirect::Down { DOWN } else { MOVING });
+        }
         // What waits where it is goes nowhere.
         flight.hops += u8::from(matches!(redirect, Redirect::Moved(..) | Redirect::Ask(..)));
         if flight.hops > HOPS_MAX || matches!(flight.to, To::Node(_)) {
@@ -262,13 +267,12 @@ impl Worker {
         if !asking && is_said_by_node {
             self.clusters.moved(database, told, target);
         }
-        if parks {
+        let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
+        if !session.slots.lets_by(at.0, at.1, target) {
             self.park(id, at, now, None);
             return Ok(());
         }
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.slots.stray(at.0, at.1);
-        }
+        session.slots.stray(at.0, at.1);
         self.send_again(id, at, target, asking, now);
         Ok(())
     }
@@ -282,14 +286,13 @@ impl Worker {
         now: Instant,
     ) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.slots.flight(at.0, at.1).is_none() {
-            return;
-        }
         let database = session.database;
+        let Some(flight) = session.slots.flight(at.0, at.1) else { return };
+        let is_over = flight.until.is_some_and(|until| until <= now);
         if may_wait {
             self.want_map(database);
         }
-        if !was_sent && may_wait {
+        if !was_sent && may_wait && !is_over {
             return self.park(id, at, now, None);
         }
         let text = if was_sent {

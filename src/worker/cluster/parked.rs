@@ -22,18 +22,22 @@ pub(super) struct Parked {
 }
 
 impl Worker {
-    /// A flight waits until then, and where the map is no help until there is another one.
+    /// A flight waits until then, and where the map is no help until there is another one; before
+    /// those of its session that were asked for later, whichever came here first.
     pub(super) fn park(&mut self, id: SessionId, at: Place, not_before: Instant, map: Option<u64>) {
         let patience = Duration::from_millis(self.limits.cluster_wait_ms);
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.slots.stray(at.0, at.1);
         let Some(flight) = session.slots.flight(at.0, at.1) else { return };
         flight.until.get_or_insert(not_before + patience);
+        (flight.at, flight.hops) = (None, 0);
         if map.is_some() {
-            let database = session.database;
-            self.want_map(database);
+            self.steps.push(Step::WantMap(session.database));
         }
-        self.clusters.parked.push_back(Parked { session: id, at, not_before, map });
+        let is_later = |other: &Parked| other.session == id && session.slots.is_before(at.0, other.at.0);
+        let parked = &mut self.clusters.parked;
+        let index = parked.iter().position(is_later).unwrap_or(parked.len());
+        parked.insert(index, Parked { session: id, at, not_before, map });
     }
 
     /// Has what waits looked at then: a tick may be long in coming.
@@ -66,6 +70,7 @@ impl Worker {
             if due
                 && !waiting.contains(&id)
                 && let Some(node) = node.filter(|node| !self.is_node_failing(*node))
+                && self.sessions.get_mut(id).is_some_and(|it| it.slots.lets_by(at.0, at.1, node))
             {
                 self.send_again(id, at, node, false, now);
                 continue;

@@ -92,6 +92,7 @@ impl Worker {
     fn send_pinned_flight(&mut self, id: SessionId, on: LinkId, (place, part): Place, now: Instant) {
         let (Some(session), Some(link)) = (self.sessions.get_mut(id), self.links.get_mut(on)) else { return };
         let Some(flight) = session.slots.flight(place, part) else { return };
+        flight.at = Some(self.lanes[link.lane].key.node);
         link.claim(id, 1, Expect::Flown { place, part, patient: true }, now);
         link.append_shared(flight.bytes.clone());
         session.via = Via::Pinned(on);
