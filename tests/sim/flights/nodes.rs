@@ -59,7 +59,7 @@ impl Nodes {
     }
 
     fn owner(&self, slot: u16) -> usize {
-        self.owners.get(&slot).copied().unwrap_or(usize::from(slot) * NODES / SLOTS)
+        self.owners.get(&slot).copied().unwrap_or_else(|| usize::from(slot) * NODES / SLOTS)
     }
 
     /// The map as a node would tell it.
@@ -135,7 +135,7 @@ impl Nodes {
                     conn.user = String::from_utf8(args[1].clone()).expect("text");
                     ok()
                 }
-                b"HELLO" => hello(2),
+                b"HELLO" => hello(2, "master"),
                 b"CLIENT" => ok(),
                 b"ECHO" => {
                     conn.is_greeted = true;
