@@ -27,14 +27,26 @@ impl Worker {
         (to, class): (To, Class),
         now: Instant,
     ) -> Flow {
+        let slot = match to {
+            To::Slot(slot) => Some(slot),
+            To::Node(_) | To::Any => None,
+        };
+        // A redirect that is still to come is about the slot that the link has been used for so far.
+        let awaits_another = |session: &Session| {
+            let own = session.pinned.as_ref().and_then(|pinned| pinned.slot);
+            own.is_some() && own != slot && !session.is_settled()
+        };
+        if self.sessions.get(id).is_some_and(awaits_another) {
+            return Flow::Wait(Stall::Barrier);
+        }
         if let Err(flow) = self.go_to_node(id, input, request, (to, class)) {
             return flow;
         }
         let flow = self.request_pinned(id, input, request, class, now);
-        if let (Flow::Done, To::Slot(slot)) = (flow, to)
+        if flow == Flow::Done
             && let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut())
         {
-            pinned.slot = Some(slot);
+            pinned.slot = slot;
         }
         flow
     }

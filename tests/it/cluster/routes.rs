@@ -95,6 +95,29 @@ fn state_in_the_connection_lives_at_the_node_of_its_slot() {
 }
 
 #[test]
+fn a_transaction_whose_slot_has_moved_is_not_held_against_the_slot_of_the_one_before() {
+    let world = Clustered::start(Version::System, 2, 0);
+    let mut root = world.cluster.client(0, "root");
+    let mut slot_of = |key: &str| -> usize {
+        let slot = root.ask(&format!("CLUSTER KEYSLOT {key}"));
+        slot.trim_start_matches(':').parse().expect("a slot")
+    };
+    let (first, last) = world.cluster.slots_of(0);
+    let mut here = (0..).map(|n| format!("key:{n}")).filter(|key| (first..=last).contains(&slot_of(key)));
+    let (one, another) = (here.next().expect("half of all"), here.next().expect("half of all"));
+    drop(here);
+    let slot = slot_of(&another);
+    let mut client = world.client("app");
+    let set = |key: &str| format!("SET {key} 1");
+    client.talk(&[("MULTI", "+OK"), (&set(&one), "+QUEUED"), ("EXEC", "[+OK]"), ("MULTI", "+OK")]);
+    world.cluster.move_slots(slot..slot + 1, 0, 1);
+    client.talk(&[
+        (&set(&another), "-TRYAGAIN respgate: the hash slot is on its way between nodes, command not run"),
+        ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+    ]);
+}
+
+#[test]
 fn a_transaction_at_a_slot_that_nobody_serves_takes_its_commands_along() {
     let world = Clustered::starting(Setup { limits: "cluster_wait_ms = 2000\n", ..Setup::default() }, 2, 0);
     world.announce("the map of the cluster is not whole");
