@@ -127,6 +127,13 @@ fn two_hundred_slots_move_under_load_and_no_client_sees_a_redirect() {
     assert!(acknowledged > 1000, "{acknowledged}");
 }
 
+/// How much of its data a master knows its replica to have.
+fn replicated(root: &mut Client) -> String {
+    let replication = root.ask("INFO replication");
+    let line = replication.lines().find(|line| line.starts_with("slave0:")).expect("it has a replica");
+    line.split(',').find(|field| field.starts_with("offset=")).expect("its offset").to_owned()
+}
+
 /// `RESPGATE_CLUSTER_FAILOVERS=20` is the long form.
 #[test]
 fn a_master_dies_under_load_and_its_replica_takes_over_unnoticed() {
@@ -137,10 +144,17 @@ fn a_master_dies_under_load_and_its_replica_takes_over_unnoticed() {
     world.announce("the map of the cluster is not whole");
     for _ in 0..rounds {
         let victim = (0..6).find(|&node| world.cluster.is_master(node)).expect("a master");
+        let mut root = world.cluster.client(victim, "root");
         let mut node = world.cluster.take(victim);
         let (acknowledged, unknown) = under_load(&world, || {
-            node.kill();
             let deadline = Instant::now() + PATIENCE;
+            // One that has just loaded everything is sent what comes later when it has said so, once a second.
+            let loaded = replicated(&mut root);
+            while replicated(&mut root) == loaded {
+                assert!(Instant::now() < deadline, "the replica is sent nothing");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            node.kill();
             while (0..6).filter(|&other| other != victim && world.cluster.is_master(other)).count() < 3 {
                 assert!(Instant::now() < deadline, "no replica takes over");
                 std::thread::sleep(Duration::from_millis(50));
