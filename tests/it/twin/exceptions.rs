@@ -45,6 +45,11 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         why: "Redis answers it, and knows no others.",
     },
     Exception {
+        id: "client-names",
+        differs: "CLIENT SETNAME and CLIENT SETINFO refuse whatever has a byte outside of ! to ~; Redis 8.2 and Valkey 9.1 look no further than a NUL.",
+        why: "It is the rule of Redis 7.0 and the documentation, and the backend may be any of them.",
+    },
+    Exception {
         id: "guarded",
         differs: "Commands that reach other tenants or the host are refused (NOPERM), whatever their arguments, unless the user's `commands` allow them.",
         why: "The ACL of the Redis user may be wider than what its clients should reach.",
@@ -109,6 +114,12 @@ pub(crate) fn excuse(version: Version, compare: Compare, gateway: &[u8], twin: &
     // A command that is not there, or has wrong arguments: Redis may find fault with that first.
     if gateway.starts_with(b"-NOPERM ") && twin[0] == b'-' && !twin.starts_with(b"-NOPERM ") {
         return Some(Excuse::Reply("guarded"));
+    }
+    if version != Version::System
+        && gateway.starts_with(b"-ERR Client names cannot contain ")
+        && twin[0] == b'+'
+    {
+        return Some(Excuse::Session("client-names"));
     }
     if gateway == b"-ERR respgate: command not supported inside MULTI\r\n" {
         return Some(Excuse::Session("inside-multi"));
