@@ -37,11 +37,7 @@ impl Worker {
         }
         let lane = match self.lane_to_read(id, class, only, now) {
             Ok(Some(lane)) => lane,
-            Ok(None) if only => {
-                self.answer_error(id, NO_REPLICA);
-                input.skip(request.len);
-                return Some(Flow::Done);
-            }
+            Ok(None) if only => return Some(self.refuse_words(id, input, request, NO_REPLICA)),
             Ok(None) => return None,
             Err(stall) => return Some(Flow::Wait(stall)),
         };

@@ -242,10 +242,9 @@ impl Worker {
         request: &Request,
         text: &str,
     ) -> Flow {
-        self.answer_error(id, text);
+        let flow = self.refuse_words(id, input, request, text);
         self.abort_transaction(id);
-        input.skip(request.len);
-        Flow::Done
+        flow
     }
 
     /// Whether the backend has just refused this database.
