@@ -62,9 +62,9 @@ impl Two {
         let before = self.world.audit().len();
         let mut client = self.client(user, server_name).expect("the handshake succeeds");
         assert!(client.read().to_string().starts_with("-NOPERM "));
-        let is_refused = |record: &serde_json::Value| record["outcome"] == "refused";
-        let record = self.world.audit().into_iter().skip(before).find(is_refused);
-        record.expect("in the audit before the client is told")["reason"].as_str().expect("a word").to_owned()
+        let record =
+            self.world.wait_audit_after(before, "of the refusal", |record| record["outcome"] == "refused");
+        record["reason"].as_str().expect("a word").to_owned()
     }
 }
 

@@ -197,7 +197,8 @@ impl World {
         self.gateway = Gateway::start_unready(&self.path("respgate.toml"), self.setup.files_max);
     }
 
-    /// The audit records so far.
+    /// The audit records so far. They are written behind the clients' backs: one that has just been
+    /// told something may be ahead of its record.
     pub(crate) fn audit(&self) -> Vec<Json> {
         let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
@@ -205,11 +206,26 @@ impl World {
 
     /// The first audit record that fits, waiting for it.
     pub(crate) fn wait_audit(&self, what: &str, fits: impl Fn(&Json) -> bool) -> Json {
+        self.wait_audit_after(0, what, fits)
+    }
+
+    /// The first that fits behind so many, waiting for it.
+    pub(crate) fn wait_audit_after(&self, after: usize, what: &str, fits: impl Fn(&Json) -> bool) -> Json {
+        self.await_audit(what, |records| records.iter().skip(after).find(|record| fits(record)).cloned())
+    }
+
+    /// All audit records, waiting until there are so many.
+    pub(crate) fn wait_audits(&self, count: usize) -> Vec<Json> {
+        let what = format!("of {count}");
+        self.await_audit(&what, |records| (records.len() >= count).then(|| records.to_vec()))
+    }
+
+    fn await_audit<T>(&self, what: &str, find: impl Fn(&[Json]) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let records = self.audit();
-            if let Some(found) = records.iter().find(|record| fits(record)) {
-                return found.clone();
+            if let Some(found) = find(&records) {
+                return found;
             }
             assert!(Instant::now() < deadline, "no audit record {what} among {records:#?}");
             std::thread::sleep(std::time::Duration::from_millis(20));

@@ -113,6 +113,7 @@ fn a_redis_user_that_is_refused_is_named_and_the_others_are_served() {
         std::thread::sleep(Duration::from_millis(50));
     }
     ops.talk(&[("ACL WHOAMI", "$ops")]);
+    world.wait_audit("of its end", |record| record["event"] == "backend" && record["outcome"] == "accepted");
     let records = world.audit();
     let backend: Vec<_> = records.iter().filter(|record| record["event"] == "backend").collect();
     assert_eq!(backend.len(), 2, "one of the refusal, one of its end: {backend:#?}");

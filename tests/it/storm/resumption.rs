@@ -4,7 +4,7 @@
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::{ClientConfig, SupportedProtocolVersion};
 
@@ -12,7 +12,7 @@ use crate::pki::client_config_for;
 use crate::resp::typed;
 use crate::trust::hierarchy::{Ca, DAY, as_is, now};
 use crate::trust::{BOTH, app_and_ops};
-use crate::wire::{Client, PATIENCE};
+use crate::wire::Client;
 use crate::world::{OPS, Setup, World};
 
 const ATTEMPTS: usize = 1_000;
@@ -53,12 +53,7 @@ fn a_thousand_attempts_to_resume_resume_nothing_by_default() {
             });
         }
     });
-    // Records are written behind the clients' backs: the last may be under way still.
-    let deadline = Instant::now() + PATIENCE;
-    while world.audit().len() < 2 * ATTEMPTS && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let audit = world.audit();
+    let audit = world.wait_audits(2 * ATTEMPTS);
     assert_eq!(audit.len(), 2 * ATTEMPTS);
     assert!(audit.iter().all(|record| record["outcome"] == "accepted" && record["resumed"] != true));
 }
@@ -103,14 +98,9 @@ fn meets(change: &Change, version: &'static SupportedProtocolVersion) {
     let (answer, was_resumed) = who(connect());
     assert!(!was_resumed, "{reason}: what could be resumed was not forgotten");
     assert!(!answer.starts_with('$'), "{reason}: {answer}");
-    let refused =
-        |record: &&serde_json::Value| record["outcome"] == "refused" && record["reason"] == **reason;
-    world.wait_audit(reason, |record| refused(&record));
-    let deadline = Instant::now() + PATIENCE;
-    while world.audit().iter().filter(refused).count() < 2 {
-        assert!(Instant::now() < deadline, "{reason}: {:#?}", world.audit());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let refused = |record: &serde_json::Value| record["outcome"] == "refused" && record["reason"] == *reason;
+    let first = world.wait_audit(reason, refused);
+    world.wait_audit(reason, |record| refused(record) && *record != first);
 }
 
 /// RE-18: where sessions are resumed, each is verified and mapped as if it were new.

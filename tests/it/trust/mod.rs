@@ -10,13 +10,11 @@ mod resumption;
 mod revocation;
 mod time;
 
-use std::time::{Duration, Instant};
-
 use rustls::SupportedProtocolVersion;
 use serde_json::Value as Json;
 
 use crate::pki::{Identity, client_config_for};
-use crate::wire::{Client, PATIENCE};
+use crate::wire::Client;
 use crate::world::{APP, OPS, Setup, User, World};
 
 pub(crate) const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
@@ -63,13 +61,5 @@ fn assert_refused(world: &World, identity: &Identity, reason: &str, words: &str)
 
 /// The first audit record after so many in which this field has this value.
 fn wait_for(world: &World, after: usize, field: &str, value: &str) -> Json {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let records = world.audit();
-        if let Some(found) = records.iter().skip(after).find(|record| record[field] == value) {
-            return found.clone();
-        }
-        assert!(Instant::now() < deadline, "no {field} = {value} after {after} of {records:#?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    world.wait_audit_after(after, &format!("with {field} = {value}"), |record| record[field] == value)
 }

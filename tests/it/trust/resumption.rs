@@ -35,7 +35,7 @@ fn nothing_is_resumed_by_default_and_everything_where_it_is_on() {
                 assert_eq!(connect(&world, &config), ("$app".to_owned(), is_on), "{version:?}");
             }
         }
-        let resumed = world.audit().iter().filter(|record| record["resumed"] == true).count();
+        let resumed = world.wait_audits(8).iter().filter(|record| record["resumed"] == true).count();
         assert_eq!(resumed, if is_on { 6 } else { 0 });
     }
 }
