@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use rustls::HandshakeKind;
 use rustls::pki_types::CertificateDer;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::census::{Place, UserPlace};
 use super::control::Shared;
@@ -20,6 +17,7 @@ use super::familiar::Chain;
 use super::guests::Guest;
 use super::hub::Hub;
 use super::listen::Accepted;
+use super::stream::ClientStream;
 use super::thread::TICK;
 use super::tls::Verified;
 use super::transfer::{End, transfer};
@@ -38,10 +36,6 @@ pub(super) struct Caller {
     pub(super) door: usize,
     pub(super) peer: SocketAddr,
 }
-
-/// A client's connection. In a box: a task's future has room for all that it ever
-/// holds, as often as it is handed on, and most of a client's life is waiting.
-pub(super) type Tls = Box<TlsStream<TcpStream>>;
 
 /// The machine forgets the client however its task ends, a panic included.
 struct Opened {
@@ -62,7 +56,7 @@ impl Drop for Opened {
 /// A client that is in, and its places, which are free when it has gone.
 struct Inside {
     opened: Opened,
-    tls: Tls,
+    stream: Box<ClientStream>,
     places: (Place, UserPlace),
 }
 
@@ -72,13 +66,13 @@ struct Inside {
 pub(super) fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> impl Future<Output = ()> {
     let arrival = Box::pin(arrive(hub, Arc::clone(&shared), accepted));
     async move {
-        let Some(Inside { opened, mut tls, places }) = arrival.await else { return };
-        let end = transfer(&opened.hub, opened.id, &mut tls).await;
+        let Some(Inside { opened, mut stream, places }) = arrival.await else { return };
+        let end = transfer(&opened.hub, opened.id, &mut stream).await;
         // Its pinned link closes before its own socket does.
         drop(opened);
         tokio::task::yield_now().await;
         if matches!(end, End::Polite) {
-            Box::pin(linger::close(tls, &shared)).await;
+            Box::pin(linger::close(stream, &shared)).await;
         }
         drop(places);
     }
@@ -88,41 +82,41 @@ pub(super) fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> im
 async fn arrive(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> Option<Inside> {
     let Accepted { door, socket, peer, place, over_limit } = accepted;
     let caller = Caller { door, peer };
-    let mut tls = match handshake(&shared, door, socket).await {
-        Ok(tls) => tls,
+    let mut stream = match handshake(&shared, door, socket).await {
+        Ok(stream) => stream,
         Err(refusal) => {
             let shown = tls::take_shown().and_then(|der| Certificate::from_der(&der).ok());
             shared.refused(&hub, caller, shown.as_ref(), None, &refusal);
             return None;
         }
     };
-    match admit(&hub, &shared, caller, &tls, over_limit) {
+    match admit(&hub, &shared, caller, &stream, over_limit) {
         Ok((Admitted::In(permit, of_user), shown)) => {
-            let opened = let_in(&hub, &shared, permit, shown, caller, &tls, &[]).await?;
-            Some(Inside { opened, tls, places: (place, of_user) })
+            let opened = let_in(&hub, &shared, permit, shown, caller, &stream, &[]).await?;
+            Some(Inside { opened, stream, places: (place, of_user) })
         }
         Ok((Admitted::Unproven(claim), shown)) => {
-            let proof = Box::pin(unproven::prove(&hub, &shared, &claim, caller, &mut tls)).await;
+            let proof = Box::pin(unproven::prove(&hub, &shared, &claim, caller, &mut stream)).await;
             match proof {
                 Ok(Proven { permit, place: of_user, input }) => match again(&shared, caller, shown) {
                     Ok(shown) => {
-                        let opened = let_in(&hub, &shared, permit, shown, caller, &tls, &input).await?;
-                        Some(Inside { opened, tls, places: (place, of_user) })
+                        let opened = let_in(&hub, &shared, permit, shown, caller, &stream, &input).await?;
+                        Some(Inside { opened, stream, places: (place, of_user) })
                     }
                     Err(refusal) => {
-                        turn_away(&hub, &shared, caller, claim.certificate(), &refusal, tls).await;
+                        turn_away(&hub, &shared, caller, claim.certificate(), &refusal, stream).await;
                         None
                     }
                 },
                 Err(NoProof::Polite) => {
-                    Box::pin(linger::close(tls, &shared)).await;
+                    Box::pin(linger::close(stream, &shared)).await;
                     None
                 }
                 Err(NoProof::Abrupt) => None,
             }
         }
         Err((certificate, refusal)) => {
-            turn_away(&hub, &shared, caller, certificate.as_ref(), &refusal, tls).await;
+            turn_away(&hub, &shared, caller, certificate.as_ref(), &refusal, stream).await;
             None
         }
     }
@@ -142,11 +136,11 @@ async fn turn_away(
     caller: Caller,
     certificate: Option<&Arc<Certificate>>,
     refusal: &Refusal,
-    tls: Tls,
+    stream: Box<ClientStream>,
 ) {
     let reference = shared.reference();
     shared.refused(hub, caller, certificate.map(AsRef::as_ref), Some(reference), refusal);
-    Box::pin(say_and_close(tls, &line_for(refusal, reference), shared)).await;
+    Box::pin(say_and_close(stream, &line_for(refusal, reference), shared)).await;
 }
 
 /// What a refused client is told: what to quote, and nothing of the cause.
@@ -160,20 +154,20 @@ fn line_for(refusal: &Refusal, reference: Reference) -> Vec<u8> {
     }
 }
 
-async fn say_and_close(mut tls: Tls, line: &[u8], shared: &Shared) {
+async fn say_and_close(mut stream: Box<ClientStream>, line: &[u8], shared: &Shared) {
     let limit = Duration::from_millis(shared.live.load().settings.limits.linger_timeout_ms);
-    let said = tokio::time::timeout(limit, async {
-        tls.write_all(line).await?;
-        tls.flush().await
-    });
-    if matches!(said.await, Ok(Ok(()))) {
-        linger::close(tls, shared).await;
+    if matches!(tokio::time::timeout(limit, stream.write_all(line)).await, Ok(Ok(()))) {
+        linger::close(stream, shared).await;
     }
 }
 
 /// The TLS handshake. Waiting for the client's first byte takes no place among the
 /// handshakes under way; doing it does.
-async fn handshake(shared: &Shared, door: usize, socket: std::net::TcpStream) -> Result<Tls, Refusal> {
+async fn handshake(
+    shared: &Shared,
+    door: usize,
+    socket: std::net::TcpStream,
+) -> Result<Box<ClientStream>, Refusal> {
     let live = shared.live.load_full();
     let failed = |error: &io::Error| Refusal::new(tls::reason(error), tls::detail(error));
     let Some(entrance) = live.entrance(door) else {
@@ -184,10 +178,10 @@ async fn handshake(shared: &Shared, door: usize, socket: std::net::TcpStream) ->
     let shake = async {
         socket.readable().await?;
         let _turn = shared.handshakes.acquire().await.map_err(io::Error::other)?;
-        TlsAcceptor::from(Arc::clone(&entrance.tls)).accept(socket).await
+        ClientStream::accept(socket, Arc::clone(&entrance.tls)).await
     };
     match tokio::time::timeout(timeout, shake).await {
-        Ok(Ok(tls)) => Ok(Box::new(tls)),
+        Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(failed(&error)),
         Err(_) => {
             let detail = format!("no TLS handshake within {} ms", timeout.as_millis());
@@ -203,15 +197,15 @@ async fn let_in(
     permit: Permit,
     shown: Shown,
     caller: Caller,
-    tls: &TlsStream<TcpStream>,
+    stream: &ClientStream,
     first: &[u8],
 ) -> Option<Opened> {
     // Nobody comes in unseen.
-    if shared.accepted(hub, caller, &permit, &shown, tls).is_err() {
+    if shared.accepted(hub, caller, &permit, &shown, stream).is_err() {
         tracing::error!(peer = %caller.peer, "client closed: its audit record could not be queued");
         return None;
     }
-    open(hub, shared, permit, shown, caller, tls, first).await
+    open(hub, shared, permit, shown, caller, stream, first).await
 }
 
 /// A client that is not refused.
@@ -236,13 +230,12 @@ fn admit(
     hub: &Hub,
     shared: &Shared,
     caller: Caller,
-    tls: &TlsStream<TcpStream>,
+    stream: &ClientStream,
     over_limit: bool,
 ) -> Result<(Admitted, Shown), Turned> {
     // The users in force now: a handshake may have begun before a reload.
     let live = shared.live.load_full();
-    let (_, connection) = tls.get_ref();
-    let chain = connection.peer_certificates().unwrap_or_default();
+    let chain = stream.tls().peer_certificates().unwrap_or_default();
     let (chain, certificate) = (hub.familiar.borrow_mut().of(chain))
         .map_err(|error| (None, Refusal::new(Reason::BadCertificate, error.to_string())))?;
     let with = |refusal| (certificate.clone(), refusal);
@@ -256,7 +249,7 @@ fn admit(
     let shown = Shown { verified: verified(entrance, &chain).map_err(with)?, chain };
     let issuers: Arc<[Fingerprint]> =
         shown.verified.as_ref().map_or_else(|| [].into(), |(_, verified)| verified.issuers.as_slice().into());
-    let asked = connection.server_name();
+    let asked = stream.server_name();
     let database = entrance.destination(asked).map_err(with)?;
     let evidence = Evidence::new(certificate.clone(), issuers, caller.peer.ip(), Arc::clone(entrance.name()))
         .towards(asked.map(Into::into), Arc::clone(database));
@@ -297,10 +290,10 @@ fn verified(
 }
 
 /// The version and the cipher that the handshake arrived at.
-fn transport(tls: &TlsStream<TcpStream>) -> Option<Transport> {
-    let (_, connection) = tls.get_ref();
-    let version = connection.protocol_version()?.as_str()?;
-    Some(Transport { version, cipher: connection.negotiated_cipher_suite()?.suite().as_str()? })
+fn transport(stream: &ClientStream) -> Option<Transport> {
+    let tls = stream.tls();
+    let version = tls.protocol_version()?.as_str()?;
+    Some(Transport { version, cipher: tls.negotiated_cipher_suite()?.suite().as_str()? })
 }
 
 /// Waits until the machine has taken over what the permit came from, which it does at each tick,
@@ -331,10 +324,10 @@ async fn open(
     permit: Permit,
     shown: Shown,
     caller: Caller,
-    tls: &TlsStream<TcpStream>,
+    stream: &ClientStream,
     first: &[u8],
 ) -> Option<Opened> {
-    let local = tls.get_ref().0.local_addr().unwrap_or(shared.doors[caller.door].address);
+    let local = stream.local_addr().unwrap_or(shared.doors[caller.door].address);
     let addresses = (caller.peer.to_string(), local.to_string());
     let user = permit.user().name.clone();
     let (database, permit) = await_database(hub, shared, permit).await?;
@@ -343,7 +336,7 @@ async fn open(
     if shown.verified.as_ref().is_some_and(|(_, verified)| verified.may_expire) {
         hub.peek(|machine| machine.may_outlive_certificate(id));
     }
-    if let Some(transport) = transport(tls) {
+    if let Some(transport) = transport(stream) {
         hub.with(|machine, _| machine.client_secured(id, transport));
     }
     let guest = Guest::new(user, (caller.door, caller.peer), shown.chain, shown.verified);
@@ -362,9 +355,9 @@ impl Shared {
         caller: Caller,
         permit: &Permit,
         shown: &Shown,
-        tls: &TlsStream<TcpStream>,
+        stream: &ClientStream,
     ) -> Result<(), Lost> {
-        let (_, connection) = tls.get_ref();
+        let connection = stream.tls();
         let mut record = self.record(Outcome::Accepted, caller);
         record.expired = shown.verified.as_ref().is_some_and(|(_, verified)| verified.is_expired);
         record.resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);

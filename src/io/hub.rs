@@ -16,14 +16,11 @@ use super::node::Node;
 use super::peers::Peers;
 use super::places::Places;
 use super::reach::Reach;
+use super::stream::{SCRATCH_BYTES, Sealed};
 use super::{backend, clock};
 use crate::session::SessionId;
 use crate::upstream::{Cause, DatabaseId, GreetError, LinkId, NodeId};
 use crate::worker::{Loss, NeedlessAuth, Report, Step, Worker};
-
-/// Bytes read from a socket at a time. One buffer serves all clients of a thread,
-/// so that an idle client has none.
-pub(super) const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// What the tasks of one thread share.
 pub(super) struct Hub {
@@ -31,8 +28,10 @@ pub(super) struct Hub {
     steps: RefCell<Vec<Step>>,
     clients: RefCell<Wakers>,
     links: RefCell<Wakers>,
-    /// Read into, then handed to the machine, without a task switch in between.
+    /// Read into, decrypted in, and handed to the machine, without a task switch in between.
     pub(super) scratch: RefCell<Box<[u8]>>,
+    /// Encrypted into, and written from, in the same way.
+    pub(super) sealed: RefCell<Sealed>,
     /// When links let others go first.
     pub(super) courtesy: RefCell<Courtesy>,
     /// Where links are made to, as the machine has been told.
@@ -104,6 +103,7 @@ impl Hub {
             clients: RefCell::default(),
             links: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            sealed: RefCell::default(),
             courtesy: RefCell::default(),
             reach: RefCell::default(),
             places: RefCell::default(),

@@ -3,25 +3,24 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
-use super::client::Tls;
 use super::control::Shared;
+use super::stream::ClientStream;
 
 /// Sends close_notify, shuts down our side, and discards input until the client
 /// closes too, or the limits are reached.
-pub(super) async fn close(mut tls: Tls, shared: &Shared) {
+pub(super) async fn close(mut stream: Box<ClientStream>, shared: &Shared) {
     let (time, most) = {
         let limits = &shared.live.load().settings.limits;
         (Duration::from_millis(limits.linger_timeout_ms), limits.linger_bytes_max)
     };
     let polite = async {
-        tls.shutdown().await?;
-        let (tcp, _) = tls.get_mut();
+        stream.shutdown().await?;
         let mut discarded = 0;
         let mut buffer = [0; 4096];
         while discarded < most {
-            match tcp.read(&mut buffer).await? {
+            match stream.socket().read(&mut buffer).await? {
                 0 => break,
                 count => discarded += count,
             }

@@ -32,6 +32,7 @@ mod replicas;
 mod round;
 mod sentinel;
 mod settings;
+pub mod stream;
 mod tally;
 mod thread;
 pub mod tls;

@@ -7,6 +7,7 @@
 //! in. A `ServerConfig` is built afresh at each reload and shares nothing with the
 //! one before it, so a reload also forgets every session that could be resumed.
 
+mod asked;
 mod backend;
 mod crl;
 mod fit;
@@ -22,11 +23,13 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, NoKeyLog, ServerConfig, SupportedProtocolVersion};
 
 use super::settings::ClientAuth;
+use asked::Only;
+pub use asked::take_asked;
 pub use backend::{BackendTls, VerificationMode, client_config};
 pub use crl::{Crl, CrlError};
 pub(crate) use fit::rsa_bits;
@@ -186,7 +189,7 @@ pub fn server_config(
         .with_protocol_versions(versions(settings.min_version))
         .map_err(TlsError::Refused)?
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&settings.server))));
+        .with_cert_resolver(Arc::new(Only(Arc::clone(&settings.server))));
 
     if settings.resumption {
         // Kept here, not in a ticket that the client keeps: it can be forgotten.

@@ -1,23 +1,14 @@
 //! One client's bytes, both ways: socket, TLS, machine. Decides nothing.
-//!
-//! rustls is driven directly rather than through tokio-rustls' stream: what the
-//! socket has is read at once into the thread's buffer, decrypted there record
-//! by record, and handed to the machine without a further copy.
 
 use std::future::poll_fn;
-use std::io::{self, BufRead, IoSlice, Write};
-use std::pin::Pin;
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use rustls::ServerConnection;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
-
 use super::clock;
 use super::hub::Hub;
+use super::stream::{ClientStream, Sealed};
 use crate::session::{Fate, SessionId};
 
 /// How a client's transfer ended.
@@ -32,24 +23,20 @@ pub(super) enum End {
 struct Turn<'a, 'b> {
     hub: &'a Rc<Hub>,
     id: SessionId,
-    socket: &'a mut TcpStream,
-    tls: &'a mut ServerConnection,
+    stream: &'a mut ClientStream,
     now: Instant,
     cx: &'a mut Context<'b>,
 }
 
-/// Moves bytes both ways until the client's end. Requests that came along with the end of the
-/// handshake are in rustls' hands already: no socket will announce them.
-pub(super) async fn transfer(hub: &Rc<Hub>, id: SessionId, stream: &mut TlsStream<TcpStream>) -> End {
-    let mut is_first = true;
+/// Moves bytes both ways until the client's end.
+pub(super) async fn transfer(hub: &Rc<Hub>, id: SessionId, stream: &mut ClientStream) -> End {
+    hand_over(hub, id, clock::now(), &stream.take_early());
+    if stream.has_ended() {
+        hub.with(|machine, now| machine.client_eof(id, now));
+    }
     poll_fn(|cx| {
         hub.client_waits(id, cx);
-        let (socket, tls) = stream.get_mut();
-        let mut turn = Turn { hub, id, socket, tls, now: clock::now(), cx };
-        if std::mem::take(&mut is_first) && turn.hand_over().is_err() {
-            return Poll::Ready(End::Abrupt);
-        }
-        turn.run()
+        Turn { hub, id, stream: &mut *stream, now: clock::now(), cx }.run()
     })
     .await
 }
@@ -70,7 +57,7 @@ impl Turn<'_, '_> {
             let Ok(wrote) = self.write() else { return Poll::Ready(End::Abrupt) };
             match hub.peek(|machine| machine.client_fate(id)) {
                 Fate::Dead => return Poll::Ready(End::Abrupt),
-                Fate::Ending if !wrote && !self.tls.wants_write() => {
+                Fate::Ending if !wrote && !self.stream.is_blocked() => {
                     if hub.peek(|machine| machine.client_output(id).is_none_or(|out| out.is_empty())) {
                         return Poll::Ready(End::Polite);
                     }
@@ -91,133 +78,80 @@ impl Turn<'_, '_> {
     fn write(&mut self) -> io::Result<bool> {
         let mut any = false;
         loop {
-            let encrypted = self.encrypt()?;
-            self.say_end_with_reply();
-            while self.tls.wants_write() {
-                match self.tls.write_tls(&mut ToSocket { socket: self.socket, cx: self.cx }) {
-                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                    Ok(_) => any = true,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(any),
-                    Err(error) => return Err(error),
+            if self.stream.is_blocked() {
+                match self.stream.poll_flush(self.cx) {
+                    Poll::Ready(flushed) => flushed?,
+                    Poll::Pending => return Ok(any),
                 }
+                any = true;
             }
-            if !encrypted {
+            let mut sealed = self.hub.sealed.borrow_mut();
+            self.encrypt(&mut sealed)?;
+            if sealed.is_empty() {
                 return Ok(any);
             }
+            self.stream.send(self.cx, &mut sealed)?;
+            any = true;
         }
     }
 
-    /// Encrypts output as far as rustls' own buffer has room; false when there is none, or no room.
-    fn encrypt(&mut self) -> io::Result<bool> {
-        let mut any = false;
+    /// Encrypts output as far as there is room. The end goes with the last reply, in one write:
+    /// whoever has read the one can see the other.
+    fn encrypt(&mut self, sealed: &mut Sealed) -> io::Result<()> {
         loop {
             let taken = self.hub.peek(|machine| match machine.client_output(self.id) {
-                Some(out) if !out.is_empty() => self.tls.writer().write(out.front()),
-                _ => Ok(0),
+                Some(out) if !out.is_empty() => self.stream.encrypt(out.front(), sealed).map(Some),
+                _ => Ok(None),
             })?;
-            if taken == 0 {
-                return Ok(any);
+            match taken {
+                Some(0) => return Ok(()),
+                Some(taken) => self.hub.at(|machine| machine.client_wrote(self.id, taken, self.now)),
+                None => break,
             }
-            any = true;
-            self.hub.at(|machine| machine.client_wrote(self.id, taken, self.now));
         }
-    }
-
-    /// The end goes with the last reply, in one write: whoever has read the one can see the other.
-    fn say_end_with_reply(&mut self) {
-        let is_over = self.hub.peek(|machine| {
-            machine.client_fate(self.id) == Fate::Ending
-                && machine.client_output(self.id).is_none_or(|out| out.is_empty())
-        });
-        if is_over {
-            self.tls.send_close_notify();
+        if self.hub.peek(|machine| machine.client_fate(self.id)) == Fate::Ending {
+            self.stream.encrypt_end(sealed)?;
         }
+        Ok(())
     }
 
     /// Reads once from the socket; false when it has nothing.
     fn read(&mut self) -> io::Result<bool> {
-        let mut scratch = self.hub.scratch.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut scratch);
-        match Pin::new(&mut *self.socket).poll_read(self.cx, &mut buffer) {
-            Poll::Pending => return Ok(false),
-            Poll::Ready(result) => result?,
+        if self.stream.has_ended() {
+            return Ok(false);
         }
-        let mut bytes = buffer.filled();
-        let mut eof = bytes.is_empty();
-        while eof || !bytes.is_empty() {
-            let taken = self.tls.read_tls(&mut bytes)?;
-            if let Err(error) = self.tls.process_new_packets() {
-                // The client is told why, if its socket has room for the alert.
-                let _ = self.tls.write_tls(&mut ToSocket { socket: self.socket, cx: self.cx });
-                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
-            }
-            eof = self.hand_over()?;
-            if eof || taken == 0 {
-                break;
-            }
+        let Self { hub, id, now, .. } = *self;
+        let mut scratch = hub.scratch.borrow_mut();
+        let mut take = |plain: &[u8]| hand_over(hub, id, now, plain);
+        match self.stream.poll_read(self.cx, &mut scratch, &mut take) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(true)) => {}
+            Poll::Ready(Ok(false)) => hub.at(|machine| machine.client_eof(id, now)),
+            Poll::Ready(Err(error)) => return Err(error),
         }
         Ok(true)
     }
+}
 
-    /// Gives the machine what has been decrypted; true at the end of the client's stream, which
-    /// is an error without a close_notify.
-    fn hand_over(&mut self) -> io::Result<bool> {
-        let Self { hub, id, now, .. } = *self;
-        let mut reader = self.tls.reader();
-        loop {
-            let plain = match reader.fill_buf() {
-                Ok(plain) => plain,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            };
-            if plain.is_empty() {
-                hub.at(|machine| machine.client_eof(id, now));
-                return Ok(true);
+/// Gives the machine what has been decrypted.
+fn hand_over(hub: &Rc<Hub>, id: SessionId, now: Instant, mut plain: &[u8]) {
+    while !plain.is_empty() {
+        let held = hub.peek(|machine| {
+            let buffer = machine.client_buffer(id)?;
+            let count = plain.len().min(buffer.capacity() - buffer.len());
+            buffer.extend_from_slice(&plain[..count]);
+            Some(count)
+        });
+        let count = match held {
+            Some(count) => {
+                hub.at(|machine| machine.client_filled(id, count, now));
+                count
             }
-            let held = hub.peek(|machine| {
-                let buffer = machine.client_buffer(id)?;
-                let count = plain.len().min(buffer.capacity() - buffer.len());
-                buffer.extend_from_slice(&plain[..count]);
-                Some(count)
-            });
-            let count = match held {
-                Some(count) => {
-                    hub.at(|machine| machine.client_filled(id, count, now));
-                    count
-                }
-                None => {
-                    hub.at(|machine| machine.client_input(id, plain, now));
-                    plain.len()
-                }
-            };
-            reader.consume(count);
-        }
-    }
-}
-
-/// The socket, as rustls writes to it.
-struct ToSocket<'a, 'b> {
-    socket: &'a mut TcpStream,
-    cx: &'a mut Context<'b>,
-}
-
-impl Write for ToSocket<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        done(Pin::new(&mut *self.socket).poll_write(self.cx, bytes))
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        done(Pin::new(&mut *self.socket).poll_write_vectored(self.cx, parts))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn done(written: Poll<io::Result<usize>>) -> io::Result<usize> {
-    match written {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+            None => {
+                hub.at(|machine| machine.client_input(id, plain, now));
+                plain.len()
+            }
+        };
+        plain = &plain[count..];
     }
 }

@@ -5,9 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 use zeroize::Zeroizing;
 
 use super::census::UserPlace;
@@ -15,14 +12,11 @@ use super::client::{Caller, describe};
 use super::control::{Shared, Stage};
 use super::doors::removed;
 use super::hub::Hub;
+use super::stream::ClientStream;
 use crate::identity::{Claim, Permit, Proof, Reason, Refusal};
 use crate::observe::audit::{Event, Outcome};
 use crate::session::{Ask, Turn, Unproven, WRONG};
 use crate::worker::NeedlessAuth;
-
-/// Read from a socket at a time. A password's bytes do not go through the buffer
-/// that all clients of a thread share.
-const PIECE_BYTES: usize = 4 * 1024;
 
 /// A client that has proved who it is.
 pub(super) struct Proven {
@@ -59,7 +53,7 @@ pub(super) async fn prove(
     shared: &Arc<Shared>,
     claim: &Claim,
     caller: Caller,
-    tls: &mut TlsStream<TcpStream>,
+    stream: &mut ClientStream,
 ) -> Result<Proven, NoProof> {
     let Ok(_place) = shared.unproven.try_acquire() else {
         let detail = "as many clients as may be have yet to say who they are";
@@ -71,7 +65,7 @@ pub(super) async fn prove(
     let mut stages = shared.stages.clone();
     let limit = Duration::from_millis(shared.live.load().settings.limits.authentication_timeout_ms);
     let ended = tokio::select! {
-        proven = talk.run(tls) => proven,
+        proven = talk.run(stream) => proven,
         () = tokio::time::sleep(limit) => Err(NoProof::Abrupt),
         // An error means that the gateway is being dropped.
         _ = stages.wait_for(|stage| *stage != Stage::Running) => Err(NoProof::Polite),
@@ -94,31 +88,30 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    async fn run(&mut self, tls: &mut TlsStream<TcpStream>) -> Result<Proven, NoProof> {
+    async fn run(&mut self, stream: &mut ClientStream) -> Result<Proven, NoProof> {
         let mut unproven = Unproven::default();
-        let mut piece = Zeroizing::new([0; PIECE_BYTES]);
         loop {
             let mut out = Vec::new();
             match unproven.next(&mut out) {
                 Turn::Read => {
-                    say(tls, &out).await?;
-                    let count = tls.read(&mut piece[..]).await.map_err(|_| NoProof::Abrupt)?;
-                    if count == 0 {
+                    say(stream, &out).await?;
+                    let said = stream.read(&self.hub.scratch).await.map_err(|_| NoProof::Abrupt)?;
+                    if said.is_empty() {
                         return Err(NoProof::Polite);
                     }
-                    unproven.input(&piece[..count]);
+                    unproven.input(&said);
                 }
                 Turn::Ask(ask) => {
-                    say(tls, &out).await?;
+                    say(stream, &out).await?;
                     out.clear();
-                    match self.decide(ask, &mut unproven, tls, &mut piece[..]).await {
+                    match self.decide(ask, &mut unproven, stream).await {
                         Meanwhile::Left => return Err(NoProof::Abrupt),
                         Meanwhile::Checked(Judged { outcome: Ok((permit, place)), .. }) => {
                             return Ok(Proven { permit, place, input: unproven.proven() });
                         }
                         Meanwhile::Checked(Judged { user, outcome: Err(refusal) }) => {
                             unproven.refused(&self.line_for(user, &refusal), &mut out);
-                            say(tls, &out).await?;
+                            say(stream, &out).await?;
                             let limits = &self.shared.live.load().settings.limits;
                             if self.failures >= limits.auth_failures_max {
                                 return Err(NoProof::Polite);
@@ -127,7 +120,7 @@ impl Talk<'_> {
                     }
                 }
                 Turn::Close => {
-                    say(tls, &out).await?;
+                    say(stream, &out).await?;
                     return Err(NoProof::Polite);
                 }
             }
@@ -136,22 +129,19 @@ impl Talk<'_> {
 
     /// Has the password checked. A client that leaves meanwhile is noticed as long as
     /// there is room for what it sends.
-    async fn decide(
-        &self,
-        ask: Ask,
-        unproven: &mut Unproven,
-        tls: &mut TlsStream<TcpStream>,
-        piece: &mut [u8],
-    ) -> Meanwhile {
+    async fn decide(&self, ask: Ask, unproven: &mut Unproven, stream: &mut ClientStream) -> Meanwhile {
         let mut checked = std::pin::pin!(self.check(ask));
         loop {
             let read = async {
-                if unproven.wants_read() { tls.read(piece).await } else { std::future::pending().await }
+                if !unproven.wants_read() {
+                    return std::future::pending().await;
+                }
+                stream.read(&self.hub.scratch).await
             };
             tokio::select! {
                 checked = &mut checked => return Meanwhile::Checked(checked),
                 read = read => match read {
-                    Ok(count) if count > 0 => unproven.input(&piece[..count]),
+                    Ok(said) if !said.is_empty() => unproven.input(&said),
                     _ => return Meanwhile::Left,
                 }
             }
@@ -221,15 +211,11 @@ impl Talk<'_> {
 
 /// Everything, before anything else is read: what a stranger does not read costs
 /// nothing but its own place.
-async fn say(tls: &mut TlsStream<TcpStream>, out: &[u8]) -> Result<(), NoProof> {
+async fn say(stream: &mut ClientStream, out: &[u8]) -> Result<(), NoProof> {
     if out.is_empty() {
         return Ok(());
     }
-    let said = async {
-        tls.write_all(out).await?;
-        tls.flush().await
-    };
-    said.await.map_err(|_| NoProof::Abrupt)
+    stream.write_all(out).await.map_err(|_| NoProof::Abrupt)
 }
 
 impl Shared {

@@ -6,27 +6,24 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{self, BufRead, IoSlice, Write};
+use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use respgate::io::ClientAuth;
+use respgate::io::stream::{ClientStream, SCRATCH_BYTES, Sealed};
 use respgate::io::tls::{self, TlsSettings, TlsVersion, TrustSettings};
 use respgate::resp::{Found, Outbox, RequestLimits, RequestScanner, args, write};
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
 
-const SCRATCH_BYTES: usize = 64 * 1024;
 const ACCEPTED_MAX: usize = 1024;
 const BACKLOG: u32 = 4096;
 const LIMITS: RequestLimits = RequestLimits { args_max: 1024, bulk_bytes_max: 16 * 1024 * 1024 };
@@ -60,12 +57,18 @@ struct Desk {
     tls: Arc<ServerConfig>,
     values: Values,
     scratch: RefCell<Box<[u8]>>,
+    sealed: RefCell<Sealed>,
 }
 
 /// One client after its handshake.
 struct Guest {
-    socket: TcpStream,
-    tls: ServerConnection,
+    stream: Box<ClientStream>,
+    conversation: Conversation,
+}
+
+/// What it has said, and what it is to be told.
+#[derive(Default)]
+struct Conversation {
     scanner: RequestScanner,
     /// Of a request that has not arrived whole.
     rest: Vec<u8>,
@@ -128,7 +131,7 @@ async fn accept(port: u16, workers: &[mpsc::Sender<std::net::TcpStream>]) -> io:
 
 async fn work(tls: Arc<ServerConfig>, values: Values, mut clients: mpsc::Receiver<std::net::TcpStream>) {
     let scratch = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
-    let desk = Rc::new(Desk { tls, values, scratch });
+    let desk = Rc::new(Desk { tls, values, scratch, sealed: RefCell::default() });
     while let Some(socket) = clients.recv().await {
         let desk = Rc::clone(&desk);
         // How a client ends is its own affair.
@@ -138,12 +141,10 @@ async fn work(tls: Arc<ServerConfig>, values: Values, mut clients: mpsc::Receive
 
 async fn serve(desk: &Desk, socket: std::net::TcpStream) -> io::Result<()> {
     let socket = TcpStream::from_std(socket)?;
-    let shaken = Box::pin(TlsAcceptor::from(Arc::clone(&desk.tls)).accept(socket)).await?;
-    let (socket, tls) = shaken.into_inner();
-    let (scanner, rest, out) = (RequestScanner::default(), Vec::new(), Outbox::default());
-    let mut guest = Box::new(Guest { socket, tls, scanner, rest, out });
+    let stream = Box::pin(ClientStream::accept(socket, Arc::clone(&desk.tls))).await?;
+    let mut guest = Box::new(Guest { stream, conversation: Conversation::default() });
     // What came along with the end of the handshake.
-    guest.take_in(desk)?;
+    guest.conversation.take_in(&guest.stream.take_early(), desk)?;
     poll_fn(|cx| guest.turn(desk, cx)).await
 }
 
@@ -158,9 +159,9 @@ impl Guest {
     /// Moves bytes both ways until neither can be moved.
     fn turn(&mut self, desk: &Desk, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let wrote = self.write(cx)?;
+            let wrote = self.write(desk, cx)?;
             // A client that does not read is not read from.
-            let got = if self.out.is_empty() { self.read(desk, cx)? } else { Got::Nothing };
+            let got = if self.conversation.out.is_empty() { self.read(desk, cx)? } else { Got::Nothing };
             match got {
                 Got::End => return Poll::Ready(Ok(())),
                 Got::Nothing if !wrote => return Poll::Pending,
@@ -169,70 +170,62 @@ impl Guest {
         }
     }
 
-    /// Reads once from the socket, and takes in what can be decrypted.
+    /// Reads once from the socket, and answers what can be decrypted.
     fn read(&mut self, desk: &Desk, cx: &mut Context<'_>) -> io::Result<Got> {
         let mut scratch = desk.scratch.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut scratch);
-        match Pin::new(&mut self.socket).poll_read(cx, &mut buffer) {
-            Poll::Pending => return Ok(Got::Nothing),
-            Poll::Ready(result) => result?,
-        }
-        let mut bytes = buffer.filled();
-        if bytes.is_empty() {
-            return Ok(Got::End);
-        }
-        while !bytes.is_empty() && self.tls.read_tls(&mut bytes)? > 0 {
-            self.tls.process_new_packets().map_err(io::Error::other)?;
-            if self.take_in(desk)? {
-                return Ok(Got::End);
+        let mut taken = Ok(());
+        let read = self.stream.poll_read(cx, &mut scratch, &mut |plain| {
+            if taken.is_ok() {
+                taken = self.conversation.take_in(plain, desk);
             }
-        }
-        Ok(Got::Bytes)
-    }
-
-    /// Answers what has been decrypted; true at the end of the client's stream.
-    fn take_in(&mut self, desk: &Desk) -> io::Result<bool> {
-        let mut reader = self.tls.reader();
-        loop {
-            let plain = match reader.fill_buf() {
-                Ok([]) => return Ok(true),
-                Ok(plain) => plain,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            };
-            let count = plain.len();
-            if self.rest.is_empty() {
-                let done = answer(plain, &mut self.scanner, &desk.values, &mut self.out)?;
-                self.rest.extend_from_slice(&plain[done..]);
-            } else {
-                self.rest.extend_from_slice(plain);
-                let done = answer(&self.rest, &mut self.scanner, &desk.values, &mut self.out)?;
-                self.rest.drain(..done);
-            }
-            reader.consume(count);
+        });
+        taken?;
+        match read {
+            Poll::Pending => Ok(Got::Nothing),
+            Poll::Ready(is_open) => Ok(if is_open? { Got::Bytes } else { Got::End }),
         }
     }
 
     /// Encrypts and writes what there is; false when there is nothing, or the socket is full.
-    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn write(&mut self, desk: &Desk, cx: &mut Context<'_>) -> io::Result<bool> {
+        let out = &mut self.conversation.out;
         let mut any = false;
         loop {
-            let taken = if self.out.is_empty() { 0 } else { self.tls.writer().write(self.out.front())? };
-            self.out.advance(taken);
-            if taken > 0 && !self.out.is_empty() {
-                continue;
-            }
-            while self.tls.wants_write() {
-                match self.tls.write_tls(&mut ToSocket { socket: &mut self.socket, cx }) {
-                    Ok(_) => any = true,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(any),
-                    Err(error) => return Err(error),
+            if self.stream.is_blocked() {
+                match self.stream.poll_flush(cx) {
+                    Poll::Ready(flushed) => flushed?,
+                    Poll::Pending => return Ok(any),
                 }
             }
-            if self.out.is_empty() {
+            let mut sealed = desk.sealed.borrow_mut();
+            while !out.is_empty() {
+                match self.stream.encrypt(out.front(), &mut sealed)? {
+                    0 => break,
+                    taken => out.advance(taken),
+                }
+            }
+            if sealed.is_empty() {
                 return Ok(any);
             }
+            self.stream.send(cx, &mut sealed)?;
+            any = true;
         }
+    }
+}
+
+impl Conversation {
+    /// Answers what is whole of this and what came before.
+    fn take_in(&mut self, plain: &[u8], desk: &Desk) -> io::Result<()> {
+        let Self { scanner, rest, out } = self;
+        if rest.is_empty() {
+            let done = answer(plain, scanner, &desk.values, out)?;
+            rest.extend_from_slice(&plain[done..]);
+        } else {
+            rest.extend_from_slice(plain);
+            let done = answer(rest, scanner, &desk.values, out)?;
+            rest.drain(..done);
+        }
+        Ok(())
     }
 }
 
@@ -268,32 +261,5 @@ fn reply(request: &[u8], values: &Values, out: &mut Outbox) {
             None => out.copy(b"$-1\r\n"),
         },
         _ => out.copy(b"+OK\r\n"),
-    }
-}
-
-/// The socket, as rustls writes to it.
-struct ToSocket<'a, 'b> {
-    socket: &'a mut TcpStream,
-    cx: &'a mut Context<'b>,
-}
-
-impl Write for ToSocket<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        done(Pin::new(&mut *self.socket).poll_write(self.cx, bytes))
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        done(Pin::new(&mut *self.socket).poll_write_vectored(self.cx, parts))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn done(written: Poll<io::Result<usize>>) -> io::Result<usize> {
-    match written {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }

@@ -9,7 +9,7 @@ use super::fit::Unfit;
 use super::path_error::{CRL_NOT_ALLOWED, CRL_OF_ANOTHER};
 use crate::identity::{Reason, Refusal};
 
-/// Why a handshake failed, given the error that tokio-rustls returned for it.
+/// Why a handshake failed, given the error that `ClientStream::accept` returned for it.
 #[must_use]
 pub fn reason(error: &io::Error) -> Reason {
     of_rustls(error).map_or(Reason::HandshakeFailed, of_tls)

@@ -13,7 +13,7 @@ use crate::world::World;
 
 /// Runs something bad while a good client of another user works on, and checks
 /// that the good one lost nothing.
-fn unharmed(world: &World, bad: impl FnOnce()) {
+pub(super) fn unharmed(world: &World, bad: impl FnOnce()) {
     let mut good = world.client("ops");
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {

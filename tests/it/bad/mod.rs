@@ -5,3 +5,4 @@ mod backends;
 mod certificates;
 mod configurations;
 mod floods;
+mod records;
