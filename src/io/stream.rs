@@ -290,7 +290,9 @@ impl ClientStream {
         let mut plain = self.take_early();
         while plain.is_empty() {
             let is_open = poll_fn(|cx| {
-                let scratch = &mut scratch.borrow_mut()[..self.partial.len() + READ_BYTES_MIN];
+                let mut scratch = scratch.borrow_mut();
+                let end = scratch.len().min(self.partial.len() + READ_BYTES_MIN);
+                let scratch = &mut scratch[..end];
                 let read = self.poll_read(cx, scratch, &mut |some| plain.extend_from_slice(some));
                 scratch.zeroize();
                 read

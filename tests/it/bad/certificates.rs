@@ -142,6 +142,16 @@ fn what_is_not_tls_is_closed_without_an_answer_in_its_own_language() {
         // A record header of a handshake, and then noise.
         without_tls(&world, &[[0x16, 3, 1, 0, 100].as_slice(), &[0x41; 100]].concat());
         refusal(&world, "handshake_failed", None);
+        // A ClientHello of many records that says it is a little shorter, and a little longer, than what is kept.
+        for says in [60_000, 65_000, 0x00ff_ffff_u32] {
+            let hello = [&[1], &says.to_be_bytes()[1..], &[0x41; 80_000]].concat();
+            let records = hello.chunks(16_000).map(|piece| {
+                let length = u16::try_from(piece.len()).expect("16 000 at most").to_be_bytes();
+                [[0x16, 3, 1].as_slice(), &length, piece].concat()
+            });
+            let answer = without_tls(&world, &records.collect::<Vec<_>>().concat());
+            assert!(answer.is_empty() || (answer.len() == 7 && answer[0] == 0x15), "{says}: {answer:?}");
+        }
     });
 }
 
