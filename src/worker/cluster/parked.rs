@@ -1,7 +1,6 @@
 //! Flights that nobody can be given now: their slot is moving, or its master is gone and no
 //! replica has taken over yet. They wait, within a bound, and are sent in their order.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::super::ends::NOT_SENT;
@@ -14,8 +13,6 @@ use crate::upstream::DatabaseId;
 /// A flight that waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parked {
-    pub(super) session: SessionId,
-    at: Place,
     not_before: Instant,
     awaits: Awaits,
 }
@@ -44,10 +41,7 @@ impl Worker {
         if awaits != Awaits::Turn {
             self.steps.push(Step::WantMap(session.database));
         }
-        let is_later = |other: &Parked| other.session == id && session.slots.is_before(at.0, other.at.0);
-        let parked = &mut self.clusters.parked;
-        let index = parked.iter().position(is_later).unwrap_or(parked.len());
-        parked.insert(index, Parked { session: id, at, not_before, awaits });
+        self.clusters.parked.insert((id, at), Parked { not_before, awaits });
     }
 
     /// Has what waits looked at then: a tick may be long in coming.
@@ -67,8 +61,8 @@ impl Worker {
     pub(in super::super) fn tick_parked(&mut self, now: Instant) {
         let parked = std::mem::take(&mut self.clusters.parked);
         // What comes behind a request that goes on waiting waits as well.
-        let mut waiting = BTreeSet::new();
-        for Parked { session: id, at, not_before, awaits } in parked {
+        let mut waiting = None;
+        for ((id, at), Parked { not_before, awaits }) in parked {
             let Some(session) = self.sessions.get_mut(id).filter(|session| session.fate != Fate::Dead) else {
                 continue;
             };
@@ -78,7 +72,7 @@ impl Worker {
             let node = self.node_to(id, to);
             let due = not_before <= now && awaits != Awaits::Map(self.clusters.maps_seen);
             if due
-                && !waiting.contains(&id)
+                && waiting != Some(id)
                 && let Some(node) = node.filter(|node| !self.is_node_failing(*node))
                 && self.sessions.get_mut(id).is_some_and(|it| it.slots.lets_by(at.0, at.1, node))
             {
@@ -95,10 +89,10 @@ impl Worker {
             if node.is_none_or(|node| self.is_node_failing(node)) {
                 self.want_map(database);
             }
-            waiting.insert(id);
-            self.clusters.parked.push_back(Parked { session: id, at, not_before, awaits });
+            waiting = Some(id);
+            self.clusters.parked.insert((id, at), Parked { not_before, awaits });
         }
-        let times = self.clusters.parked.iter().map(|parked| parked.not_before);
+        let times = self.clusters.parked.values().map(|parked| parked.not_before);
         if let Some(next) = times.filter(|&time| time > now).min() {
             self.rouse_at(next, now);
         }
