@@ -25,7 +25,7 @@ pub(super) struct Conn {
     pub(super) input: Vec<u8>,
     pub(super) output: Vec<u8>,
     user: String,
-    is_greeted: bool,
+    pub(super) is_greeted: bool,
     asking: bool,
     pub(super) dead: bool,
 }
