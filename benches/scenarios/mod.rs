@@ -33,6 +33,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         plain("GET of 16 KiB, depth 1", 1, &get, &large),
         plain("MULTI, SET, INCR and EXEC, depth 1", 1, &transaction, transacted),
         cluster("GET of a cluster of 3, depth 16", 16, &bulk),
+        cluster_down("GET of a cluster that is down at first, depth 40", 40, &bulk),
         fan_out("message to 100 subscribers"),
     ]
 }
@@ -45,13 +46,26 @@ fn plain(name: &'static str, depth: usize, unit: &[u8], answer: &[u8]) -> Scenar
 
 /// GETs whose keys are of all nodes.
 fn cluster(name: &'static str, depth: usize, answer: &[u8]) -> Scenario {
+    let (stage, exchange) = staged(depth, answer);
+    between(name, stage, exchange, CLIENTS * depth)
+}
+
+/// The same, and all of it has to wait, so many that looking through them for each would show.
+fn cluster_down(name: &'static str, depth: usize, answer: &[u8]) -> Scenario {
+    let (mut stage, exchange) = staged(depth, answer);
+    let down = b"-CLUSTERDOWN The cluster is down\r\n";
+    let round = move || assert_eq!(stage.round_refused(&exchange, down), exchange.given(), "{name}");
+    Scenario { name, each: CLIENTS * depth, round: Box::new(round) }
+}
+
+fn staged(depth: usize, answer: &[u8]) -> (Stage, Exchange) {
     let keys = (0..depth).map(|number| format!("key:{number:012}"));
     let units: Vec<Vec<u8>> = keys.map(|key| write::command(&[b"GET", key.as_bytes()])).collect();
     let exchange = Exchange::mixed(&units, answer, CLIENTS);
     let mut stage = Stage::of_cluster(CLIENTS, 3);
     // Its links, one to each node, are opened by requests.
     stage.prepare(&units.concat());
-    between(name, stage, exchange, CLIENTS * depth)
+    (stage, exchange)
 }
 
 fn between(name: &'static str, mut stage: Stage, exchange: Exchange, each: usize) -> Scenario {

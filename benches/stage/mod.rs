@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use respgate::identity::{Certificate, Credential, Entry, Evidence, Permit, SubjectLine, User, UserMap};
 use respgate::limits::Limits;
@@ -116,14 +116,34 @@ impl Stage {
     /// Each client sends its batch, each link is written once and read in pieces, each client's
     /// output is written. Bytes that the clients were given.
     pub(crate) fn round(&mut self, exchange: &Exchange) -> usize {
+        self.all_send(exchange);
+        self.all_answer(exchange, &exchange.answers, exchange.answer);
+        self.all_take_replies()
+    }
+
+    /// The same, but the nodes refuse everything in these words, and answer when they are asked again.
+    pub(crate) fn round_refused(&mut self, exchange: &Exchange, refusal: &[u8]) -> usize {
+        self.all_send(exchange);
+        let refusals = refusal.repeat(exchange.answers.len() / exchange.answer);
+        self.all_answer(exchange, &refusals, refusal.len());
+        self.now += Duration::from_millis(100);
+        self.worker.tick(self.now, 0);
+        self.all_answer(exchange, &exchange.answers, exchange.answer);
+        self.all_take_replies()
+    }
+
+    fn all_send(&mut self, exchange: &Exchange) {
         for at in 0..self.clients.len() {
             self.worker.client_input(self.clients[at], &exchange.batch, self.now);
         }
+    }
+
+    /// Each link has one answer of this length for each request.
+    fn all_answer(&mut self, exchange: &Exchange, answers: &[u8], len: usize) {
         for at in 0..self.links.len() {
             let count = self.take_requests(self.links[at], None) / exchange.unit;
-            self.answer(self.links[at], &exchange.answers[..count * exchange.answer]);
+            self.answer(self.links[at], &answers[..count * len]);
         }
-        self.all_take_replies()
     }
 
     /// A message comes on each link. Bytes that the clients were given.

@@ -135,7 +135,7 @@ impl Slots {
         self.kept_bytes
     }
 
-    /// Awaits the reply to a request to a cluster. Its place.
+    /// Awaits the reply to a request to a cluster. Its place, which is above those of earlier ones.
     pub fn push_flight(&mut self, flight: Flight, mute: bool) -> u64 {
         self.push_way(Way::Whole(flight), mute)
     }
@@ -169,12 +169,6 @@ impl Slots {
     #[must_use]
     pub fn is_next(&self, place: u64) -> bool {
         place == self.front && matches!(self.queue.front(), Some(Slot::Flown { way: Way::Whole(_), .. }))
-    }
-
-    /// Whether what is at one place comes before what is at the other; both are awaited.
-    #[must_use]
-    pub fn is_before(&self, one: u64, other: u64) -> bool {
-        one.wrapping_sub(self.front) < other.wrapping_sub(self.front)
     }
 
     /// Whether the request at this place, or a part of it, can be sent to that node without overtaking
@@ -340,7 +334,7 @@ mod tests {
         let first = slots.push_flight(to(7), false);
         let split = slots.push_split(Split::new(vec![to(8), to(9)], Joined::Sum), false);
         let [same, other] = [7, 8].map(|slot| slots.push_flight(to(slot), false));
-        assert!(slots.is_before(first, same) && !slots.is_before(same, first));
+        assert!(first < split && split < same && same < other);
         assert!(slots.lets_by(first, 0, here) && !slots.lets_by(same, 0, here));
         slots.flight(first, 0).expect("awaited").at = Some(here);
         assert!(slots.lets_by(same, 0, here) && !slots.lets_by(same, 0, there));

@@ -8,16 +8,19 @@ use respgate::upstream::LinkId;
 use respgate::worker::Loss;
 
 use super::frame::{bulk, command, push};
-use super::world::World;
+use super::single::Single;
+use super::world;
+
+type World = world::World<Single>;
 
 const GET: &[&str] = &["GET", "k"];
 
 fn world(limits: Limits, clients: usize) -> World {
-    let mut world = World::new(1, Instant::now(), limits, false);
+    let mut world = World::of_one(1, Instant::now(), limits, false);
     for number in 0..clients {
         world.open(0);
-        world.clients[number].out_cap = 1 << 20;
-        world.clients[number].excused = true;
+        world.sockets[number].out_cap = 1 << 20;
+        world.scene.clients[number].excused = true;
     }
     world
 }
@@ -25,15 +28,15 @@ fn world(limits: Limits, clients: usize) -> World {
 impl World {
     /// A client's bytes reach the gateway, and all that follows happens.
     fn says(&mut self, number: usize, words: &[&str]) {
-        self.clients[number].inbound.extend(command(words));
+        self.sockets[number].inbound.extend(command(words));
         self.carry();
     }
 
     /// What has been written to a client since it was last asked.
     fn heard(&mut self, number: usize) -> String {
-        let bytes = std::mem::take(&mut self.clients[number].outbound);
+        let bytes = std::mem::take(&mut self.sockets[number].outbound);
         // The socket has room again.
-        self.clients[number].runnable = true;
+        self.sockets[number].runnable = true;
         self.carry();
         String::from_utf8(bytes).expect("text")
     }
@@ -64,22 +67,22 @@ fn a_protocol_error_amid_a_long_message_is_told_after_it() {
     world.heard(0);
     let message = push(3, &[bulk(b"message"), bulk(b"c"), bulk(&[b'm'; 40_000])]);
     world.backend_says(link, &message[..20_000]);
-    world.clients[0].inbound.extend_from_slice(b"*x\r\n");
+    world.sockets[0].inbound.extend_from_slice(b"*x\r\n");
     world.carry();
     world.backend_says(link, &message[20_000..]);
     let heard = world.heard(0);
     let error = heard.strip_prefix(std::str::from_utf8(&message).expect("text"));
     assert_eq!(error, Some("-ERR Protocol error: invalid multibulk length\r\n"));
-    assert!(world.clients[0].ended, "it is closed after the error");
+    assert!(world.sockets[0].ended, "it is closed after the error");
 }
 
 #[test]
 fn an_error_before_a_greeting_command_has_been_written_ends_the_link() {
     let mut world = world(Limits::default(), 1);
-    world.clients[0].inbound.extend(command(GET));
+    world.sockets[0].inbound.extend(command(GET));
     world.poll_client(0);
     let link = world.newest_link();
-    world.alarms_allowed = 1;
+    world.scene.alarms_allowed = 1;
     world.connect(link, true);
     // AUTH is still in the gateway: nothing can have been answered.
     let buffer = world.worker.link_buffer(link).expect("connecting");
@@ -94,18 +97,18 @@ fn a_session_that_waits_for_a_database_is_told_when_the_backend_is_gone() {
     let limits = Limits { fail_fast_ms: 250, reconnect_max_ms: 5_000, ..Limits::default() };
     let mut world = world(limits, 2);
     // The first attempt fails, and from then on there is one at a time; it does not end.
-    world.clients[0].inbound.extend(command(GET));
+    world.sockets[0].inbound.extend(command(GET));
     world.poll_client(0);
     world.lose(world.newest_link(), Loss::Connect("refused".into()));
     while world.wires.is_empty() {
         world.pass(50);
     }
-    world.clients[1].inbound.extend(command(&["SELECT", "1"]));
-    world.clients[1].runnable = true;
+    world.sockets[1].inbound.extend(command(&["SELECT", "1"]));
+    world.sockets[1].runnable = true;
     while world.poll_one() {}
     world.pass(400);
     while world.poll_one() {}
-    let heard = world.clients[1].outbound.clone();
+    let heard = world.sockets[1].outbound.clone();
     assert_eq!(heard, b"-ERR respgate: backend unavailable, command not sent\r\n");
 }
 
@@ -116,9 +119,9 @@ fn a_client_long_idle_is_not_taken_for_one_that_does_not_read() {
     assert_eq!(world.heard(0), ":1\r\n");
     world.pass(10_000);
     // Its answer is in the gateway when the sessions are looked at.
-    world.worker.client_input(world.clients[0].session, &command(&["CLIENT", "ID"]), world.now);
+    world.worker.client_input(world.sockets[0].session, &command(&["CLIENT", "ID"]), world.now);
     world.pass(1_000);
-    assert_eq!(world.worker.client_fate(world.clients[0].session), Fate::Open);
+    assert_eq!(world.worker.client_fate(world.sockets[0].session), Fate::Open);
     assert_eq!(world.heard(0), "");
     assert_eq!(world.heard(0), ":1\r\n");
 }
@@ -135,7 +138,7 @@ fn who_starts_over_and_subscribes_in_one_write_is_subscribed() {
     let mut world = sharing();
     world.says(0, &["SUBSCRIBE", "c"]);
     world.heard(0);
-    world.clients[0].inbound.extend(command(&["RESET"]));
+    world.sockets[0].inbound.extend(command(&["RESET"]));
     world.says(0, &["SUBSCRIBE", "c"]);
     assert_eq!(world.heard(0), "+RESET\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
     world.says(1, &["PUBLISH", "c", "m"]);
@@ -200,9 +203,9 @@ fn a_shard_channel_that_moves_away_is_told_to_its_subscribers() {
     // Nothing of it is left, and another confirmation was not asked for either.
     world.backend_says(link, &about(b"sunsubscribe"));
     assert_eq!(world.heard(0), "");
-    world.alarms_allowed = 1;
+    world.scene.alarms_allowed = 1;
     world.backend_says(link, &push(3, &[bulk(b"subscribe"), bulk(b"x"), b":2\r\n".to_vec()]));
-    assert!(world.clients[0].ended, "what nobody asked for ends the link, and that its subscribers");
+    assert!(world.sockets[0].ended, "what nobody asked for ends the link, and that its subscribers");
 }
 
 #[test]
@@ -211,14 +214,14 @@ fn others_have_their_turn_before_more_of_a_flood_is_given_out() {
     world.says(0, &["SUBSCRIBE", "c"]);
     world.heard(0);
     let link = world.newest_link();
-    world.clients[0].out_cap = 1 << 30;
+    world.sockets[0].out_cap = 1 << 30;
     let message = push(3, &[bulk(b"message"), bulk(b"c"), bulk(b"m")]);
     let buffer = world.worker.link_buffer(link).expect("connected");
     buffer.extend_from_slice(&message.repeat(50_000));
     world.worker.link_filled(link, world.now);
     world.pump();
     assert!(world.worker.link_rests(link), "32 768 messages are enough for a turn");
-    let given = world.worker.client_output(world.clients[0].session).expect("open").len();
+    let given = world.worker.client_output(world.sockets[0].session).expect("open").len();
     assert!(given <= 32_768 * message.len(), "{given} bytes in one turn");
     world.wires.get_mut(&link).expect("connected").runnable = true;
     world.carry();
@@ -250,7 +253,7 @@ fn others_do_not_wait_for_whom_a_second_large_reply_delays() {
     assert_ne!(first, second);
     world.heard(0);
     world.hang(second);
-    world.clients[0].out_cap = 1_000;
+    world.sockets[0].out_cap = 1_000;
     world.says(0, GET);
     world.backend_says(second, &large[..30_000]);
     world.heard(1);
@@ -279,7 +282,7 @@ fn a_link_that_a_large_reply_has_made_private_takes_no_more_from_others() {
 fn a_large_reply_behind_another_waits_for_its_own_reader() {
     let limits = Limits { large_reply_bytes: 17_000, client_output_soft_bytes: 1_000, ..Limits::default() };
     let mut world = world(limits, 2);
-    world.clients[1].out_cap = 1_000;
+    world.sockets[1].out_cap = 1_000;
     world.says(0, &["PING"]);
     let link = world.newest_link();
     world.hang(link);
@@ -292,7 +295,7 @@ fn a_large_reply_behind_another_waits_for_its_own_reader() {
     // Its reader has read the first; that of the second reads nothing.
     world.backend_says(link, &large[..30_000]);
     assert_eq!(world.worker.link_wants_read(link), Some(false));
-    world.clients[1].out_cap = 1 << 20;
+    world.sockets[1].out_cap = 1 << 20;
     let mut heard = world.heard(1).len();
     assert_eq!(world.worker.link_wants_read(link), Some(true));
     world.backend_says(link, &large[30_000..]);
@@ -312,7 +315,7 @@ fn others_behind_a_large_reply_do_not_wait_for_the_end_of_its_reading() {
     world.says(1, GET);
     world.backend_says(link, &large[..30_000]);
     world.heard(0);
-    world.clients[0].out_cap = 1_000;
+    world.sockets[0].out_cap = 1_000;
     // All of it is with the gateway now, whoever has not read it.
     world.backend_says(link, &large[30_000..]);
     world.backend_says(link, b"$5\r\nhello\r\n");

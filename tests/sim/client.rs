@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use respgate::session::SessionId;
-
 use super::dice::Dice;
 use super::frame::{bulk, command};
 use super::ledger::Tag;
@@ -74,7 +72,6 @@ pub(crate) struct Tx {
 pub(crate) struct Client {
     pub(crate) number: usize,
     pub(crate) user: usize,
-    pub(crate) session: SessionId,
     pub(crate) client_id: u64,
     seq: usize,
     pub(crate) to_send: Vec<u8>,
@@ -105,16 +102,6 @@ pub(crate) struct Client {
     pub(crate) is_done: bool,
     /// It has sent MONITOR, and looks at nothing any more.
     pub(crate) monitors: bool,
-    // The gateway's side of its socket.
-    pub(crate) inbound: Vec<u8>,
-    pub(crate) outbound: Vec<u8>,
-    pub(crate) out_cap: usize,
-    pub(crate) fin: bool,
-    pub(crate) reset: bool,
-    pub(crate) runnable: bool,
-    pub(crate) read_armed: bool,
-    pub(crate) write_armed: bool,
-    pub(crate) ended: bool,
     /// There is a reason why the gateway may close it.
     pub(crate) excused: bool,
     pub(crate) stopped_reading: bool,
@@ -122,11 +109,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(number: usize, user: usize, session: SessionId, client_id: u64) -> Self {
+    pub(crate) fn new(number: usize, user: usize, client_id: u64) -> Self {
         Self {
             number,
             user,
-            session,
             client_id,
             seq: 0,
             to_send: Vec::new(),
@@ -148,15 +134,6 @@ impl Client {
             skip: false,
             is_done: false,
             monitors: false,
-            inbound: Vec::new(),
-            outbound: Vec::new(),
-            out_cap: 20_000,
-            fin: false,
-            reset: false,
-            runnable: true,
-            read_armed: false,
-            write_armed: false,
-            ended: false,
             excused: false,
             stopped_reading: false,
             has_stopped: false,

@@ -6,21 +6,20 @@ use respgate::session::Fate;
 use respgate::upstream::LinkId;
 use respgate::worker::Loss;
 
-use super::client::Client;
 use super::frame::show;
-use super::world::{Wire, World};
+use super::world::{Scene, Socket, Wire, World};
 
 /// A task that goes round more often than this spins.
 const ROUNDS_MAX: usize = 10_000;
 
-impl World {
+impl<S: Scene> World<S> {
     /// One poll of a client's task.
     pub(crate) fn poll_client(&mut self, number: usize) {
-        self.clients[number].runnable = false;
+        self.sockets[number].runnable = false;
         for _ in 0..ROUNDS_MAX {
-            let id = self.clients[number].session;
+            let id = self.sockets[number].session;
             let wrote = self.write_client(number);
-            if self.clients[number].ended {
+            if self.sockets[number].ended {
                 return;
             }
             match self.worker.client_fate(id) {
@@ -33,7 +32,7 @@ impl World {
                 Fate::Ending | Fate::Open => {}
             }
             let read = self.worker.client_wants_read(id) && self.read_client(number);
-            if self.clients[number].ended || (!wrote && !read) {
+            if self.sockets[number].ended || (!wrote && !read) {
                 return;
             }
         }
@@ -43,26 +42,26 @@ impl World {
     fn write_client(&mut self, number: usize) -> bool {
         let mut any = false;
         loop {
-            let client = &mut self.clients[number];
-            let Some(out) = self.worker.client_output(client.session) else { return any };
+            let socket = &mut self.sockets[number];
+            let Some(out) = self.worker.client_output(socket.session) else { return any };
             let bound = self.limits.client_output_hard_bytes + 70_000 + self.limits.large_reply_bytes;
             assert!(out.len() <= bound, "client {number} has {} bytes of output", out.len());
-            let free = client.out_cap.saturating_sub(client.outbound.len());
+            let free = socket.out_cap.saturating_sub(socket.outbound.len());
             if out.is_empty() {
                 return any;
             }
-            if client.reset {
+            if socket.reset {
                 self.end_client(number, "reset");
                 return any;
             }
             if free == 0 {
-                client.write_armed = true;
+                socket.write_armed = true;
                 return any;
             }
             let front = out.front();
             let count = self.dice.chunk(front.len().min(free));
-            client.outbound.extend_from_slice(&front[..count]);
-            self.worker.client_wrote(client.session, count, self.now);
+            socket.outbound.extend_from_slice(&front[..count]);
+            self.worker.client_wrote(socket.session, count, self.now);
             self.pump();
             any = true;
         }
@@ -70,47 +69,34 @@ impl World {
 
     /// False when there is nothing to read.
     fn read_client(&mut self, number: usize) -> bool {
-        let client = &mut self.clients[number];
-        if client.reset {
+        let socket = &mut self.sockets[number];
+        if socket.reset {
             self.end_client(number, "reset");
             return false;
         }
-        if client.inbound.is_empty() {
-            if client.fin {
-                self.worker.client_eof(client.session, self.now);
+        if socket.inbound.is_empty() {
+            if socket.fin {
+                self.worker.client_eof(socket.session, self.now);
                 self.pump();
                 return true;
             }
-            client.read_armed = true;
+            socket.read_armed = true;
             return false;
         }
-        let count = self.dice.chunk(client.inbound.len());
-        let bytes: Vec<u8> = client.inbound.drain(..count).collect();
+        let count = self.dice.chunk(socket.inbound.len());
+        let bytes: Vec<u8> = socket.inbound.drain(..count).collect();
         if self.trace {
             eprintln!("{:>6} client {number} sends {}", self.at, show(&bytes));
         }
-        match self.worker.client_buffer(client.session) {
+        match self.worker.client_buffer(socket.session) {
             Some(buffer) => {
                 buffer.extend_from_slice(&bytes);
-                self.worker.client_filled(client.session, count, self.now);
+                self.worker.client_filled(socket.session, count, self.now);
             }
-            None => self.worker.client_input(client.session, &bytes, self.now),
+            None => self.worker.client_input(socket.session, &bytes, self.now),
         }
         self.pump();
         true
-    }
-
-    fn end_client(&mut self, number: usize, why: &str) {
-        let client = &mut self.clients[number];
-        client.ended = true;
-        let excused =
-            client.excused || client.reset || client.fin || self.draining || self.limits.pinned_links_max > 0;
-        let (session, asked) = (client.session, client.asked.len());
-        self.trace(|| format!("client {number} is closed ({why}), {asked} unanswered"));
-        assert!(excused, "client {number} was closed, and nothing had happened to it");
-        self.worker.client_gone(session, self.now);
-        self.sessions.remove(&session);
-        self.pump();
     }
 
     /// One poll of a link's task.
@@ -166,9 +152,9 @@ impl World {
             }
             let front = out.front();
             let count = self.dice.chunk(front.len().min(free));
-            let conn = &self.redis.conns[&wire.conn];
-            if !wire.eof && !conn.is_greeted() && !conn.tainted {
-                let read = wire.from_backend.is_empty() && conn.output.is_empty();
+            let end = self.scene.end(wire.conn).expect("connected");
+            if !wire.eof && !end.is_greeted {
+                let read = wire.from_backend.is_empty() && end.output.is_empty();
                 assert!(read, "{:?} is written before the greeting's last reply was read", show(front));
             }
             if !wire.eof {
@@ -195,42 +181,15 @@ impl World {
         true
     }
 
-    pub(crate) fn lose(&mut self, id: LinkId, loss: Loss) {
-        self.worker.link_lost(id, loss, self.now);
-        self.pump();
-        self.drop_wire(id);
-    }
-
-    /// The gateway has closed its end; the backend may still run what had arrived.
-    pub(crate) fn drop_wire(&mut self, id: LinkId) {
-        let Some(mut wire) = self.wires.remove(&id) else { return };
-        self.cut_backend(&mut wire);
-    }
-
-    /// The backend's end of a connection that is over.
-    pub(crate) fn cut_backend(&mut self, wire: &mut Wire) {
-        let Some(conn) = self.redis.conns.get_mut(&wire.conn) else { return };
-        if conn.dead {
-            return;
-        }
-        conn.dead = true;
-        let arrived = self.dice.below(wire.to_backend.len() + 1);
-        conn.input.extend(wire.to_backend.drain(..).take(arrived));
-        if wire.hung {
-            conn.input.clear();
-        }
-        self.redis.process(wire.conn, self.now);
-    }
-
     /// Everything that can run, does; in an order that the dice choose.
     pub(crate) fn poll_one(&mut self) -> bool {
-        let ready = |client: &Client| {
-            let readable = client.read_armed && (!client.inbound.is_empty() || client.fin || client.reset);
-            let writable = client.write_armed && (client.outbound.len() < client.out_cap || client.reset);
-            !client.ended && (client.runnable || readable || writable)
+        let ready = |socket: &Socket| {
+            let readable = socket.read_armed && (!socket.inbound.is_empty() || socket.fin || socket.reset);
+            let writable = socket.write_armed && (socket.outbound.len() < socket.out_cap || socket.reset);
+            !socket.ended && (socket.runnable || readable || writable)
         };
         let clients: Vec<usize> =
-            self.clients.iter().filter(|client| ready(client)).map(|client| client.number).collect();
+            (0..self.sockets.len()).filter(|&number| ready(&self.sockets[number])).collect();
         let ready = |wire: &Wire| {
             let readable = wire.read_armed && (!wire.from_backend.is_empty() || wire.eof);
             let writable = wire.write_armed && (wire.to_backend.len() < 100_000 || wire.eof);
@@ -244,9 +203,9 @@ impl World {
         }
         let chosen = self.dice.below(count);
         if let Some(&number) = clients.get(chosen) {
-            let client = &mut self.clients[number];
-            client.read_armed = false;
-            client.write_armed = false;
+            let socket = &mut self.sockets[number];
+            socket.read_armed = false;
+            socket.write_armed = false;
             self.poll_client(number);
         } else {
             let id = links[chosen - clients.len()];

@@ -22,6 +22,7 @@ mod listener;
 mod people;
 mod redis;
 mod run;
+mod single;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -7,15 +7,14 @@ use std::time::Instant;
 use respgate::limits::Limits;
 use respgate::upstream::LinkId;
 
+use super::client::Client;
 use super::dice::Dice;
 use super::listener::lengths;
-use super::world::World;
+use super::single::Single;
+use super::world::{Socket, World};
 
 /// Virtual time within which a calm world has answered everything.
 const CALM_MS: u64 = 20_000;
-
-/// A world that moves more often than this without time passing never rests.
-const ROUNDS_MAX: usize = 2_000;
 
 /// Bounds that are met often, and waits that fit a run.
 fn limits(dice: &mut Dice) -> Limits {
@@ -66,15 +65,15 @@ pub(crate) fn run(seed: u64, base: Instant, trace: bool) {
         control: dice.pick(&[0, 0, 500]),
         replicas: dice.pick(&[0, 20, 150]),
     };
-    let mut world = World::new(seed, base, limits, trace);
+    let mut world = World::of_one(seed, base, limits, trace);
     if dice.one_in(2) {
         world.share_subscriptions();
     }
-    world.trace(|| format!("{:?}, subscriptions shared: {}", world.limits, world.redis.shares));
+    world.trace(|| format!("{:?}, subscriptions shared: {}", world.limits, world.scene.redis.shares));
     // In some runs most are of one user and subscribe to the same few channels.
-    world.listens = dice.one_in(4);
+    world.scene.listens = dice.one_in(4);
     for _ in 0..dice.between(3, 8) {
-        let user = if world.listens { 0 } else { dice.below(3) };
+        let user = if world.scene.listens { 0 } else { dice.below(3) };
         world.open(user);
     }
     for round in 0..3 {
@@ -94,15 +93,15 @@ pub(crate) fn run(seed: u64, base: Instant, trace: bool) {
     world.leave();
 }
 
-impl World {
+impl World<Single> {
     fn step(&mut self, weather: &Weather) {
         let links: Vec<LinkId> = self.wires.keys().copied().collect();
-        let number = self.dice.below(self.clients.len());
+        let number = self.dice.below(self.scene.clients.len());
         let link = (!links.is_empty()).then(|| self.dice.pick(&links));
         match self.dice.below(20) {
             0 | 1 => self.plan(number),
             2..5 => self.client_arrives(number, false),
-            5..7 if !self.clients[number].stopped_reading => self.client_reads(number, false),
+            5..7 if !self.scene.clients[number].stopped_reading => self.client_reads(number, false),
             7..12 => {
                 self.poll_one();
             }
@@ -133,20 +132,11 @@ impl World {
     }
 
     fn plan(&mut self, number: usize) {
-        let client = &mut self.clients[number];
-        if !client.ended && client.to_send.len() < 100_000 && client.asked.len() < 300 && !client.fin {
-            client.published = lengths(&self.redis.ledger.published);
+        let (client, socket) = (&mut self.scene.clients[number], &self.sockets[number]);
+        if !socket.ended && client.to_send.len() < 100_000 && client.asked.len() < 300 && !socket.fin {
+            client.published = lengths(&self.scene.redis.ledger.published);
             client.plan(&mut self.dice, self.at);
         }
-    }
-
-    fn client_arrives(&mut self, number: usize, all: bool) {
-        let client = &mut self.clients[number];
-        if client.to_send.is_empty() {
-            return;
-        }
-        let count = if all { client.to_send.len() } else { self.dice.chunk(client.to_send.len()) };
-        client.inbound.extend(client.to_send.drain(..count));
     }
 
     fn link_moves(&mut self, id: LinkId) {
@@ -164,7 +154,7 @@ impl World {
     /// A link in the middle of a long reply is worth more trouble than others.
     fn worthwhile(&mut self, link: Option<LinkId>) -> Option<LinkId> {
         let long = self.wires.iter().find(|(_, wire)| {
-            let ahead = self.redis.conns.get(&wire.conn).map_or(0, |conn| conn.output.len());
+            let ahead = self.scene.redis.conns.get(&wire.conn).map_or(0, |conn| conn.output.len());
             wire.connected && wire.from_backend.len() + ahead > 20_000
         });
         let long = long.map(|(&id, _)| id);
@@ -188,63 +178,47 @@ impl World {
             5 => wire.hung = false,
             6 => {
                 // No reply begins so; it stands where one would.
-                self.alarms_allowed += 1;
-                let conn = self.redis.conns.get_mut(&conn).expect("connected");
+                self.scene.alarms_allowed += 1;
+                let conn = self.scene.redis.conns.get_mut(&conn).expect("connected");
                 conn.tainted = true;
                 conn.output.extend_from_slice(b"garbage\r\n");
             }
             7 => self.surplus(id),
             10 => {
                 // It says OK to what it has not been told whole.
-                let conn = self.redis.conns.get_mut(&conn).expect("connected");
+                let conn = self.scene.redis.conns.get_mut(&conn).expect("connected");
                 if !conn.is_greeted() && !wire.eof {
-                    self.alarms_allowed += 1;
+                    self.scene.alarms_allowed += 1;
                     conn.tainted = true;
                     wire.from_backend.extend_from_slice(b"+OK\r\n");
                 }
             }
             8 => {
-                self.alarms_allowed += 1;
-                self.redis.refuses_auth = !self.redis.refuses_auth;
+                self.scene.alarms_allowed += 1;
+                self.scene.redis.refuses_auth = !self.scene.redis.refuses_auth;
             }
             _ => {
                 let at = self.at;
-                let number = self.dice.below(self.clients.len());
-                if self.redis.no_echo.as_deref() != Some(self.users[self.clients[number].user][0].as_str()) {
-                    self.alarms_allowed += 1;
-                    self.clients[number].inject(&mut self.dice, at);
+                let number = self.dice.below(self.scene.clients.len());
+                if self.scene.redis.no_echo.as_deref()
+                    != Some(self.scene.users[self.scene.clients[number].user][0].as_str())
+                {
+                    self.scene.alarms_allowed += 1;
+                    self.scene.clients[number].inject(&mut self.dice, at);
                 }
             }
         }
-    }
-
-    /// The connection is cut: each direction loses what had not arrived, from any byte on.
-    fn cut(&mut self, id: LinkId) {
-        let mut wire = self.wires.remove(&id).expect("listed");
-        if !wire.eof {
-            if let Some(conn) = self.redis.conns.get_mut(&wire.conn)
-                && !wire.hung
-            {
-                let arrived = self.dice.below(conn.output.len() + 1);
-                wire.from_backend.extend(conn.output.drain(..arrived));
-            }
-            let kept = self.dice.below(wire.from_backend.len() + 1);
-            wire.from_backend.truncate(kept);
-            wire.eof = true;
-            self.cut_backend(&mut wire);
-        }
-        self.wires.insert(id, wire);
     }
 
     /// A reply that nobody asked for, on a link that waits for nothing, or too early
     /// in its greeting.
     fn surplus(&mut self, id: LinkId) {
         let wire = self.wires.get_mut(&id).expect("listed");
-        let conn = self.redis.conns.get_mut(&wire.conn).expect("connected");
+        let conn = self.scene.redis.conns.get_mut(&wire.conn).expect("connected");
         let unwritten = self.worker.link_output(id).is_none_or(|out| !out.is_empty());
         let quiet = conn.is_idle() && wire.from_backend.is_empty() && wire.to_backend.is_empty() && !wire.eof;
         if quiet && conn.is_greeted() && !unwritten && self.worker.link_wants_read(id) == Some(true) {
-            self.alarms_allowed += 1;
+            self.scene.alarms_allowed += 1;
             wire.from_backend.extend_from_slice(b"+surplus\r\n");
             wire.hung = false;
             self.poll_link(id);
@@ -256,16 +230,16 @@ impl World {
     fn client_fault(&mut self, number: usize) {
         let kind = self.dice.below(8);
         self.trace(|| format!("fault {kind} on client {number}"));
-        let client = &mut self.clients[number];
+        let (client, socket) = (&mut self.scene.clients[number], &mut self.sockets[number]);
         match kind {
             0 => {
-                client.reset = true;
+                socket.reset = true;
                 client.is_done = true;
             }
             1 | 2 => {
                 client.is_done = true;
                 client.to_send.clear();
-                client.fin = true;
+                socket.fin = true;
             }
             3 | 4 => {
                 client.stopped_reading = true;
@@ -273,7 +247,7 @@ impl World {
             }
             _ => {}
         }
-        if self.clients.len() < 30 && self.clients.iter().filter(|client| !client.ended).count() < 9 {
+        if self.sockets.len() < 30 && self.sockets.iter().filter(|socket| !socket.ended).count() < 9 {
             let user = self.dice.below(3);
             self.open(user);
         }
@@ -286,7 +260,7 @@ impl World {
                 let mut changed = limits(&mut self.dice);
                 // What has been let in under the old bound may still be there.
                 let kept = self.limits.client_output_hard_bytes.max(changed.client_output_hard_bytes);
-                self.output_hard_min = self.output_hard_min.min(changed.client_output_hard_bytes);
+                self.scene.output_hard_min = self.scene.output_hard_min.min(changed.client_output_hard_bytes);
                 self.worker.set_limits(Arc::new(changed.clone()));
                 changed.client_output_hard_bytes = kept;
                 changed.large_reply_bytes = changed.large_reply_bytes.max(self.limits.large_reply_bytes);
@@ -295,13 +269,13 @@ impl World {
             }
             1 => {
                 let user = self.dice.below(3);
-                let account = (self.users[user][0].clone(), format!("at {}", self.at));
+                let account = (self.scene.users[user][0].clone(), format!("at {}", self.at));
                 if self.dice.one_in(3) {
                     // Redis is told of it later.
-                    self.alarms_allowed += 1;
-                    self.late_accounts.push(account.clone());
+                    self.scene.alarms_allowed += 1;
+                    self.scene.late_accounts.push(account.clone());
                 } else {
-                    self.redis.accounts.insert(account.clone());
+                    self.scene.redis.accounts.insert(account.clone());
                 }
                 self.people.accounts[user] = Some(account);
                 self.recheck();
@@ -309,10 +283,10 @@ impl World {
             2 if self.dice.one_in(2) => {
                 // The same user is another one of Redis' from here on.
                 let account = (format!("redis0 at {}", self.at), "second".to_owned());
-                self.redis.accounts.insert(account.clone());
-                self.users[0].insert(0, account.0.clone());
+                self.scene.redis.accounts.insert(account.clone());
+                self.scene.users[0].insert(0, account.0.clone());
                 self.people.accounts[0] = Some(account);
-                for client in &mut self.clients {
+                for client in &mut self.scene.clients {
                     client.excused |= client.user == 0;
                 }
                 self.recheck();
@@ -320,7 +294,7 @@ impl World {
             _ => {
                 let user = self.dice.below(3);
                 let account = self.people.accounts[user].take();
-                for client in &mut self.clients {
+                for client in &mut self.scene.clients {
                     client.excused |= client.user == user;
                 }
                 self.recheck();
@@ -338,12 +312,12 @@ impl World {
     }
 
     fn heal(&mut self) {
-        self.redis.refuses_auth = false;
-        self.redis.accounts.extend(std::mem::take(&mut self.late_accounts));
+        self.scene.redis.refuses_auth = false;
+        self.scene.redis.accounts.extend(std::mem::take(&mut self.scene.late_accounts));
         for wire in self.wires.values_mut() {
             wire.hung = false;
         }
-        for client in &mut self.clients {
+        for client in &mut self.scene.clients {
             client.stopped_reading = false;
         }
     }
@@ -366,8 +340,8 @@ impl World {
     fn settle(&mut self) {
         loop {
             let moved = self.carry();
-            let unread = self.clients.iter().any(|client| !client.outbound.is_empty());
-            for number in 0..self.clients.len() {
+            let unread = self.sockets.iter().any(|socket| !socket.outbound.is_empty());
+            for number in 0..self.scene.clients.len() {
                 self.client_reads(number, true);
             }
             if !moved && !unread {
@@ -376,79 +350,22 @@ impl World {
         }
     }
 
-    /// Moves every byte that can be moved without a client reading; false when there
-    /// was none.
-    pub(crate) fn carry(&mut self) -> bool {
-        let mut any = false;
-        for _ in 0..ROUNDS_MAX {
-            let before = (self.worker.tally(), self.pending_bytes());
-            for number in 0..self.clients.len() {
-                self.client_arrives(number, true);
-            }
-            for id in self.wires.keys().copied().collect::<Vec<_>>() {
-                // One that ended before may have taken it along.
-                let Some(wire) = self.wires.get(&id) else { continue };
-                if !wire.connected {
-                    self.connect(id, true);
-                } else {
-                    self.arrive_at_backend(id, true);
-                    self.arrive_from_backend(id, true);
-                }
-            }
-            let mut polled = false;
-            while self.poll_one() {
-                polled = true;
-            }
-            if !polled && before == (self.worker.tally(), self.pending_bytes()) {
-                return any;
-            }
-            any = true;
-        }
-        panic!("the world goes round without time passing: {}", self.unanswered());
-    }
-
-    fn pending_bytes(&self) -> usize {
-        let clients: usize =
-            self.clients.iter().map(|client| client.to_send.len() + client.outbound.len()).sum();
-        let wires = self.wires.values().map(|wire| wire.to_backend.len() + wire.from_backend.len());
-        clients
-            + wires.sum::<usize>()
-            + self.redis.conns.values().map(|conn| conn.output.len()).sum::<usize>()
+    fn everybody(&self) -> impl Iterator<Item = (&Client, &Socket)> {
+        self.scene.clients.iter().zip(&self.sockets)
     }
 
     fn is_answered(&self) -> bool {
-        self.clients.iter().all(|client| {
-            client.ended
+        self.everybody().all(|(client, socket)| {
+            socket.ended
                 || client.monitors
-                || (client.asked.is_empty() && client.to_send.is_empty() && !client.fin && !client.reset)
+                || (client.asked.is_empty() && client.to_send.is_empty() && !socket.fin && !socket.reset)
         })
-    }
-
-    pub(crate) fn unanswered(&self) -> String {
-        let waits = self.clients.iter().filter(|client| !client.ended);
-        let waits = waits.map(|client| {
-            format!(
-                "client {} {:?}: {} asked, first {:?}, {} to send, {} inbound, {} outbound, armed {} {}, fate {:?}, wants_read {}",
-                client.number,
-                client.session,
-                client.asked.len(),
-                client.asked.front(),
-                client.to_send.len(),
-                client.inbound.len(),
-                client.outbound.len(),
-                client.read_armed,
-                client.write_armed,
-                self.worker.client_fate(client.session),
-                self.worker.client_wants_read(client.session),
-            )
-        });
-        waits.collect::<Vec<_>>().join("\n")
     }
 
     /// Whoever still listens has heard everything that was published.
     fn compare_messages(&self) {
-        for client in self.clients.iter().filter(|client| !client.ended && !client.monitors) {
-            if let Err(missed) = client.listener.has_heard_all(&self.redis.ledger.published) {
+        for (client, _) in self.everybody().filter(|(client, socket)| !socket.ended && !client.monitors) {
+            if let Err(missed) = client.listener.has_heard_all(&self.scene.redis.ledger.published) {
                 panic!("client {} misses messages: {missed}", client.number);
             }
         }
@@ -458,14 +375,14 @@ impl World {
     fn leave(&mut self) {
         self.heal();
         if self.dice.one_in(3) {
-            self.draining = true;
+            self.scene.draining = true;
             self.worker.drain();
         } else {
-            for client in &mut self.clients {
+            for socket in &mut self.sockets {
                 if self.dice.one_in(2) {
-                    client.reset = true;
+                    socket.reset = true;
                 } else {
-                    client.fin = true;
+                    socket.fin = true;
                 }
             }
         }
@@ -479,7 +396,7 @@ impl World {
         }
         self.settle();
         for wire in self.wires.values() {
-            let conn = &self.redis.conns[&wire.conn];
+            let conn = &self.scene.redis.conns[&wire.conn];
             assert!(conn.dead || !conn.pinned, "a pinned link outlives its session");
         }
         let mut waited = 0;

@@ -1,5 +1,5 @@
-//! The world around one worker: clients and their sockets, links and theirs, the
-//! model backend, and a driver that moves bytes between them.
+//! The world around one worker: clients' sockets, links and their wires, and the moving of bytes
+//! between them. What is asked, who answers, and what may come of it is the scene's to know.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,17 +7,32 @@ use std::time::{Duration, Instant};
 
 use respgate::limits::Limits;
 use respgate::session::SessionId;
-use respgate::upstream::{Database, DatabaseId, LinkId, NodeId, Replica};
-use respgate::worker::{Closed, Loss, Report, Seed, Step, Worker};
+use respgate::upstream::{LinkId, NodeId};
+use respgate::worker::{Loss, Report, Seed, Step, Worker};
 
-use super::check::Facts;
-use super::client::Client;
 use super::dice::Dice;
 use super::frame::show;
-use super::people::{MUTE_USER, People};
-use super::redis::Redis;
+use super::people::People;
+
+/// A world that moves more often than this without time passing never rests.
+const ROUNDS_MAX: usize = 2_000;
+
+/// The gateway's side of a client's connection.
+pub(crate) struct Socket {
+    pub(crate) session: SessionId,
+    pub(crate) inbound: Vec<u8>,
+    pub(crate) outbound: Vec<u8>,
+    pub(crate) out_cap: usize,
+    pub(crate) fin: bool,
+    pub(crate) reset: bool,
+    pub(crate) runnable: bool,
+    pub(crate) read_armed: bool,
+    pub(crate) write_armed: bool,
+    pub(crate) ended: bool,
+}
 
 /// The gateway's side of a backend connection.
+#[derive(Default)]
 pub(crate) struct Wire {
     pub(crate) conn: usize,
     pub(crate) connected: bool,
@@ -31,108 +46,80 @@ pub(crate) struct Wire {
     pub(crate) write_armed: bool,
 }
 
-pub(crate) struct World {
+/// The backend's side of it.
+pub(crate) struct End<'a> {
+    pub(crate) input: &'a mut Vec<u8>,
+    /// What has not been delivered to the gateway.
+    pub(crate) output: &'a mut Vec<u8>,
+    pub(crate) dead: &'a mut bool,
+    /// It may be written to before all that it has said was read.
+    pub(crate) is_greeted: bool,
+}
+
+/// What one world has that others have not.
+pub(crate) trait Scene {
+    /// A connection to this node.
+    fn connect(&mut self, conn: usize, node: NodeId);
+    /// The backend's side of a connection, once that was there.
+    fn end(&mut self, conn: usize) -> Option<End<'_>>;
+    /// What has arrived on a connection is run.
+    fn process(&mut self, conn: usize, now: Instant);
+    /// The worker has given up a connection, whether or not it is closed yet.
+    fn let_go(&mut self, conn: usize);
+    /// Time has passed.
+    fn tick(&mut self, now: Instant);
+    /// What a client has written, and has not arrived.
+    fn written(&mut self, number: usize) -> &mut Vec<u8>;
+    /// The worker has asked for a map, or to be roused.
+    fn asked(&mut self, step: &Step);
+    /// The worker tells the operator.
+    fn report(&mut self, report: &Report, at: usize);
+    /// The gateway has closed a client's connection.
+    fn closed(&mut self, number: usize, socket: &Socket, limits: &Limits);
+    /// What a client waits for, for a message.
+    fn awaits(&self, number: usize) -> String;
+}
+
+pub(crate) struct World<S> {
+    pub(crate) scene: S,
     pub(crate) dice: Dice,
     pub(crate) now: Instant,
-    began: Instant,
+    pub(crate) began: Instant,
     pub(crate) worker: Worker,
-    database: Database,
     pub(crate) limits: Limits,
-    /// The lowest bound of output so far.
-    pub(crate) output_hard_min: usize,
     pub(crate) people: People,
-    pub(crate) users: Vec<Vec<String>>,
-    pub(crate) clients: Vec<Client>,
-    pub(crate) sessions: HashMap<SessionId, usize>,
+    /// Of every client that there has been.
+    pub(crate) sockets: Vec<Socket>,
+    sessions: HashMap<SessionId, usize>,
     pub(crate) wires: BTreeMap<LinkId, Wire>,
-    pub(crate) redis: Redis,
     conns: usize,
-    /// The last one that there has been.
-    nodes: u32,
+    rouse: Vec<Instant>,
+    /// Counts the steps of a run.
     pub(crate) at: usize,
-    /// The last step in which a link of a Redis user was lost.
-    lost_at: HashMap<String, usize>,
-    /// Something was done to the backend's output that is to be noticed.
-    pub(crate) alarms_allowed: usize,
-    /// Accounts that are configured and that Redis has yet to be told of.
-    pub(crate) late_accounts: Vec<(String, String)>,
-    pub(crate) draining: bool,
-    pub(crate) listens: bool,
     pub(crate) trace: bool,
 }
 
-/// The database of all clients.
-const DATABASE: DatabaseId = DatabaseId(0);
-
-/// Its master; every other node is a replica.
-const MASTER: NodeId = NodeId(0);
-
-impl World {
-    pub(crate) fn new(seed: u64, now: Instant, limits: Limits, trace: bool) -> Self {
-        let mut dice = Dice::new(seed);
-        let people = People::new();
+impl<S: Scene> World<S> {
+    pub(crate) fn new(mut dice: Dice, now: Instant, limits: Limits, scene: S, trace: bool) -> Self {
         let mut random = [0; 32];
         random.fill_with(|| dice.next() as u8);
-        let mut redis = Redis::default();
-        redis.no_echo = Some(format!("redis{MUTE_USER}"));
-        redis.accounts = people.accounts.iter().flatten().cloned().collect();
         let seed = Seed { random, number: 0, workers: 1 };
-        let mut worker = Worker::new(Arc::new(limits.clone()), &seed);
-        let database = Database::new(MASTER, false);
-        worker.set_databases(BTreeMap::from([(DATABASE, database.clone())]), now);
         Self {
-            database,
+            scene,
             dice,
             now,
             began: now,
-            worker,
-            output_hard_min: limits.client_output_hard_bytes,
+            worker: Worker::new(Arc::new(limits.clone()), &seed),
             limits,
-            users: people.accounts.iter().flatten().map(|(name, _)| vec![name.clone()]).collect(),
-            people,
-            clients: Vec::new(),
+            people: People::new(),
+            sockets: Vec::new(),
             sessions: HashMap::new(),
             wires: BTreeMap::new(),
-            redis,
             conns: 0,
-            nodes: 0,
+            rouse: Vec::new(),
             at: 0,
-            lost_at: HashMap::new(),
-            alarms_allowed: 0,
-            late_accounts: Vec::new(),
-            draining: false,
-            listens: false,
             trace,
         }
-    }
-
-    /// Clients subscribe over connections that they share.
-    pub(crate) fn share_subscriptions(&mut self) {
-        self.database.shares_subscriptions = true;
-        self.worker.set_databases(BTreeMap::from([(DATABASE, self.database.clone())]), self.now);
-        self.redis.shares = true;
-    }
-
-    /// A replica comes, goes, falls behind, or is in step again.
-    pub(crate) fn change_replicas(&mut self) {
-        let replicas = &mut self.database.replicas;
-        match self.dice.below(4) {
-            0 if replicas.len() < 3 => {
-                self.nodes += 1;
-                replicas.push(Replica { node: NodeId(self.nodes), is_in_step: true });
-            }
-            1 if !replicas.is_empty() => {
-                let gone = self.dice.below(replicas.len());
-                replicas.remove(gone);
-            }
-            _ if !replicas.is_empty() => {
-                let which = self.dice.below(replicas.len());
-                replicas[which].is_in_step ^= true;
-            }
-            _ => {}
-        }
-        self.worker.set_databases(BTreeMap::from([(DATABASE, self.database.clone())]), self.now);
-        self.pump();
     }
 
     pub(crate) fn trace(&self, text: impl FnOnce() -> String) {
@@ -142,19 +129,35 @@ impl World {
         }
     }
 
-    /// A client comes in.
-    pub(crate) fn open(&mut self, user: usize) {
-        let Ok(permit) = self.people.permit(user) else { return };
-        let session = self.worker.client_opened(permit, DATABASE, ("peer".into(), "local".into()), self.now);
-        let session = session.expect("the database is there");
-        let client_id = self.worker.client_id(session).expect("just opened");
-        let number = self.clients.len();
-        self.trace(|| format!("client {number} of user {user} opens as {session:?}"));
-        let mut client = Client::new(number, user, session, client_id);
-        client.listens = self.listens;
-        client.out_cap = self.dice.pick(&[700, 20_000, 200_000]);
-        self.clients.push(client);
+    /// The socket of a session that has been opened. Its number.
+    pub(crate) fn join(&mut self, session: SessionId, out_cap: usize) -> usize {
+        let number = self.sockets.len();
+        self.sockets.push(Socket {
+            session,
+            inbound: Vec::new(),
+            outbound: Vec::new(),
+            out_cap,
+            fin: false,
+            reset: false,
+            runnable: true,
+            read_armed: false,
+            write_armed: false,
+            ended: false,
+        });
         self.sessions.insert(session, number);
+        number
+    }
+
+    /// The gateway has closed a client's connection.
+    pub(super) fn end_client(&mut self, number: usize, why: &str) {
+        let socket = &mut self.sockets[number];
+        socket.ended = true;
+        let session = socket.session;
+        self.trace(|| format!("client {number} is closed ({why}): {}", self.scene.awaits(number)));
+        self.scene.closed(number, &self.sockets[number], &self.limits);
+        self.worker.client_gone(session, self.now);
+        self.sessions.remove(&session);
+        self.pump();
     }
 
     /// Carries out what the worker asks for.
@@ -165,7 +168,7 @@ impl World {
             match step {
                 Step::WakeClient(id) => {
                     if let Some(&number) = self.sessions.get(&id) {
-                        self.clients[number].runnable = true;
+                        self.sockets[number].runnable = true;
                     }
                 }
                 Step::WakeLink(id) => {
@@ -175,15 +178,20 @@ impl World {
                 }
                 Step::Connect(id) => self.begin_connect(id),
                 Step::Tell { .. } => panic!("there is one worker"),
-                Step::WantMap(_) | Step::RouseAt(_) => panic!("there is no cluster"),
-                Step::Report(report) => self.report(&report),
+                Step::Report(report) => {
+                    self.trace(|| format!("report: {report:?}\n{}", self.unanswered()));
+                    self.scene.report(&report, self.at);
+                }
+                Step::WantMap(_) => self.scene.asked(&step),
+                Step::RouseAt(at) => {
+                    self.scene.asked(&step);
+                    self.rouse.push(at);
+                }
             }
         }
         for (&id, wire) in &self.wires {
-            if let (None, Some(conn)) =
-                (self.worker.link_wants_read(id), self.redis.conns.get_mut(&wire.conn))
-            {
-                conn.let_go = true;
+            if self.worker.link_wants_read(id).is_none() {
+                self.scene.let_go(wire.conn);
             }
         }
     }
@@ -191,71 +199,24 @@ impl World {
     fn begin_connect(&mut self, id: LinkId) {
         self.conns += 1;
         self.trace(|| format!("{id:?} connects"));
-        let wire = Wire {
-            conn: self.conns,
-            connected: false,
-            to_backend: Vec::new(),
-            from_backend: Vec::new(),
-            eof: false,
-            hung: false,
-            runnable: false,
-            read_armed: false,
-            write_armed: false,
-        };
-        let before = self.wires.insert(id, wire);
+        let before = self.wires.insert(id, Wire { conn: self.conns, ..Wire::default() });
         assert!(before.is_none(), "{id:?} was connected twice");
     }
 
-    fn report(&mut self, report: &Report) {
-        self.trace(|| format!("report: {report:?}"));
-        if self.trace {
-            eprintln!("{}", self.unanswered());
-        }
-        match report {
-            Report::RedirectRefused { .. } => panic!("there is no cluster"),
-            Report::LinkLost { redis_user, loss, .. } => {
-                self.lost_at.insert(redis_user.clone(), self.at);
-                // Whoever had state there may be closed.
-                for client in &mut self.clients {
-                    client.excused |= self.users[client.user].contains(redis_user);
-                }
-                if loss.is_alarm() {
-                    assert!(self.alarms_allowed > 0, "an alarm without a cause: {loss:?}");
-                }
-            }
-            Report::ClientClosed { client_id, why, .. } => {
-                let client = self.clients.iter_mut().find(|client| client.client_id == *client_id);
-                let client = client.expect("a client of ours");
-                match why {
-                    Closed::BackendLost => {
-                        assert!(!self.lost_at.is_empty(), "closed for the loss of a link; none was lost");
-                    }
-                    Closed::OutputLimit | Closed::OutputStalled => {
-                        let small = self.output_hard_min < 1 << 20;
-                        let expected = client.has_stopped || (small && *why == Closed::OutputLimit);
-                        assert!(expected, "client {} reads, and was closed: {why:?}", client.number);
-                    }
-                    Closed::PermitEnded | Closed::UserChanged => assert!(client.excused, "{why:?}"),
-                    other => panic!("client {} was closed: {other:?}", client.number),
-                }
-                client.excused = true;
-            }
-            Report::NoFences { redis_user } => assert_eq!(Some(redis_user), self.redis.no_echo.as_ref()),
-            Report::PasswordRefused { .. } => {
-                assert!(self.alarms_allowed > 0, "a password is refused that is right")
-            }
-            Report::PasswordTaken { .. } => {}
-            Report::NodeBack { .. } | Report::UserBack { .. } | Report::NeedlessAuth(..) => {}
-        }
-    }
-
-    /// Time passes, and with it the ticks of the driver.
+    /// Time passes, and with it the ticks of the driver, and what the worker has asked for besides.
     pub(crate) fn pass(&mut self, mut ms: u64) {
         while ms > 0 {
             let part = ms.min(50);
             ms -= part;
-            self.now += Duration::from_millis(part);
-            self.redis.tick(self.now);
+            let end = self.now + Duration::from_millis(part);
+            while let Some(&next) = self.rouse.iter().filter(|&&at| at <= end).min() {
+                self.rouse.retain(|&at| at != next);
+                self.now = self.now.max(next);
+                self.worker.roused(self.now);
+                self.pump();
+            }
+            self.now = end;
+            self.scene.tick(self.now);
             self.worker.tick(self.now, self.people.unix_now());
             self.pump();
         }
@@ -263,9 +224,8 @@ impl World {
 
     /// The connection attempt of a link ends.
     pub(crate) fn connect(&mut self, id: LinkId, succeeds: bool) {
-        if self.worker.link_wants_read(id).is_none() {
-            return self.drop_wire(id);
-        }
+        let node = self.worker.link_node(id).filter(|_| self.worker.link_wants_read(id).is_some());
+        let Some(node) = node else { return self.drop_wire(id) };
         if !succeeds {
             let loss = self.dice.pick(&[Loss::Connect("refused".into()), Loss::NoResources("files".into())]);
             return self.lose(id, loss);
@@ -273,10 +233,19 @@ impl World {
         let wire = self.wires.get_mut(&id).expect("connecting");
         wire.connected = true;
         wire.runnable = true;
-        let role = if self.worker.link_node(id) == Some(MASTER) { "master" } else { "replica" };
-        self.redis.connect(wire.conn, role);
+        self.scene.connect(wire.conn, node);
         self.worker.link_connected(id, self.now);
         self.pump();
+    }
+
+    /// What a client has written arrives at the gateway.
+    pub(crate) fn client_arrives(&mut self, number: usize, all: bool) {
+        let written = self.scene.written(number);
+        if written.is_empty() {
+            return;
+        }
+        let count = if all { written.len() } else { self.dice.chunk(written.len()) };
+        self.sockets[number].inbound.extend(written.drain(..count));
     }
 
     /// Bytes of a link arrive at the backend, and what they ask for is done.
@@ -287,41 +256,126 @@ impl World {
         }
         let len = wire.to_backend.len();
         let count = if all { len } else { self.dice.chunk(len) };
-        let conn = self.redis.conns.get_mut(&wire.conn).expect("connected");
-        conn.input.extend(wire.to_backend.drain(..count));
+        let end = self.scene.end(wire.conn).expect("connected");
+        end.input.extend(wire.to_backend.drain(..count));
         if self.trace {
-            eprintln!("{:>6} {id:?} is {} and brings {}", self.at, wire.conn, show(&conn.input));
+            eprintln!("{:>6} {id:?} is {} and brings {}", self.at, wire.conn, show(end.input));
         }
-        self.redis.process(wire.conn, self.now);
+        self.scene.process(wire.conn, self.now);
     }
 
     /// Bytes of the backend arrive at the gateway.
     pub(crate) fn arrive_from_backend(&mut self, id: LinkId, all: bool) {
         let wire = self.wires.get_mut(&id).expect("listed");
-        let Some(conn) = self.redis.conns.get_mut(&wire.conn) else { return };
-        if conn.output.is_empty() || wire.hung || wire.eof {
+        let Some(end) = self.scene.end(wire.conn) else { return };
+        if end.output.is_empty() || wire.hung || wire.eof {
             return;
         }
-        let count = if all { conn.output.len() } else { self.dice.chunk(conn.output.len()) };
-        wire.from_backend.extend(conn.output.drain(..count));
+        let count = if all { end.output.len() } else { self.dice.chunk(end.output.len()) };
+        wire.from_backend.extend(end.output.drain(..count));
     }
 
-    /// The client reads, and looks at what it has read.
-    pub(crate) fn client_reads(&mut self, number: usize, all: bool) {
-        let client = &mut self.clients[number];
-        if client.outbound.is_empty() {
-            return;
+    /// The connection is cut: each direction loses what had not arrived, from any byte on.
+    pub(crate) fn cut(&mut self, id: LinkId) {
+        self.trace(|| format!("{id:?} is cut"));
+        let mut wire = self.wires.remove(&id).expect("listed");
+        if !wire.eof {
+            if let Some(end) = self.scene.end(wire.conn)
+                && !wire.hung
+            {
+                let arrived = self.dice.below(end.output.len() + 1);
+                wire.from_backend.extend(end.output.drain(..arrived));
+            }
+            let kept = self.dice.below(wire.from_backend.len() + 1);
+            wire.from_backend.truncate(kept);
+            wire.eof = true;
+            self.cut_backend(&mut wire);
         }
-        let len = client.outbound.len();
-        let count = if all { len } else { self.dice.chunk(len) };
-        client.received.extend(client.outbound.drain(..count));
-        if self.trace {
-            eprintln!("{:>6} client {number} has {}", self.at, show(&client.received));
+        self.wires.insert(id, wire);
+    }
+
+    /// The backend's end of a connection that is over; it may still run what had arrived.
+    fn cut_backend(&mut self, wire: &mut Wire) {
+        let Some(end) = self.scene.end(wire.conn).filter(|end| !*end.dead) else { return };
+        *end.dead = true;
+        let arrived = self.dice.below(wire.to_backend.len() + 1);
+        end.input.extend(wire.to_backend.drain(..).take(arrived));
+        if wire.hung {
+            end.input.clear();
         }
-        let users = &self.users[client.user];
-        let lost_at = users.iter().filter_map(|user| self.lost_at.get(user)).max().copied();
-        let conns = &self.redis.conns;
-        let is_dead = |at: usize| conns.get(&at).is_none_or(|conn| conn.dead || conn.let_go);
-        client.check(&mut Facts { ledger: &mut self.redis.ledger, users, lost_at, is_dead: &is_dead });
+        self.scene.process(wire.conn, self.now);
+    }
+
+    pub(crate) fn lose(&mut self, id: LinkId, loss: Loss) {
+        self.worker.link_lost(id, loss, self.now);
+        self.pump();
+        self.drop_wire(id);
+    }
+
+    /// The gateway has closed its end.
+    pub(super) fn drop_wire(&mut self, id: LinkId) {
+        let Some(mut wire) = self.wires.remove(&id) else { return };
+        self.cut_backend(&mut wire);
+    }
+
+    /// Moves every byte that can be moved without a client reading; false when there
+    /// was none.
+    pub(crate) fn carry(&mut self) -> bool {
+        let mut any = false;
+        for _ in 0..ROUNDS_MAX {
+            let before = (self.worker.tally(), self.pending_bytes());
+            for number in 0..self.sockets.len() {
+                self.client_arrives(number, true);
+            }
+            for id in self.wires.keys().copied().collect::<Vec<_>>() {
+                // One that ended before may have taken it along.
+                let Some(wire) = self.wires.get(&id) else { continue };
+                if !wire.connected {
+                    self.connect(id, true);
+                } else {
+                    self.arrive_at_backend(id, true);
+                    self.arrive_from_backend(id, true);
+                }
+            }
+            let mut polled = false;
+            while self.poll_one() {
+                polled = true;
+            }
+            if !polled && before == (self.worker.tally(), self.pending_bytes()) {
+                return any;
+            }
+            any = true;
+        }
+        panic!("the world goes round without time passing: {}", self.unanswered());
+    }
+
+    fn pending_bytes(&mut self) -> usize {
+        let mut count = 0;
+        for (number, socket) in self.sockets.iter().enumerate() {
+            count += self.scene.written(number).len() + socket.outbound.len();
+        }
+        for wire in self.wires.values() {
+            let output = self.scene.end(wire.conn).map_or(0, |end| end.output.len());
+            count += wire.to_backend.len() + wire.from_backend.len() + output;
+        }
+        count
+    }
+
+    pub(crate) fn unanswered(&self) -> String {
+        let waits = self.sockets.iter().enumerate().filter(|(_, socket)| !socket.ended);
+        let waits = waits.map(|(number, socket)| {
+            format!(
+                "client {number} {:?}: {}, inbound {}, {} outbound, armed {} {}, fate {:?}, wants_read {}",
+                socket.session,
+                self.scene.awaits(number),
+                show(&socket.inbound),
+                socket.outbound.len(),
+                socket.read_armed,
+                socket.write_armed,
+                self.worker.client_fate(socket.session),
+                self.worker.client_wants_read(socket.session),
+            )
+        });
+        waits.collect::<Vec<_>>().join("\n")
     }
 }

@@ -10,6 +10,7 @@ use super::super::input::Input;
 use super::super::lanes::NOBODY;
 use super::super::requests::Flow;
 use super::super::{Closed, Loss, Report, Step, Worker};
+use super::parked::Awaits;
 use crate::resp::{SHARE_MIN, write};
 use crate::session::{Fate, Flight, Joined, SessionId, Split, To, Via};
 use crate::upstream::cluster::Redirect;
@@ -63,7 +64,7 @@ impl Worker {
         self.tally.requests += 1;
         match link {
             Some(link) => self.send_flight(id, link, place, kept, is_script, now),
-            None => self.park(id, place, now, Some(self.clusters.maps_seen)),
+            None => self.park(id, place, now, Awaits::Map(self.clusters.maps_seen)),
         }
         Flow::Done
     }
@@ -78,7 +79,7 @@ impl Worker {
         for (part, flight) in (0..).zip(flights) {
             match self.node_to(id, flight.to).and_then(|node| self.link_at(id, node, now)) {
                 Some(link) => self.send_flight(id, link, (place, part), flight.bytes, flight.is_script, now),
-                None => self.park(id, (place, part), now, Some(self.clusters.maps_seen)),
+                None => self.park(id, (place, part), now, Awaits::Map(self.clusters.maps_seen)),
             }
         }
     }
@@ -235,14 +236,13 @@ impl Worker {
                 if flight.tries > TRIES_MAX {
                     return Err(MOVING);
                 }
-                self.park(id, at, now + TRY_AGAIN, None);
+                self.park(id, at, now + TRY_AGAIN, Awaits::Turn);
                 self.rouse_at(now + TRY_AGAIN, now);
                 return Ok(());
             }
             Redirect::Down => {
-                // It is asked again whenever the map is read, and a few times if that changes nothing.
-                self.want_map(database);
-                self.park(id, at, now + TRY_AGAIN * 10, None);
+                // It is asked again and again until its time to wait is over.
+                self.park(id, at, now + TRY_AGAIN * 10, Awaits::Service);
                 return Ok(());
             }
             Redirect::Moved(told, to) => (to, false, told),
@@ -252,7 +252,7 @@ impl Worker {
         self.want_map(database);
         let Some(target) = target else {
             self.steps.push(Step::Report(Report::RedirectRefused { to: to.to_string() }));
-            self.park(id, at, now, Some(self.clusters.maps_seen));
+            self.park(id, at, now, Awaits::Map(self.clusters.maps_seen));
             return Ok(());
         };
         if slot.is_none_or(|slot| slot == told) {
@@ -269,7 +269,7 @@ impl Worker {
         }
         let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
         if !session.slots.lets_by(at.0, at.1, target) {
-            self.park(id, at, now, None);
+            self.park(id, at, now, Awaits::Turn);
             return Ok(());
         }
         session.slots.stray(at.0, at.1);
@@ -293,7 +293,7 @@ impl Worker {
             self.want_map(database);
         }
         if !was_sent && may_wait && !is_over {
-            return self.park(id, at, now, None);
+            return self.park(id, at, now, Awaits::Turn);
         }
         let text = if was_sent {
             self.tally.outcome_unknown += 1;

@@ -18,12 +18,14 @@ mod routes;
 mod scatter;
 mod uploads;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::session::SessionId;
 use crate::upstream::cluster::Topology;
 use crate::upstream::{Database, DatabaseId, NodeId};
+use flights::Place;
 use parked::Parked;
 pub(super) use uploads::NotAimed;
 
@@ -35,7 +37,8 @@ pub(super) struct Clusters {
     epoch: u64,
     /// Counts the maps that have been handed in.
     maps_seen: u64,
-    parked: VecDeque<Parked>,
+    /// By session, and of each in the order in which they were asked for.
+    parked: BTreeMap<(SessionId, Place), Parked>,
     /// When the driver has been asked to rouse this worker.
     roused_at: Option<Instant>,
 }
@@ -51,7 +54,7 @@ struct Mapped {
 
 impl Default for Clusters {
     fn default() -> Self {
-        Self { maps: BTreeMap::new(), epoch: 1, maps_seen: 0, parked: VecDeque::new(), roused_at: None }
+        Self { maps: BTreeMap::new(), epoch: 1, maps_seen: 0, parked: BTreeMap::new(), roused_at: None }
     }
 }
 

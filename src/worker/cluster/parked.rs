@@ -1,7 +1,6 @@
 //! Flights that nobody can be given now: their slot is moving, or its master is gone and no
 //! replica has taken over yet. They wait, within a bound, and are sent in their order.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::super::ends::NOT_SENT;
@@ -14,30 +13,35 @@ use crate::upstream::DatabaseId;
 /// A flight that waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parked {
-    pub(super) session: SessionId,
-    at: Place,
     not_before: Instant,
-    /// A newer map than this one is waited for.
-    map: Option<u64>,
+    awaits: Awaits,
+}
+
+/// What a flight waits for, besides its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaits {
+    /// A newer map than this one.
+    Map(u64),
+    /// That its node says no more that nobody serves the slot.
+    Service,
+    /// A link, or those that came before it to its slot.
+    Turn,
 }
 
 impl Worker {
-    /// A flight waits until then, and where the map is no help until there is another one; before
-    /// those of its session that were asked for later, whichever came here first.
-    pub(super) fn park(&mut self, id: SessionId, at: Place, not_before: Instant, map: Option<u64>) {
+    /// A flight waits until then; before those of its session that were asked for later, whichever
+    /// came here first.
+    pub(super) fn park(&mut self, id: SessionId, at: Place, not_before: Instant, awaits: Awaits) {
         let patience = Duration::from_millis(self.limits.cluster_wait_ms);
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.slots.stray(at.0, at.1);
         let Some(flight) = session.slots.flight(at.0, at.1) else { return };
         flight.until.get_or_insert(not_before + patience);
         (flight.at, flight.hops) = (None, 0);
-        if map.is_some() {
+        if awaits != Awaits::Turn {
             self.steps.push(Step::WantMap(session.database));
         }
-        let is_later = |other: &Parked| other.session == id && session.slots.is_before(at.0, other.at.0);
-        let parked = &mut self.clusters.parked;
-        let index = parked.iter().position(is_later).unwrap_or(parked.len());
-        parked.insert(index, Parked { session: id, at, not_before, map });
+        self.clusters.parked.insert((id, at), Parked { not_before, awaits });
     }
 
     /// Has what waits looked at then: a tick may be long in coming.
@@ -57,8 +61,8 @@ impl Worker {
     pub(in super::super) fn tick_parked(&mut self, now: Instant) {
         let parked = std::mem::take(&mut self.clusters.parked);
         // What comes behind a request that goes on waiting waits as well.
-        let mut waiting = BTreeSet::new();
-        for Parked { session: id, at, not_before, map } in parked {
+        let mut waiting = None;
+        for ((id, at), Parked { not_before, awaits }) in parked {
             let Some(session) = self.sessions.get_mut(id).filter(|session| session.fate != Fate::Dead) else {
                 continue;
             };
@@ -66,9 +70,9 @@ impl Worker {
             let Some(flight) = session.slots.flight(at.0, at.1) else { continue };
             let (to, over) = (flight.to, flight.until.is_some_and(|until| until <= now));
             let node = self.node_to(id, to);
-            let due = not_before <= now && map.is_none_or(|map| map != self.clusters.maps_seen);
+            let due = not_before <= now && awaits != Awaits::Map(self.clusters.maps_seen);
             if due
-                && !waiting.contains(&id)
+                && waiting != Some(id)
                 && let Some(node) = node.filter(|node| !self.is_node_failing(*node))
                 && self.sessions.get_mut(id).is_some_and(|it| it.slots.lets_by(at.0, at.1, node))
             {
@@ -77,17 +81,18 @@ impl Worker {
             }
             if over {
                 self.tally.not_sent += 1;
-                let text = if node.is_some() && map.is_none() { NOT_SENT } else { DOWN };
+                // What a node has said stays true until it says something else.
+                let text = if node.is_some() && awaits == Awaits::Turn { NOT_SENT } else { DOWN };
                 self.answer_flight(id, at, write::error(text).into());
                 continue;
             }
             if node.is_none_or(|node| self.is_node_failing(node)) {
                 self.want_map(database);
             }
-            waiting.insert(id);
-            self.clusters.parked.push_back(Parked { session: id, at, not_before, map });
+            waiting = Some(id);
+            self.clusters.parked.insert((id, at), Parked { not_before, awaits });
         }
-        let times = self.clusters.parked.iter().map(|parked| parked.not_before);
+        let times = self.clusters.parked.values().map(|parked| parked.not_before);
         if let Some(next) = times.filter(|&time| time > now).min() {
             self.rouse_at(next, now);
         }

@@ -118,6 +118,26 @@ impl Cluster {
         self.wait("know who is the master", |cluster| !cluster.is_master(number));
     }
 
+    /// Takes this slot from its master, and waits until every node knows that nobody has it. The
+    /// master comes first: what it says of its slots the others believe.
+    pub(crate) fn drop_slot(&self, slot: usize) {
+        let others = (0..self.masters).filter(|&number| number != self.owner(slot));
+        let nodes: Vec<usize> = std::iter::once(self.owner(slot)).chain(others).collect();
+        self.wait("forget the slot", |cluster| {
+            nodes.iter().all(|&number| {
+                let mut root = cluster.client(number, "root");
+                // An error where it knows already.
+                root.ask(&format!("CLUSTER DELSLOTS {slot}"));
+                root.ask("CLUSTER INFO").contains("cluster_slots_assigned:16383")
+            })
+        });
+    }
+
+    /// The master that began with this slot.
+    pub(crate) fn owner(&self, slot: usize) -> usize {
+        (0..self.masters).find(|&number| slot <= self.slots_of(number).1).expect("all slots are given")
+    }
+
     fn wait(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_so(self) {

@@ -5,6 +5,13 @@ use crate::backend::Version;
 use crate::resp::Value;
 use crate::world::Setup;
 
+const DOWN: &str = "-CLUSTERDOWN respgate: the hash slot is not served, command not run";
+
+fn slot_of(world: &Clustered, key: &str) -> usize {
+    let slot = world.cluster.client(0, "root").ask(&format!("CLUSTER KEYSLOT {key}"));
+    slot.trim_start_matches(':').parse().expect("a slot")
+}
+
 #[test]
 fn each_key_is_at_its_node_and_replies_are_in_order() {
     for version in Version::ALL {
@@ -97,16 +104,10 @@ fn state_in_the_connection_lives_at_the_node_of_its_slot() {
 #[test]
 fn a_transaction_whose_slot_has_moved_is_not_held_against_the_slot_of_the_one_before() {
     let world = Clustered::start(Version::System, 2, 0);
-    let mut root = world.cluster.client(0, "root");
-    let mut slot_of = |key: &str| -> usize {
-        let slot = root.ask(&format!("CLUSTER KEYSLOT {key}"));
-        slot.trim_start_matches(':').parse().expect("a slot")
-    };
-    let (first, last) = world.cluster.slots_of(0);
-    let mut here = (0..).map(|n| format!("key:{n}")).filter(|key| (first..=last).contains(&slot_of(key)));
+    let is_here = |key: &String| world.cluster.owner(slot_of(&world, key)) == 0;
+    let mut here = (0..).map(|n| format!("key:{n}")).filter(is_here);
     let (one, another) = (here.next().expect("half of all"), here.next().expect("half of all"));
-    drop(here);
-    let slot = slot_of(&another);
+    let slot = slot_of(&world, &another);
     let mut client = world.client("app");
     let set = |key: &str| format!("SET {key} 1");
     client.talk(&[("MULTI", "+OK"), (&set(&one), "+QUEUED"), ("EXEC", "[+OK]"), ("MULTI", "+OK")]);
@@ -121,25 +122,42 @@ fn a_transaction_whose_slot_has_moved_is_not_held_against_the_slot_of_the_one_be
 fn a_transaction_at_a_slot_that_nobody_serves_takes_its_commands_along() {
     let world = Clustered::starting(Setup { limits: "cluster_wait_ms = 2000\n", ..Setup::default() }, 2, 0);
     world.announce("the map of the cluster is not whole");
-    let here = world.client("app").ask("CLUSTER KEYSLOT a");
-    let slot = here.trim_start_matches(':');
     for number in 0..2 {
         world.cluster.client(number, "root").talk(&[("CONFIG SET cluster-require-full-coverage no", "+OK")]);
     }
-    for number in 0..2 {
-        // One of them never had it.
-        world.cluster.client(number, "root").ask(&format!("CLUSTER DELSLOTS {slot}"));
-    }
-    let down = "-CLUSTERDOWN respgate: the hash slot is not served, command not run";
+    world.cluster.drop_slot(slot_of(&world, "a"));
     let mut client = world.client("app");
-    client.talk(&[("SET b 1", "+OK"), ("GET a", down)]);
+    client.talk(&[("SET b 1", "+OK"), ("GET a", DOWN)]);
     // Its map is the one with the hole now.
     for first in ["WATCH a", "MULTI"] {
         let mut client = world.client("app");
         client.write(&[first, "SET a 1", "SET b 2", "EXEC"].map(crate::resp::typed).concat());
-        assert_eq!(client.read().to_string(), down, "{first}");
+        assert_eq!(client.read().to_string(), DOWN, "{first}");
         client.expect_end();
     }
+    client.talk(&[("GET b", "$1")]);
+}
+
+#[test]
+fn a_node_that_says_that_the_cluster_is_down_is_asked_until_the_time_to_wait_is_over() {
+    let world = Clustered::starting(Setup { limits: "cluster_wait_ms = 2000\n", ..Setup::default() }, 2, 0);
+    world.announce("the map of the cluster is not whole");
+    let mut client = world.client("app");
+    client.talk(&[("SET b 1", "+OK")]);
+    let slot = slot_of(&world, "a");
+    world.cluster.drop_slot(slot);
+    // The node of b is there and has it, and answers all the time that the cluster is down.
+    client.talk(&[("GET b", DOWN), ("MGET a b", DOWN), ("PING", "+PONG")]);
+    let (mut waiting, mut owner) =
+        (world.client("app"), world.cluster.client(world.cluster.owner(slot), "root"));
+    waiting.send("GET b");
+    client.talk(&[("PING", "+PONG")]);
+    owner.talk(&[(&format!("CLUSTER ADDSLOTS {slot}"), "+OK")]);
+    world.cluster.wait_whole();
+    // By now it may have waited for too long, but then it says so, and the next one is answered.
+    let found = waiting.read().to_string();
+    assert!(found == "$1" || found == DOWN, "{found}");
+    waiting.talk(&[("GET b", "$1")]);
     client.talk(&[("GET b", "$1")]);
 }
 

@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use respgate::session::SessionId;
-
 use super::super::dice::Dice;
 use super::super::frame::{array, bulk, command, frame_len, null_array, show};
 use super::nodes::{NODES, Nodes, Tag};
@@ -24,13 +22,9 @@ struct Asked {
 }
 
 pub(super) struct Client {
-    pub(super) number: usize,
-    pub(super) session: SessionId,
+    number: usize,
     pub(super) to_send: Vec<u8>,
-    pub(super) inbound: Vec<u8>,
-    pub(super) outbound: Vec<u8>,
-    pub(super) runnable: bool,
-    pub(super) read_armed: bool,
+    pub(super) received: Vec<u8>,
     asked: VecDeque<Asked>,
     seq: u64,
     /// Replies that were errors, which say what has not run or is not known to have.
@@ -45,15 +39,11 @@ pub(super) struct Terms {
 }
 
 impl Client {
-    pub(super) fn new(number: usize, session: SessionId) -> Self {
+    pub(super) fn new(number: usize) -> Self {
         Self {
             number,
-            session,
             to_send: Vec::new(),
-            inbound: Vec::new(),
-            outbound: Vec::new(),
-            runnable: true,
-            read_armed: false,
+            received: Vec::new(),
             asked: VecDeque::new(),
             seq: 0,
             lost: 0,
@@ -111,8 +101,8 @@ impl Client {
 
     /// Reads what has come, and holds it against what was asked and what has run.
     pub(super) fn check(&mut self, nodes: &Nodes, terms: &Terms) {
-        while let Some(len) = frame_len(&self.outbound).filter(|_| !self.outbound.is_empty()) {
-            let reply: Vec<u8> = self.outbound.drain(..len).collect();
+        while let Some(len) = frame_len(&self.received).filter(|_| !self.received.is_empty()) {
+            let reply: Vec<u8> = self.received.drain(..len).collect();
             let asked = self.asked.pop_front();
             let asked = asked.unwrap_or_else(|| panic!("{:?} answers nothing", show(&reply)));
             self.answered += 1;
@@ -132,9 +122,11 @@ fn judge(asked: &Asked, tag: Tag, reply: &[u8], nodes: &Nodes, terms: &Terms) {
         "-ERR respgate: connection to the backend was lost, outcome unknown" => {
             assert!(terms.has_lost, "{}", said());
         }
-        "-ERR respgate: backend unavailable, command not sent"
-        | "-CLUSTERDOWN respgate: the hash slot is not served, command not run" => {
+        "-ERR respgate: backend unavailable, command not sent" => {
             assert!(terms.has_lost && has_not_run, "{}", said());
+        }
+        "-CLUSTERDOWN respgate: the hash slot is not served, command not run" => {
+            assert!((terms.has_lost || nodes.are_down) && has_not_run, "{}", said());
         }
         "-TRYAGAIN respgate: the hash slot is on its way between nodes, command not run" => {
             assert!(asked.may_be_refused && has_not_run, "{}", said());

@@ -25,7 +25,7 @@ pub(super) struct Conn {
     pub(super) input: Vec<u8>,
     pub(super) output: Vec<u8>,
     user: String,
-    is_greeted: bool,
+    pub(super) is_greeted: bool,
     asking: bool,
     pub(super) dead: bool,
 }
@@ -47,6 +47,8 @@ pub(super) struct Nodes {
     /// The last request of a client that has run for one of its keys.
     last: BTreeMap<(usize, Vec<u8>), u64>,
     pub(super) redirects: usize,
+    /// They serve nothing, and say so.
+    pub(super) are_down: bool,
 }
 
 impl Nodes {
@@ -179,6 +181,9 @@ impl Nodes {
     fn redirect(&self, at: usize, keys: &[Vec<u8>], asking: bool) -> Option<Vec<u8>> {
         let (node, slot) = (self.node_of(at), slot(&keys[0]));
         assert!(keys.iter().all(|key| super::nodes::slot(key) == slot), "keys of several slots at one node");
+        if self.are_down {
+            return Some(b"-CLUSTERDOWN The cluster is down\r\n".to_vec());
+        }
         let say = |kind: &str, to: usize| Some(format!("-{kind} {slot} n{to}:7000\r\n").into_bytes());
         let again = || Some(b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n".to_vec());
         let owner = self.owner(slot);
