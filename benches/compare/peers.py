@@ -13,6 +13,9 @@ import subprocess
 
 from targets import CORES, HOST, VALUES, free_port
 
+# What the gateway decides on, and the floor is told.
+WORKERS = min(max(CORES - 1, 1), 8)
+
 # The order is that of the report. The first is the base, the second what ratios refer to.
 TITLES = {
     "direct": "direct, no TLS",
@@ -31,8 +34,8 @@ SETTINGS = {
     "direct": "redis-server as the others have it behind them; no persistence. I/O threads are off: redis.conf"
               " advises them from four cores on, and says that they do not work with TLS",
     "redis-tls": "the same server's TLS port; tls-session-caching no",
-    "respgate": "defaults, audit and metrics on; clients_max as high as the open files allow",
-    "floor": f"the gateway's TLS stack and request scanner, {CORES} threads, GET answered from memory",
+    "respgate": f"defaults (workers: {WORKERS}), audit and metrics on; clients_max as high as the open files allow",
+    "floor": f"the gateway's TLS stack and request scanner, as many threads ({WORKERS}), GET answered from memory",
     "haproxy": f"mode tcp, nbthread {CORES}, no-tls-tickets",
     "stunnel": "TCP_NODELAY both ways; a thread a client, which is its only way",
     "hitch": f"workers = {CORES}, backlog = 4096",
@@ -116,7 +119,7 @@ def _respgate_shared(lab, programs, port, redis):
 
 def _floor(lab, programs, port, _redis):
     values = ",".join(f"{key}={size}" for key, size in VALUES.items())
-    return [programs.ends, "floor", "--port", port, "--certificates", lab.certificates.folder, "--workers", CORES,
+    return [programs.ends, "floor", "--port", port, "--certificates", lab.certificates.folder, "--workers", WORKERS,
             "--values", values]
 
 

@@ -230,7 +230,7 @@ fn audit_file(path: &Path) -> Result<PathBuf, Cause> {
 
 fn workers(written: Option<&Written<u64>>, cores: usize, notes: &mut Notes) -> Option<usize> {
     match written {
-        None | Some(Written { value: 0, .. }) => Some(cores.clamp(1, WORKERS_DEFAULT_MAX)),
+        None | Some(Written { value: 0, .. }) => Some(cores.saturating_sub(1).clamp(1, WORKERS_DEFAULT_MAX)),
         Some(Written { value, at }) => {
             let most = WORKERS_MAX as u64;
             let cause = || Cause::OutOfRange { found: *value, least: 0, most };

@@ -86,7 +86,7 @@ fn the_smallest_configuration_runs_by_the_defaults() {
     assert_eq!(settings.admin, None);
     assert_eq!(settings.log, Log { format: LogFormat::Text, level: "info".to_owned() });
     assert_eq!(settings.audit, Audit { file: None });
-    assert_eq!(settings.workers, 4, "one for each core");
+    assert_eq!(settings.workers, 3, "one for each core but the last");
     assert!(settings.whoami);
     assert_eq!(warnings.list, []);
     let [user] = settings.users.users() else { panic!("one user") };

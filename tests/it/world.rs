@@ -333,6 +333,10 @@ fn write_files(directory: &Path, setup: &Setup) {
         assert!(text.contains(from), "{from:?} is not in the configuration");
         text = text.replace(from, to);
     }
+    if !text.contains("workers = ") {
+        // However many cores there are: workers have much to tell each other.
+        text.insert_str(0, "workers = 2\n");
+    }
     for (name, content) in &setup.files {
         write_secret(&directory.join(name), content);
     }

@@ -30,7 +30,7 @@ fn assert_refused(world: &World, parts: &[&str], change: impl FnOnce(String) -> 
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_a_near_one() {
     let world = World::start();
-    assert_refused(&world, &["listener.adress", "changed.toml:2", "address"], |text| {
+    assert_refused(&world, &["listener.adress", "changed.toml:3", "address"], |text| {
         text.replace("address = \"127.0.0.1:0\"\ncertificate", "adress = \"127.0.0.1:0\"\ncertificate")
     });
     assert_refused(&world, &["limits.no_such_limit"], |text| text + "no_such_limit = 1\n");
