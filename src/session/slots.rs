@@ -184,6 +184,17 @@ impl Slots {
         of_slot.all(|flight| flight.at == Some(node))
     }
 
+    /// Whether a later request of the same hash slot is under way: sent now, this one may run behind it.
+    pub fn is_followed(&mut self, place: u64, part: u32) -> bool {
+        let Some(to @ To::Slot(_)) = self.flight(place, part).map(|flight| flight.to) else { return false };
+        let behind = self.queue.iter().skip(self.index(place).map_or(0, |index| index + 1));
+        let mut flown = behind.filter_map(|slot| match slot {
+            Slot::Flown { way, .. } => Some(way),
+            Slot::Awaited { .. } | Slot::Local(_) => None,
+        });
+        flown.any(|way| way.awaited().any(|flight| flight.to == to && flight.at.is_some()))
+    }
+
     /// Whether there are requests that had to be sent again, or wait for that: what comes
     /// after them must not overtake them.
     #[must_use]
@@ -337,8 +348,11 @@ mod tests {
         assert!(first < split && split < same && same < other);
         assert!(slots.lets_by(first, 0, here) && !slots.lets_by(same, 0, here));
         slots.flight(first, 0).expect("awaited").at = Some(here);
+        assert!(!slots.is_followed(first, 0) && !slots.is_followed(same, 0));
         assert!(slots.lets_by(same, 0, here) && !slots.lets_by(same, 0, there));
         assert!(!slots.lets_by(other, 0, here), "a part of another request is nowhere");
+        slots.flight(other, 0).expect("awaited").at = Some(here);
+        assert!(slots.is_followed(split, 0) && !slots.is_followed(split, 1));
         slots.arrived(split, 0, Bytes::from_static(b":1\r\n"));
         slots.arrived(first, 0, Bytes::from_static(b":1\r\n"));
         assert!(slots.lets_by(other, 0, here) && slots.lets_by(same, 0, there));

@@ -163,6 +163,9 @@ impl Worker {
             self.settle_session(id, 1);
             return;
         }
+        if session.slots.has_astray() {
+            self.refuse_overtaken(id, at);
+        }
         let reply = if len < SHARE_MIN {
             let reply = Bytes::copy_from_slice(&input[..len]);
             input.advance(len);

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::super::ends::NOT_SENT;
 use super::super::{Step, Worker};
-use super::flights::{DOWN, Place};
+use super::flights::{DOWN, MOVING, Place};
 use crate::resp::write;
-use crate::session::{Fate, SessionId};
+use crate::session::{Fate, SessionId, To};
 use crate::upstream::DatabaseId;
 
 /// A flight that waits.
@@ -57,6 +57,27 @@ impl Worker {
         self.steps.push(Step::WantMap(database));
     }
 
+    /// A node has run this request. One before it, of the same slot, that a node would not run although
+    /// it had its keys, or some of them, must not be run after it: it is answered.
+    pub(super) fn refuse_overtaken(&mut self, id: SessionId, at: Place) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(to @ To::Slot(_)) = session.slots.flight(at.0, at.1).map(|flight| flight.to) else { return };
+        let mut overtaken = Vec::new();
+        for (&(_, place), parked) in self.clusters.parked.range((id, (0, 0))..(id, at)) {
+            let flight = session.slots.flight(place.0, place.1).filter(|flight| flight.to == to);
+            match (parked.awaits, flight) {
+                (Awaits::Service, Some(_)) => overtaken.push((place, DOWN)),
+                (Awaits::Turn, Some(flight)) if flight.tries > 0 => overtaken.push((place, MOVING)),
+                _ => {}
+            }
+        }
+        for (place, text) in overtaken {
+            self.clusters.parked.remove(&(id, place));
+            self.tally.not_sent += 1;
+            self.answer_flight(id, place, write::error(text).into());
+        }
+    }
+
     /// Sends what has waited long enough and can be sent, and answers what has waited too long.
     pub(in super::super) fn tick_parked(&mut self, now: Instant) {
         let parked = std::mem::take(&mut self.clusters.parked);
@@ -69,12 +90,15 @@ impl Worker {
             let database = session.database;
             let Some(flight) = session.slots.flight(at.0, at.1) else { continue };
             let (to, over) = (flight.to, flight.until.is_some_and(|until| until <= now));
+            let was_refused = awaits == Awaits::Service || flight.tries > 0;
             let node = self.node_to(id, to);
             let due = not_before <= now && awaits != Awaits::Map(self.clusters.maps_seen);
             if due
                 && waiting != Some(id)
                 && let Some(node) = node.filter(|node| !self.is_node_failing(*node))
-                && self.sessions.get_mut(id).is_some_and(|it| it.slots.lets_by(at.0, at.1, node))
+                && let Some(session) = self.sessions.get_mut(id)
+                && session.slots.lets_by(at.0, at.1, node)
+                && !(was_refused && session.slots.is_followed(at.0, at.1))
             {
                 self.send_again(id, at, node, false, now);
                 continue;

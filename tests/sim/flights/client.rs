@@ -72,9 +72,15 @@ impl Client {
                 command(&std::iter::once(name).chain(fresh.iter().map(|key| &key[..])).collect::<Vec<_>>())
             };
             let ok = || b"+OK\r\n".to_vec();
-            let (bytes, want, keys, may_be_refused) = match dice.below(12) {
+            let (bytes, want, keys, may_be_refused) = match dice.below(14) {
                 0..3 => (command(&[b"SET", &own[..], &tag]), ok(), vec![own], false),
                 3..5 => (command(&[b"GETRANGE", &own[..], b"0", &tag]), bulk(&tag), vec![own], false),
+                12.. => {
+                    // While their slot moves they may be on both sides: this waits where others go on.
+                    let pair = [own.clone(), [&own[..], b"'"].concat()];
+                    let bytes = command(&[b"MSET", &pair[0][..], &tag, &pair[1], &tag]);
+                    (bytes, ok(), pair.to_vec(), true)
+                }
                 5 => {
                     let script = [b"EVAL", &b"return ARGV[1]"[..], b"1", &own[..], &tag];
                     (command(&script), bulk(&tag), vec![own], false)

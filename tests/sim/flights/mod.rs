@@ -28,7 +28,7 @@ type World = world::World<Cluster>;
 const DATABASE: DatabaseId = DatabaseId(0);
 
 /// Virtual time within which a calm world has answered everything.
-const CALM_MS: u64 = 20_000;
+const CALM_MS: u64 = 60_000;
 
 /// How long a request waits for somebody to serve its slot.
 const WAIT: Duration = Duration::from_secs(2);

@@ -156,6 +156,7 @@ impl Nodes {
             b"PING" | b"ECHO" => return bulk(&args[1]),
             b"DBSIZE" => return b":1\r\n".to_vec(),
             b"MGET" | b"DEL" => args[1..].to_vec(),
+            b"MSET" => vec![args[1].clone(), args[3].clone()],
             b"EVAL" => vec![args[3].clone()],
             _ => vec![args[1].clone()],
         };
@@ -168,7 +169,7 @@ impl Nodes {
             self.note(at, tag, key);
         }
         match name.as_slice() {
-            b"SET" => ok(),
+            b"SET" | b"MSET" => ok(),
             b"GETRANGE" | b"EVAL" => bulk(&args[args.len() - 1]),
             b"MGET" => array(&keys.iter().map(|key| bulk(key)).collect::<Vec<_>>()),
             b"DEL" => format!(":{}\r\n", keys.len()).into_bytes(),
