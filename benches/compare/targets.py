@@ -4,6 +4,7 @@ Knows what processor time and memory a process has used. Knows nothing of worklo
 report, or of any peer's settings: those are in `peers`.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -91,7 +92,9 @@ class Process:
         """The child's and its own children's lines of stat, the pid appended: hitch works in those."""
         pids = [str(self.child.pid)]
         for task in pathlib.Path(f"/proc/{self.child.pid}/task").iterdir():
-            pids += (task / "children").read_text().split()
+            # stunnel's threads end with their clients; one that has ended has no children.
+            with contextlib.suppress(FileNotFoundError):
+                pids += (task / "children").read_text().split()
         for pid in pids:
             # The name may contain spaces; fields are counted from after its bracket.
             yield [*pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split(), pid]
