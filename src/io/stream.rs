@@ -60,6 +60,11 @@ impl Sealed {
         Self { bytes: vec![0; plain + records * OVERHEAD_BYTES].into_boxed_slice(), len: 0 }
     }
 
+    /// To be called before a client's first record: what another that failed has left is not for this one.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -86,6 +86,7 @@ impl Turn<'_, '_> {
                 any = true;
             }
             let mut sealed = self.hub.sealed.borrow_mut();
+            sealed.clear();
             self.encrypt(&mut sealed)?;
             if sealed.is_empty() {
                 return Ok(any);

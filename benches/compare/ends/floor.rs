@@ -198,6 +198,7 @@ impl Guest {
                 }
             }
             let mut sealed = desk.sealed.borrow_mut();
+            sealed.clear();
             while !out.is_empty() {
                 match self.stream.encrypt(out.front(), &mut sealed)? {
                     0 => break,
