@@ -133,7 +133,7 @@ impl Eras {
             )
         };
         let text = format!(
-            "role_mapping_file = \"roles.toml\"\n\n[listener]\naddress = \"127.0.0.1:0\"\n\
+            "workers = 2\nrole_mapping_file = \"roles.toml\"\n\n[listener]\naddress = \"127.0.0.1:0\"\n\
              certificate = \"server.crt\"\nkey = \"server.key\"\nclient_ca = [\"shared.crt\", \"era.crt\"]\n\
              crl = [\"shared.crl\", \"era.crl\"]\nkeep_server_names = true\n\n\
              [database]\naddress = \"unix:{0}\"\n\
