@@ -41,6 +41,15 @@ enum Slot {
     Flown { way: Way, mute: bool },
 }
 
+impl Slot {
+    fn way(&self) -> Option<&Way> {
+        match self {
+            Self::Flown { way, .. } => Some(way),
+            Self::Awaited { .. } | Self::Local(_) => None,
+        }
+    }
+}
+
 impl Slots {
     /// Whether every request has been answered.
     #[must_use]
@@ -176,11 +185,8 @@ impl Slots {
     pub fn lets_by(&mut self, place: u64, part: u32, node: NodeId) -> bool {
         let Some(To::Slot(slot)) = self.flight(place, part).map(|flight| flight.to) else { return true };
         let before = self.queue.iter().take(self.index(place).unwrap_or(0));
-        let flown = before.filter_map(|slot| match slot {
-            Slot::Flown { way, .. } => Some(way),
-            Slot::Awaited { .. } | Slot::Local(_) => None,
-        });
-        let mut of_slot = flown.flat_map(Way::awaited).filter(|flight| flight.to == To::Slot(slot));
+        let mut of_slot =
+            before.filter_map(Slot::way).flat_map(Way::awaited).filter(|flight| flight.to == To::Slot(slot));
         of_slot.all(|flight| flight.at == Some(node))
     }
 
@@ -188,11 +194,8 @@ impl Slots {
     pub fn is_followed(&mut self, place: u64, part: u32) -> bool {
         let Some(to @ To::Slot(_)) = self.flight(place, part).map(|flight| flight.to) else { return false };
         let behind = self.queue.iter().skip(self.index(place).map_or(0, |index| index + 1));
-        let mut flown = behind.filter_map(|slot| match slot {
-            Slot::Flown { way, .. } => Some(way),
-            Slot::Awaited { .. } | Slot::Local(_) => None,
-        });
-        flown.any(|way| way.awaited().any(|flight| flight.to == to && flight.at.is_some()))
+        let mut flown = behind.filter_map(Slot::way).flat_map(Way::awaited);
+        flown.any(|flight| flight.to == to && flight.at.is_some())
     }
 
     /// Whether there are requests that had to be sent again, or wait for that: what comes
