@@ -3,14 +3,15 @@
 //! ```text
 //!           a link that worked is lost            an attempt fails
 //!   Closed ---------------------------> Suspect ------------------> Open --+ each attempt waits
-//!     ^                                    |                         |     | for its turn
+//!     ^                                    |   <------------------   |     | for its turn
+//!     |                                    |   another link answers  |     |
 //!     +------------------------------------+-------------------------+ <---+
 //!                       the node answers an attempt
 //! ```
 //!
-//! Unless it is closed, one link at a time tries the node. While it is open, attempts are spaced
-//! by a backoff with full jitter, and by this worker's share of so many a second, so that all
-//! workers together keep to that.
+//! Unless it is closed, one link at a time tries the node. Once an attempt has failed, the next ones
+//! are spaced by a backoff with full jitter, and by this worker's share of so many a second, so that
+//! all workers together keep to that. While it is open, nothing waits for long.
 
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ pub struct Circuit {
     backoff: Backoff,
     /// When, at the allowed rate, all attempts so far would have been made.
     paid_until: Option<Instant>,
+    /// When an attempt failed last.
+    failed_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,15 +55,9 @@ impl Circuit {
     /// Whether the node may be tried now.
     #[must_use]
     pub fn allows(&self, now: Instant) -> bool {
-        match self.state {
-            State::Closed => true,
-            State::Suspect => self.attempt.is_none(),
-            State::Open => {
-                self.attempt.is_none()
-                    && self.backoff.allows(now)
-                    && self.paid_until.is_none_or(|paid| paid <= now)
-            }
-        }
+        let may_pay = self.paid_until.is_none_or(|paid| paid <= now);
+        let is_in_time = !self.backoff.is_failing() || (self.backoff.allows(now) && may_pay);
+        self.state == State::Closed || (self.attempt.is_none() && is_in_time)
     }
 
     /// This link tries the node, which `allows` has allowed. `workers` share the rate.
@@ -88,14 +85,28 @@ impl Circuit {
     /// A link could not be connected; `random` decides the wait.
     pub fn failed(&mut self, now: Instant, limits: &Limits, random: u64) {
         self.state = State::Open;
+        self.failed_at = Some(now);
         self.backoff.failed(now, limits, random);
     }
 
-    /// The node has answered. Whether it was known to fail.
+    /// When an attempt failed last, while the node is known to fail.
+    #[must_use]
+    pub fn open_since(&self) -> Option<Instant> {
+        self.failed_at.filter(|_| self.is_open())
+    }
+
+    /// The node answers over a link that it has: a new one may be had as well.
+    pub fn answered_another(&mut self) {
+        if self.is_open() {
+            self.state = State::Suspect;
+        }
+    }
+
+    /// The node has answered an attempt. Whether one had failed.
     pub fn succeeded(&mut self) -> bool {
-        let was_open = self.is_open();
+        let had_failed = self.failed_at.is_some();
         *self = Self::default();
-        was_open
+        had_failed
     }
 
     /// Another worker has found the node answering: it may be tried at once.
@@ -139,6 +150,18 @@ mod tests {
         assert!(!circuit.allows(now));
         assert!(!circuit.succeeded(), "it was not known to fail");
         assert!(circuit.is_closed() && circuit.allows(now));
+    }
+
+    #[test]
+    fn a_node_that_answers_others_is_not_open_and_attempts_keep_their_distance() {
+        let (mut circuit, now) = (Circuit::default(), Instant::now());
+        circuit.failed(now, &limits(), 0);
+        assert_eq!(circuit.open_since(), Some(now));
+        circuit.answered_another();
+        assert!(!circuit.is_open() && !circuit.is_closed() && circuit.open_since().is_none());
+        assert!(!circuit.allows(now) && circuit.allows(now + Duration::from_millis(1)));
+        assert!(circuit.succeeded(), "an attempt had failed");
+        assert!(circuit.is_closed());
     }
 
     #[test]

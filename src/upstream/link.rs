@@ -177,6 +177,8 @@ pub struct Link {
     pub stream: Option<Stream>,
     /// When the backend last made progress, or was last given something to do.
     pub progress_at: Instant,
+    /// When the backend last sent anything.
+    pub heard_at: Option<Instant>,
     /// When the connection was asked for.
     pub opened_at: Instant,
     /// When a session last used it.
@@ -228,6 +230,7 @@ impl Link {
             scan: ReplyScanner::new(depth_max),
             stream: None,
             progress_at: now,
+            heard_at: None,
             opened_at: now,
             used_at: now,
             since_fence: 0,

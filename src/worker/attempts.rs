@@ -47,8 +47,18 @@ impl Worker {
         self.steps.push(Step::Connect(id));
     }
 
+    /// A connection to a node has failed at that time: whether it has answered over another link
+    /// since, or may be tried again.
+    pub(super) fn try_node(&mut self, id: NodeId, failed_at: Instant, now: Instant) {
+        let is_there = |link: &Link| link.is_ready() && self.lanes[link.lane].key.node == id;
+        if self.links.iter().any(|(_, link)| is_there(link) && link.heard_at > Some(failed_at)) {
+            self.nodes.of(id).circuit.answered_another();
+        }
+        self.probe_node(id, now);
+    }
+
     /// Tries a failing node even where no client asks for it.
-    pub(super) fn probe_node(&mut self, id: NodeId, now: Instant) {
+    fn probe_node(&mut self, id: NodeId, now: Instant) {
         let node = self.nodes.of(id);
         if !node.circuit.allows(now) {
             return;

@@ -19,11 +19,11 @@ impl Worker {
     /// Looks at every deadline; to be called a few times in each tenth of a second.
     /// `unix_now` is the wall clock in seconds, for certificates.
     pub fn tick(&mut self, now: Instant, unix_now: i64) {
+        for (node, since) in self.nodes.failing() {
+            self.try_node(node, since, now);
+        }
         for id in self.links.keys() {
             self.tick_link(id, now);
-        }
-        for node in self.nodes.failing() {
-            self.probe_node(node, now);
         }
         self.tick_parked(now);
         self.try_successions(now);

@@ -71,10 +71,9 @@ impl Nodes {
         self.nodes.get(&id)
     }
 
-    /// The nodes whose last connection failed.
-    pub(super) fn failing(&self) -> Vec<NodeId> {
-        let failing = self.nodes.iter().filter(|(_, node)| node.circuit.is_open());
-        failing.map(|(&id, _)| id).collect()
+    /// The nodes that a connection has failed to, and when the last did.
+    pub(super) fn failing(&self) -> Vec<(NodeId, Instant)> {
+        self.nodes.iter().filter_map(|(&id, node)| Some((id, node.circuit.open_since()?))).collect()
     }
 
     /// How a database is reached, if it is still there.

@@ -44,6 +44,7 @@ impl Worker {
     pub fn link_filled(&mut self, id: LinkId, now: Instant) {
         let Some(link) = self.links.get_mut(id) else { return };
         link.progress_at = now;
+        link.heard_at = Some(now);
         let mut input = std::mem::take(&mut link.input);
         let outcome = match link.phase {
             Phase::Ready => self.replies(id, &mut input, now),

@@ -113,6 +113,26 @@ fn a_session_that_waits_for_a_database_is_told_when_the_backend_is_gone() {
 }
 
 #[test]
+fn a_backend_that_answers_others_is_waited_for_after_a_connection_that_failed() {
+    let mut world = world(Limits { fail_fast_ms: 250, ..Limits::default() }, 2);
+    world.says(0, GET);
+    world.sockets[1].inbound.extend(command(&["BLPOP", "k", "1"]));
+    world.poll_client(1);
+    world.lose(world.newest_link(), Loss::Connect("refused".into()));
+    world.carry();
+    assert_eq!(world.heard(1), "-ERR respgate: backend unavailable, command not sent\r\n");
+    // Nobody asks for a connection, which would show that the failure is over.
+    world.pass(1_000);
+    world.says(0, GET);
+    world.pass(100);
+    world.sockets[1].inbound.extend(command(&["SELECT", "1"]));
+    world.poll_client(1);
+    world.pass(400);
+    world.carry();
+    assert_eq!(world.heard(1), "+OK\r\n");
+}
+
+#[test]
 fn a_client_long_idle_is_not_taken_for_one_that_does_not_read() {
     let mut world = world(Limits { client_output_stall_timeout_ms: 3_000, ..Limits::default() }, 1);
     world.says(0, &["CLIENT", "ID"]);
