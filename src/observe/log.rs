@@ -37,9 +37,11 @@ pub fn start(log: &Log) -> Result<(), LogError> {
     subscriber.try_init().map_err(|_| LogError::Started)
 }
 
+/// What rustls has to say of a client's bytes is said by whoever ends that client; its own warnings are
+/// written by strangers, as many as they like. A level that names it has it speak.
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
     EnvFilter::builder()
-        .parse(level)
+        .parse(format!("rustls=error,{level}"))
         .map_err(|cause| LogError::Filter { got: level.to_owned(), cause: cause.to_string() })
 }
 
@@ -109,6 +111,14 @@ mod tests {
     #[test]
     fn a_line_below_the_level_is_not_written() {
         assert_eq!(logged(LogFormat::Text, "warn", || tracing::info!("listening")), "");
+    }
+
+    #[test]
+    fn rustls_warns_only_where_it_is_named() {
+        let warn = || tracing::warn!(target: "rustls::msgs::handshake", "a stranger's words");
+        assert_eq!(logged(LogFormat::Text, "info", warn), "");
+        assert_eq!(logged(LogFormat::Text, "debug,respgate=trace", warn), "");
+        assert_ne!(logged(LogFormat::Text, "info,rustls=warn", warn), "");
     }
 
     #[test]
