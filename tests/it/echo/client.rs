@@ -16,7 +16,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::DEADLINE;
 use super::habits;
-use super::kinds::{Batch, Maker, Want, judge};
+use super::kinds::{Batch, Maker, NOT_SENT, Want, judge};
 use super::terms::{Losses, Terms};
 use super::totals::{Outcome, Phase, Totals};
 use crate::resp::{self, Stop, Value, request};
@@ -112,7 +112,10 @@ impl Client {
         if !is_explained {
             is_explained = self.plan.terms.was_accident(began).await;
         }
-        if self.plan.terms.may_be_refused && is_explained {
+        let is_told = error.get_ref().is_some_and(|told| told.is::<NotGreeted>());
+        if is_explained && is_told && self.plan.terms.allows_losses(true) {
+            self.totals.count(Outcome::NotSent, 1);
+        } else if self.plan.terms.may_be_refused && is_explained {
             self.totals.count(Outcome::Refused, 1);
             tokio::time::sleep(Duration::from_millis(20)).await;
         } else {
@@ -182,7 +185,9 @@ impl Judge<'_> {
 
     /// The connection ended with so many requests unanswered.
     async fn end(&self, unanswered: usize, error: &io::Error) {
-        if self.may_end || self.are_losses_explained().await {
+        // No fault of Redis explains what is not RESP or not TLS.
+        let is_close = error.kind() != io::ErrorKind::InvalidData;
+        if is_close && (self.may_end || self.are_losses_explained().await) {
             self.totals.count(Outcome::Closed, unanswered as u64);
         } else {
             self.totals.find(Outcome::Wrong, || {
@@ -195,6 +200,11 @@ impl Judge<'_> {
         self.totals.find(Outcome::Silent, || format!("client {}: {unanswered} never answered", self.id));
     }
 }
+
+/// The first HELLO 3 of a user has to wait for Redis, which was not there.
+#[derive(Debug, thiserror::Error)]
+#[error("HELLO 3 was not sent")]
+struct NotGreeted;
 
 pub(super) struct Connection {
     reader: Reader<ReadHalf<TlsStream<TcpStream>>>,
@@ -213,6 +223,9 @@ impl Connection {
             connection.writer.write_all(&request(&["HELLO", "3"])).await?;
             connection.writer.flush().await?;
             let hello = connection.reader.read().await?;
+            if matches!(&hello, Value::Error(text) if text == NOT_SENT) {
+                return Err(io::Error::other(NotGreeted));
+            }
             if hello.field("proto") != Some(Value::Int(3)) {
                 return Err(io::Error::other(format!("HELLO 3 gave {hello}")));
             }
@@ -396,7 +409,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                     self.at += took;
                     return Ok(value);
                 }
-                Err(Stop::Garbage(line)) => return Err(io::Error::other(format!("not RESP: {line:?}"))),
+                Err(Stop::Garbage(line)) => {
+                    let what = format!("not RESP: {line:?}");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+                }
                 Err(Stop::Short) => {}
             }
             self.bytes.drain(..self.at);

@@ -49,6 +49,9 @@ const TAGS: u64 = 200;
 pub(super) const MOVING: &str =
     "TRYAGAIN respgate: the hash slot is on its way between nodes, command not run";
 
+/// What the gateway says of a request for which there was no Redis.
+pub(super) const NOT_SENT: &str = "ERR respgate: backend unavailable, command not sent";
+
 /// Makes tokens and keys for one client: its number, a sequence number and chance, 128 bits.
 pub(super) struct Maker {
     pub(super) id: u32,
@@ -317,7 +320,7 @@ pub(super) fn judge(id: u32, want: &Want, got: &Value, are_faults_allowed: bool)
     match (want, got) {
         (_, Value::Error(text)) => match text.as_str() {
             "ERR respgate: connection to the backend was lost, outcome unknown" => Outcome::Unknown,
-            "ERR respgate: backend unavailable, command not sent" => Outcome::NotSent,
+            NOT_SENT => Outcome::NotSent,
             text if text.starts_with("EXECABORT ") => Outcome::NotSent,
             _ => Outcome::Wrong,
         },

@@ -43,7 +43,7 @@ const DEADLINE: Duration = Duration::from_secs(65);
 fn echo_a_million_replies_and_a_minute_of_faults_and_none_goes_astray() {
     let replies = from_env("RESPGATE_ECHO_REPLIES", 1_000_000);
     let fault_time = Duration::from_secs(from_env("RESPGATE_ECHO_FAULT_SECONDS", 60));
-    let mut world = World::with(Setup { users: USERS.to_vec(), ..Setup::default() });
+    let mut world = World::with(Setup { users: USERS.to_vec(), limits: faults::SOON, ..Setup::default() });
     world.announce(LOST);
     let totals = Arc::new(Totals::default());
     let terms = Arc::new(Terms {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
+use super::say;
+
 /// What may happen at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -100,12 +102,14 @@ impl Totals {
         self.counts[outcome as usize].fetch_add(number, Relaxed);
     }
 
-    /// Counts something that must never happen, and keeps what was seen.
+    /// Counts something that must never happen, says what was seen, and keeps it.
     pub(super) fn find(&self, outcome: Outcome, what: impl FnOnce() -> String) {
         self.count(outcome, 1);
         let mut findings = self.findings.lock().expect("not poisoned");
         if findings.len() < 20 {
-            findings.push(format!("{outcome:?}: {}", what()));
+            let finding = format!("{outcome:?}, {:?}: {}", self.phase(), what());
+            say(&format!("echo: {finding}"));
+            findings.push(finding);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::caching::CacheConfig;
-use redis::{AsyncCommands, PushInfo, PushKind, RedisResult, Value};
+use redis::{AsyncCommands, AsyncConnectionConfig, PushInfo, PushKind, RedisResult, Value};
 
 use super::modern;
 use crate::clients::redis_rs;
@@ -47,10 +47,12 @@ fn redis_rs_connection_manager_shares_caches_subscribes_and_comes_back() {
             })
             .set_automatic_resubscription()
             .set_cache_config(CacheConfig::new())
+            .set_response_timeout(Some(PATIENCE))
             .set_max_delay(Duration::from_millis(300))
             .set_number_of_retries(30);
         let manager = ConnectionManager::new_with_config(client.clone(), config).await.expect("connects");
-        let other = client.get_multiplexed_async_connection().await.expect("connects");
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let other = client.get_multiplexed_async_connection_with_config(&patient).await.expect("connects");
         share(&manager).await.expect("no error");
         cache(&manager, &other).await.expect("no error");
         subscribe(&manager, &other, &pushes).await.expect("no error");

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 use std::time::{Duration, Instant};
 
+pub(super) use self::table::SOON;
 use self::table::{FAULTS, Fault};
 use super::habits::Habit;
 use super::kinds::Diet;

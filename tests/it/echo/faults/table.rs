@@ -39,6 +39,10 @@ macro_rules! patient {
     };
 }
 
+/// Redis goes and comes back: that is soon found out, and on a busy machine a connection takes its time.
+pub(in crate::echo) const SOON: &str =
+    "handshake_timeout_ms = 60000\nconnect_timeout_ms = 30000\nreconnect_max_ms = 200\n";
+
 /// What most have in common: nothing may be lost, and the clients make the fault.
 const CALM: Fault = Fault {
     number: 0,
@@ -56,12 +60,7 @@ const CALM: Fault = Fault {
 };
 
 /// The backend goes and comes back; links are made again without much waiting.
-const LOSSY: Fault = Fault {
-    losses: Losses::Meanwhile,
-    limits: "handshake_timeout_ms = 60000\nreconnect_max_ms = 200",
-    announced: &[LOST],
-    ..CALM
-};
+const LOSSY: Fault = Fault { losses: Losses::Meanwhile, limits: SOON, announced: &[LOST], ..CALM };
 
 pub(super) const FAULTS: [Fault; 14] = [
     Fault { number: 1, name: "client-reset", habit: Some(Habit::Resets), ..CALM },
@@ -129,7 +128,7 @@ pub(super) const FAULTS: [Fault; 14] = [
         number: 14,
         name: "gateway-kill",
         may_be_refused: true,
-        limits: "handshake_timeout_ms = 60000\ndrain_timeout_ms = 300",
+        limits: "handshake_timeout_ms = 60000\nconnect_timeout_ms = 30000\ndrain_timeout_ms = 300",
         announced: &[LOST, "drain timeout", "stopped before all clients had ended"],
         inflict: inflict::restart,
         ..LOSSY
