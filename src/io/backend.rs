@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
+use super::courtesy::Turn;
 use super::hub::Hub;
 use super::node::{NoTls, Socket};
 use super::{clock, listen};
@@ -28,7 +29,9 @@ pub(super) async fn serve(hub: Rc<Hub>, id: LinkId) {
             hub.with(|machine, now| machine.link_connected(id, now));
             let mut gave_way = false;
             let end = poll_fn(|cx| {
-                if !std::mem::take(&mut gave_way) && gives_way(&hub, id, cx) {
+                if std::mem::take(&mut gave_way) {
+                    hub.courtesy.borrow_mut().writes();
+                } else if gives_way(&hub, id, cx) {
                     gave_way = true;
                     return Poll::Pending;
                 }
@@ -75,12 +78,19 @@ async fn connect(hub: &Rc<Hub>, id: LinkId) -> Result<Socket, Loss> {
 /// have written goes with it. False where it is not the time for that; else the task is woken.
 fn gives_way(hub: &Rc<Hub>, id: LinkId, cx: &mut Context<'_>) -> bool {
     let writes = hub.peek(|machine| machine.link_output(id).is_some_and(|out| !out.is_empty()));
-    if !writes || !hub.courtesy.borrow_mut().is_due() {
+    if !writes {
         return false;
     }
-    let begun = clock::now();
-    std::thread::yield_now();
-    hub.courtesy.borrow_mut().took(clock::now() - begun);
+    let turn = hub.courtesy.borrow_mut().turn();
+    match turn {
+        Turn::Write => return false,
+        Turn::Follow => {}
+        Turn::GiveWay => {
+            let begun = clock::now();
+            std::thread::yield_now();
+            hub.courtesy.borrow_mut().took(clock::now() - begun);
+        }
+    }
     // Woken when the runtime has looked at the sockets, which waking it here would not wait for.
     pin!(tokio::task::yield_now()).poll(cx).is_pending()
 }

@@ -2,8 +2,9 @@
 //!
 //! A link that is about to write first lets the other threads of the machine run: Redis, the other
 //! workers, and clients, whose requests then go in the same write. Two cores that the load keeps
-//! busy switch less often that way, and Redis reads and answers more at a time. Who computes at
-//! length takes its whole slice instead; to him way is given seldom.
+//! busy switch less often that way, and Redis reads and answers more at a time. Links that are about
+//! to write at the same time do it once for all. Who computes at length takes its whole slice
+//! instead; to him way is given seldom.
 
 use std::time::Duration;
 
@@ -13,9 +14,22 @@ const SLICE: Duration = Duration::from_millis(2);
 /// Writes that are made at once after such a time: as few at first, as many at last.
 const AT_ONCE: (u32, u32) = (16, 4096);
 
+/// What a link does that is about to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It writes.
+    Write,
+    /// It gives way first.
+    GiveWay,
+    /// Another has, and has not written yet: it writes after that.
+    Follow,
+}
+
 /// Whether a thread gives way before its next write.
 #[derive(Debug, Default)]
 pub(super) struct Courtesy {
+    /// Way has been given, and nothing written since.
+    is_given: bool,
     /// Writes still to be made at once.
     at_once: u32,
     /// How many they were, when it was last too long.
@@ -23,19 +37,28 @@ pub(super) struct Courtesy {
 }
 
 impl Courtesy {
-    /// Whether to give way this time.
-    pub(super) fn is_due(&mut self) -> bool {
+    /// What to do this time.
+    pub(super) fn turn(&mut self) -> Turn {
+        if self.is_given {
+            return Turn::Follow;
+        }
         match self.at_once.checked_sub(1) {
-            None => true,
+            None => Turn::GiveWay,
             Some(rest) => {
                 self.at_once = rest;
-                false
+                Turn::Write
             }
         }
     }
 
-    /// It has taken so long.
+    /// Way was given before, and now it is written.
+    pub(super) fn writes(&mut self) {
+        self.is_given = false;
+    }
+
+    /// To give way has taken so long.
     pub(super) fn took(&mut self, time: Duration) {
+        self.is_given = true;
         if time < SLICE {
             self.last /= 2;
         } else {
@@ -53,8 +76,10 @@ mod tests {
     fn given(courtesy: &mut Courtesy, writes: u32, time: Duration) -> u32 {
         let mut given = 0;
         for _ in 0..writes {
-            if courtesy.is_due() {
+            if courtesy.turn() == Turn::GiveWay {
                 courtesy.took(time);
+                assert_eq!(courtesy.turn(), Turn::Follow, "another link's");
+                courtesy.writes();
                 given += 1;
             }
         }
