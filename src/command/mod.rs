@@ -123,6 +123,21 @@ impl Commands {
         Some(self.keys[number])
     }
 
+    /// The hash slot of a request that shares a link whoever sends it, and whose keys are all in one.
+    #[inline]
+    #[must_use]
+    pub fn shared_slot(&self, input: &[u8], request: &Request) -> Option<u16> {
+        let number = self.number(&input[request.name.clone()], None)?;
+        let row = row(number);
+        if row.class != Class::Share || row.guarded {
+            return None;
+        }
+        match self.keys[number].place(input, request) {
+            Placement::Slot(slot) => Some(slot),
+            Placement::Anywhere | Placement::Crossed => None,
+        }
+    }
+
     /// What the table calls a request's command; a subcommand follows its container after `|`.
     #[must_use]
     pub fn name(&self, input: &[u8], request: &Request) -> Option<&'static str> {
@@ -305,6 +320,33 @@ mod tests {
         match RequestScanner::default().scan(&input, limits) {
             Ok(Found::Request(request)) => Commands::new().classify(&input, &request, profile),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_shares_a_link_and_is_in_one_slot_is_told_at_once() {
+        let commands = Commands::new();
+        let told = |words: &[&str]| {
+            let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+            let input = write::command(&words);
+            let limits = RequestLimits { args_max: 10, bulk_bytes_max: 100 };
+            let request = Request::whole(&input, limits).expect("whole");
+            commands.shared_slot(&input, &request)
+        };
+        assert_eq!(told(&["get", "k"]), Some(slot::slot(b"k")));
+        assert_eq!(told(&["MSET", "{k}1", "v", "{k}2", "v"]), Some(slot::slot(b"k")));
+        let others: [&[&str]; 8] = [
+            &["MGET", "a", "b"],
+            &["PING"],
+            &["GET"],
+            &["BLPOP", "k", "0"],
+            &["EVAL", "return 1", "1", "k"],
+            &["CONFIG", "GET", "k"],
+            &["WATCH", "k"],
+            &["NOSUCH", "k"],
+        ];
+        for words in others {
+            assert_eq!(told(words), None, "{words:?}");
         }
     }
 

@@ -8,6 +8,7 @@ mod inline;
 mod outbox;
 mod reply;
 mod request;
+mod small_bytes;
 pub mod write;
 
 pub use args::{Args, args};
@@ -16,6 +17,7 @@ pub use inline::joined_inline;
 pub use outbox::{Outbox, SHARE_MIN};
 pub use reply::{ReplyError, ReplyScanner};
 pub use request::{Found, Request, RequestError, RequestLimits, RequestScanner};
+pub use small_bytes::SmallBytes;
 
 /// The protocol version that a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -11,6 +11,9 @@ pub const SHARE_MIN: usize = 16 * 1024;
 /// Copied runs are gathered up to about this size before a new part is begun.
 const PART_BYTES: usize = 64 * 1024;
 
+/// Room for the first run: others mostly follow.
+const FIRST_BYTES: usize = 512;
+
 /// Bytes waiting to be written, in order.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -66,7 +69,9 @@ impl Outbox {
             last.extend_from_slice(bytes);
             return;
         }
-        self.parts.push_back(Part::Copied { bytes: bytes.to_vec(), written: 0 });
+        let mut first = Vec::with_capacity(bytes.len().max(FIRST_BYTES));
+        first.extend_from_slice(bytes);
+        self.parts.push_back(Part::Copied { bytes: first, written: 0 });
     }
 
     /// Appends these bytes without copying them, unless they are few.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::joined::Joined;
+use crate::resp::SmallBytes;
 use crate::upstream::NodeId;
 
 /// Who is to answer.
@@ -23,7 +24,7 @@ pub enum To {
 #[derive(Debug, Clone)]
 pub struct Flight {
     /// All of its bytes.
-    pub bytes: Bytes,
+    pub bytes: SmallBytes,
     /// Who is to answer.
     pub to: To,
     /// Whether a fence has to follow it.
@@ -45,9 +46,9 @@ pub struct Flight {
 impl Flight {
     /// A request that has not been sent.
     #[must_use]
-    pub fn new(bytes: Bytes, to: To) -> Self {
+    pub fn new(bytes: impl Into<SmallBytes>, to: To) -> Self {
         Self {
-            bytes,
+            bytes: bytes.into(),
             to,
             is_script: false,
             is_pinned: false,
@@ -81,7 +82,7 @@ pub struct Split {
 #[derive(Debug)]
 struct Part {
     flight: Flight,
-    reply: Option<Bytes>,
+    reply: Option<SmallBytes>,
 }
 
 impl Way {
@@ -133,7 +134,7 @@ impl Split {
     }
 
     /// Takes the reply of a part. True if it was awaited.
-    pub(super) fn arrived(&mut self, part: u32, reply: Bytes) -> bool {
+    pub(super) fn arrived(&mut self, part: u32, reply: SmallBytes) -> bool {
         let Some(part) = usize::try_from(part).ok().and_then(|part| self.parts.get_mut(part)) else {
             return false;
         };
@@ -147,7 +148,7 @@ impl Split {
 
     /// Memory of the replies that have come.
     pub(super) fn weight(&self) -> usize {
-        self.parts.iter().filter_map(|part| part.reply.as_ref()).map(Bytes::len).sum()
+        self.parts.iter().filter_map(|part| part.reply.as_ref()).map(|reply| reply.len()).sum()
     }
 
     /// The reply that the client gets, once all parts have theirs.

@@ -273,6 +273,14 @@ impl Session {
         self.is_bound() || matches!(self.via, Via::Pinned(_)) || self.upload.is_some()
     }
 
+    /// Whether something is under way that may have to end before the next request: a reply in pieces,
+    /// an answer on its own link that decides what follows, a subscription.
+    #[must_use]
+    pub fn has_something_open(&self) -> bool {
+        let awaits = self.pinned.as_ref().is_some_and(|pinned| pinned.awaits_stream || pinned.awaits_name);
+        self.mid_frame || awaits || self.subscribed.is_some()
+    }
+
     /// Whether the next reply is to be dropped. Uses up a SKIP.
     pub fn take_mute(&mut self) -> bool {
         match self.reply_mode {

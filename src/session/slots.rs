@@ -4,10 +4,8 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
 use super::flight::{Flight, Split, To, Way};
-use crate::resp::Outbox;
+use crate::resp::{Outbox, SmallBytes};
 use crate::upstream::NodeId;
 
 /// Replies in the order of their requests.
@@ -36,7 +34,7 @@ enum Slot {
     /// So many replies from the session's link.
     Awaited { count: u32, mute: bool },
     /// A reply of the gateway's own, or one that came before its turn.
-    Local(Bytes),
+    Local(SmallBytes),
     /// The reply to a request on its way to a cluster.
     Flown { way: Way, mute: bool },
 }
@@ -89,7 +87,8 @@ impl Slots {
     }
 
     /// Puts a reply behind those awaited, or behind the push that is under way.
-    pub(super) fn push_local(&mut self, reply: Bytes) {
+    pub(super) fn push_local(&mut self, reply: impl Into<SmallBytes>) {
+        let reply = reply.into();
         self.held_bytes += reply.len() + SLOT_BYTES;
         self.queue.push_back(Slot::Local(reply));
     }
@@ -133,9 +132,9 @@ impl Slots {
         }
     }
 
-    fn pop(&mut self) {
-        self.queue.pop_front();
+    fn pop(&mut self) -> Option<Slot> {
         self.front = self.front.wrapping_add(1);
+        self.queue.pop_front()
     }
 
     /// Memory of requests that may have to be sent again.
@@ -213,7 +212,8 @@ impl Slots {
     }
 
     /// A reply has come before its turn, or is that of a part.
-    pub fn arrived(&mut self, place: u64, part: u32, reply: Bytes) {
+    pub fn arrived(&mut self, place: u64, part: u32, reply: impl Into<SmallBytes>) {
+        let reply = reply.into();
         if self.flight(place, part).is_some_and(|flight| std::mem::take(&mut flight.is_astray)) {
             self.astray -= 1;
         }
@@ -231,19 +231,20 @@ impl Slots {
                 if reply.is_some() {
                     self.held_bytes -= split.weight();
                 }
-                reply
+                reply.map(SmallBytes::from)
             }
         };
         self.outstanding -= 1;
         let Some(reply) = reply else { return };
         self.kept_bytes -= way.kept();
-        let reply = if *mute { Bytes::new() } else { reply };
+        let reply = if *mute { SmallBytes::copy(b"") } else { reply };
         self.held_bytes += reply.len() + SLOT_BYTES;
         self.queue[index] = Slot::Local(reply);
     }
 
     /// The reply that comes next has come, and waits for the push that is under way.
-    pub(super) fn hold(&mut self, reply: Bytes) {
+    pub(super) fn hold(&mut self, reply: impl Into<SmallBytes>) {
+        let reply = reply.into();
         let Some(Slot::Awaited { count, mute }) = self.queue.front_mut() else { return };
         let is_mute = *mute;
         *count -= 1;
@@ -260,16 +261,18 @@ impl Slots {
 
     /// Lets out the local replies that wait for nothing.
     pub(super) fn release(&mut self, out: &mut Outbox) {
-        while let Some(Slot::Local(reply)) = self.queue.front() {
-            out.copy(reply);
+        while let Some(Slot::Local(_)) = self.queue.front() {
+            let Some(Slot::Local(reply)) = self.pop() else { return };
             self.held_bytes -= reply.len() + SLOT_BYTES;
-            self.pop();
+            reply.write_to(out);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::super::flight::To;
     use super::super::joined::Joined;
     use super::*;

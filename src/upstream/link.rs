@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::LaneId;
 use super::greet::Greeting;
-use crate::resp::{Outbox, ReplyScanner};
+use crate::resp::{Outbox, ReplyScanner, SmallBytes};
 use crate::session::{Kill, SessionId, Transaction};
 
 /// A link's place in its worker, never used for another link.
@@ -303,6 +303,12 @@ impl Link {
     pub fn append_shared(&mut self, bytes: Bytes) {
         self.appended += bytes.len() as u64;
         if self.is_ready() { self.out.share(bytes) } else { self.queued.share(bytes) }
+    }
+
+    /// Appends request bytes that are kept as well.
+    pub fn append_kept(&mut self, bytes: &SmallBytes) {
+        self.appended += bytes.len() as u64;
+        bytes.share_with(if self.is_ready() { &mut self.out } else { &mut self.queued });
     }
 
     /// Takes away what waits for `Ready`, as a link that is lost with it.

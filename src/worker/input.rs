@@ -1,9 +1,9 @@
 //! A client's bytes, as a slice that will be gone or as a buffer that can be given
 //! away in parts: small requests are copied, large ones shared.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
-use crate::resp::SHARE_MIN;
+use crate::resp::{SHARE_MIN, SmallBytes};
 use crate::upstream::Link;
 
 pub(super) trait Input {
@@ -12,7 +12,7 @@ pub(super) trait Input {
     /// Drops bytes from the front.
     fn skip(&mut self, count: usize);
     /// Takes bytes from the front, to be kept.
-    fn take(&mut self, count: usize) -> Bytes;
+    fn take(&mut self, count: usize) -> SmallBytes;
     /// Moves bytes from the front to a link.
     fn forward(&mut self, count: usize, link: &mut Link);
 }
@@ -26,8 +26,8 @@ impl Input for &[u8] {
         *self = &self[count..];
     }
 
-    fn take(&mut self, count: usize) -> Bytes {
-        let taken = Bytes::copy_from_slice(&self[..count]);
+    fn take(&mut self, count: usize) -> SmallBytes {
+        let taken = SmallBytes::copy(&self[..count]);
         self.skip(count);
         taken
     }
@@ -47,11 +47,11 @@ impl Input for BytesMut {
         self.advance(count);
     }
 
-    fn take(&mut self, count: usize) -> Bytes {
+    fn take(&mut self, count: usize) -> SmallBytes {
         if count >= SHARE_MIN {
-            return self.split_to(count).freeze();
+            return self.split_to(count).freeze().into();
         }
-        let taken = Bytes::copy_from_slice(&self[..count]);
+        let taken = SmallBytes::copy(&self[..count]);
         self.advance(count);
         taken
     }

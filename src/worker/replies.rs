@@ -12,7 +12,7 @@ use super::{Loss, Worker};
 use crate::command::Topic;
 use crate::resp::{Proto, SHARE_MIN};
 use crate::session::{Fate, SessionId, Stall};
-use crate::upstream::{Expect, LinkId, LinkRole, Phase, REPLY_BYTES_MAX, Stream};
+use crate::upstream::{Expect, LinkId, LinkRole, Phase, REPLY_BYTES_MAX, Stream, Ticket};
 
 /// Replies at the front of a link's input that are passed on together.
 struct Run {
@@ -118,6 +118,12 @@ impl Worker {
                     let alike =
                         session.map_or(ticket.count, |session| session.slots.alike().min(ticket.count));
                     *run = Run { to: ticket.session, bytes: len, count: 1, limit: alike };
+                }
+                Some(&Ticket { session, expect: Expect::Flown { place, part, .. }, .. }) if fresh && runs => {
+                    if let Some(link) = self.links.get_mut(id) {
+                        link.settle(1);
+                    }
+                    self.landed(id, session, (place, part), input, len, now);
                 }
                 _ => self.frame(id, input, len, now)?,
             }

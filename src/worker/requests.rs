@@ -130,10 +130,13 @@ impl Worker {
                     && session.reads == ReadFrom::Master
                     && !matches!(session.via, Via::Pinned(_))
                     && !session.is_bound()
-                    && !session.is_modal_by_sharing()
-                    && self.clusters.map(session.database).is_none();
-                if plain {
+                    && !session.is_modal_by_sharing();
+                let in_cluster = self.clusters.map(session.database).is_some();
+                if plain && !in_cluster {
                     return Some(self.join_batch(id, input, batch, request.len, now));
+                }
+                if plain && !session.has_something_open() && self.fly_together(id, input, now) > 0 {
+                    return Some(Flow::Done);
                 }
                 self.send_batch(id, batch, input, now);
                 self.request(id, input, &request, verdict, now)

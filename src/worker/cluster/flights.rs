@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
 use super::super::ends::{NOT_SENT, OUTCOME_UNKNOWN};
 use super::super::input::Input;
@@ -11,7 +11,7 @@ use super::super::lanes::NOBODY;
 use super::super::requests::Flow;
 use super::super::{Closed, Loss, Report, Step, Worker};
 use super::parked::Awaits;
-use crate::resp::{SHARE_MIN, write};
+use crate::resp::{SHARE_MIN, SmallBytes, write};
 use crate::session::{Fate, Flight, Joined, SessionId, Split, To, Via};
 use crate::upstream::cluster::Redirect;
 use crate::upstream::{Expect, LinkId, NodeId};
@@ -58,12 +58,11 @@ impl Worker {
         let flight = Flight { is_script, ..Flight::new(input.take(bytes), to) };
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Done };
         let mute = session.take_mute();
-        let kept = flight.bytes.clone();
         let place = (session.slots.push_flight(flight, mute), 0);
         session.via = Via::Nodes;
         self.tally.requests += 1;
         match link {
-            Some(link) => self.send_flight(id, link, place, kept, is_script, now),
+            Some(link) => self.send_flight(id, link, place, now),
             None => self.park(id, place, now, Awaits::Map(self.clusters.maps_seen)),
         }
         Flow::Done
@@ -73,12 +72,13 @@ impl Worker {
     pub(super) fn fly_split(&mut self, id: SessionId, flights: Vec<Flight>, joined: Joined, now: Instant) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let mute = session.take_mute();
-        let place = session.slots.push_split(Split::new(flights.clone(), joined), mute);
+        let parts: Vec<To> = flights.iter().map(|flight| flight.to).collect();
+        let place = session.slots.push_split(Split::new(flights, joined), mute);
         session.via = Via::Nodes;
         self.tally.requests += 1;
-        for (part, flight) in (0..).zip(flights) {
-            match self.node_to(id, flight.to).and_then(|node| self.link_at(id, node, now)) {
-                Some(link) => self.send_flight(id, link, (place, part), flight.bytes, flight.is_script, now),
+        for (part, to) in (0..).zip(parts) {
+            match self.node_to(id, to).and_then(|node| self.link_at(id, node, now)) {
+                Some(link) => self.send_flight(id, link, (place, part), now),
                 None => self.park(id, (place, part), now, Awaits::Map(self.clusters.maps_seen)),
             }
         }
@@ -93,21 +93,14 @@ impl Worker {
         })
     }
 
-    fn send_flight(
-        &mut self,
-        id: SessionId,
-        on: LinkId,
-        (place, part): Place,
-        bytes: Bytes,
-        is_script: bool,
-        now: Instant,
-    ) {
+    fn send_flight(&mut self, id: SessionId, on: LinkId, (place, part): Place, now: Instant) {
         let Some(link) = self.links.get_mut(on) else { return };
-        if let Some(flight) = self.sessions.get_mut(id).and_then(|it| it.slots.flight(place, part)) {
-            flight.at = Some(self.lanes[link.lane].key.node);
-        }
+        let flight = self.sessions.get_mut(id).and_then(|session| session.slots.flight(place, part));
+        let Some(flight) = flight else { return };
+        flight.at = Some(self.lanes[link.lane].key.node);
+        let is_script = flight.is_script;
         link.claim(id, 1, Expect::Flown { place, part, patient: false }, now);
-        link.append_shared(bytes);
+        link.append_kept(&flight.bytes);
         link.since_fence += 1;
         if is_script {
             self.send_fence(on, true, now);
@@ -124,14 +117,13 @@ impl Worker {
         if flight.is_pinned {
             return self.send_pinned_again(id, at, node, asking, now);
         }
-        let (bytes, is_script) = (flight.bytes.clone(), flight.is_script);
         let Some(on) = self.link_at(id, node, now) else { return };
         if asking && let Some(link) = self.links.get_mut(on) {
             // It holds for the next command of the connection, which is this one.
             link.claim(NOBODY, 1, Expect::Ignored, now);
             link.append(&write::command(&[b"ASKING"]));
         }
-        self.send_flight(id, on, at, bytes, is_script, now);
+        self.send_flight(id, on, at, now);
     }
 
     /// A node has answered a flight.
@@ -167,11 +159,11 @@ impl Worker {
             self.refuse_overtaken(id, at);
         }
         let reply = if len < SHARE_MIN {
-            let reply = Bytes::copy_from_slice(&input[..len]);
+            let reply = SmallBytes::copy(&input[..len]);
             input.advance(len);
             reply
         } else {
-            input.split_to(len).freeze()
+            input.split_to(len).freeze().into()
         };
         self.answer_flight(id, at, reply);
     }
@@ -192,7 +184,7 @@ impl Worker {
     }
 
     /// Gives a flight its reply, which the client gets in its turn.
-    pub(super) fn answer_flight(&mut self, id: SessionId, (place, part): Place, reply: Bytes) {
+    pub(super) fn answer_flight(&mut self, id: SessionId, (place, part): Place, reply: SmallBytes) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.slots.arrived(place, part, reply);
         session.settled(0);

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! request -> requests: which kind it is   -> routes: to which node     -> a link, and a flight kept
+//!                                            (together: where nothing of that has to be found out)
 //! client  <- flights: in its turn         <- flights: a reply, or a redirect that is followed
 //!                                            parked: what has to wait for somebody to serve its slot
 //! ```
@@ -16,6 +17,7 @@ mod pinned;
 mod requests;
 mod routes;
 mod scatter;
+mod together;
 mod uploads;
 
 use std::collections::BTreeMap;

@@ -106,7 +106,7 @@ impl Worker {
         let Some(flight) = session.slots.flight(place, part) else { return };
         flight.at = Some(self.lanes[link.lane].key.node);
         link.claim(id, 1, Expect::Flown { place, part, patient: true }, now);
-        link.append_shared(flight.bytes.clone());
+        link.append_kept(&flight.bytes);
         session.via = Via::Pinned(on);
         self.tally.pinned_requests += 1;
         self.wake_link(on);

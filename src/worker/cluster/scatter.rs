@@ -69,17 +69,18 @@ pub(super) fn spread(bytes: &Bytes, nodes: &[NodeId], is_script: bool) -> Vec<Fl
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resp::SmallBytes;
 
     #[test]
     fn keys_are_gathered_by_slot_and_their_values_put_back() {
         let args: [&[u8]; 5] = [b"MGET", b"a", b"b", b"{a}2", b"c"];
         let (flights, joined) = split(&args, 1, Joined::Placed(Vec::new()));
         let shown: Vec<_> = flights.iter().map(|flight| (flight.to, flight.bytes.clone())).collect();
-        let part = |words: &[&[u8]]| (To::Slot(slot(words[1])), Bytes::from(write::command(words)));
+        let part = |words: &[&[u8]]| (To::Slot(slot(words[1])), SmallBytes::from(write::command(words)));
         assert_eq!(shown, [part(&[b"MGET", b"a", b"{a}2"]), part(&[b"MGET", b"b"]), part(&[b"MGET", b"c"])]);
         assert_eq!(joined, Joined::Placed(vec![vec![0, 2], vec![1], vec![3]]));
         let (flights, _) = split(&[b"mset", b"a", b"1", b"b", b"2", b"{a}", b"3"], 2, Joined::Same);
         assert_eq!(flights.len(), 2);
-        assert_eq!(flights[0].bytes, write::command(&[b"mset", b"a", b"1", b"{a}", b"3"]));
+        assert_eq!(*flights[0].bytes, write::command(&[b"mset", b"a", b"1", b"{a}", b"3"]));
     }
 }

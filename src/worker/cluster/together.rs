@@ -1,0 +1,70 @@
+//! Requests of one client that go to the nodes of their hash slots together: each by itself, with
+//! nothing looked at twice that is the same for all of them.
+
+use std::time::Instant;
+
+use super::super::input::Input;
+use super::super::{Step, Worker};
+use crate::limits::Limits;
+use crate::resp::{Request, SHARE_MIN, SmallBytes};
+use crate::session::{Flight, SessionId, To, Via};
+use crate::upstream::{Expect, Link};
+
+impl Worker {
+    /// Sends whole requests from the front of the input, up to the first that has something about it
+    /// or its way to be found out: a command that is not shared, or one without a single slot; a node
+    /// or a link that the session has not come to yet; a link that is full, or has a fence due. How many.
+    ///
+    /// The caller knows that the session is bound to no link and wants every reply.
+    pub(in super::super) fn fly_together<I: Input>(
+        &mut self,
+        id: SessionId,
+        input: &mut I,
+        now: Instant,
+    ) -> usize {
+        if self.may_fly(id).is_err() {
+            return 0;
+        }
+        let limits = self.request_limits();
+        let Some(session) = self.sessions.get_mut(id) else { return 0 };
+        let Some(map) = self.clusters.map(session.database) else { return 0 };
+        let most = self.limits.client_in_flight_max.saturating_sub(session.slots.outstanding());
+        let len_max = self.limits.shared_request_bytes_max.min(SHARE_MIN);
+        let mut count = 0;
+        while count < most && session.slots.kept_bytes() <= self.limits.link_queue_bytes_max {
+            let unread = input.bytes();
+            let Some(request) = Request::whole(unread, limits).filter(|it| it.len < len_max) else { break };
+            let Some(slot) = self.commands.shared_slot(unread, &request) else { break };
+            let way = map.node(slot).and_then(|node| session.routes.ways.iter().find(|it| it.node == node));
+            let Some((node, on)) = way.and_then(|way| Some((way.node, way.link?))) else { break };
+            let Some(link) = self.links.get_mut(on).filter(|it| takes_at_once(it, id, &self.limits)) else {
+                break;
+            };
+            let bytes = &unread[..request.len];
+            let flight = Flight { at: Some(node), ..Flight::new(SmallBytes::copy(bytes), To::Slot(slot)) };
+            let place = session.slots.push_flight(flight, false);
+            link.claim(id, 1, Expect::Flown { place, part: 0, patient: false }, now);
+            link.append(bytes);
+            link.since_fence += 1;
+            if !std::mem::replace(&mut link.woken, true) {
+                self.steps.push(Step::WakeLink(on));
+            }
+            input.skip(request.len);
+            count += 1;
+        }
+        if count > 0 {
+            session.via = Via::Nodes;
+            self.tally.requests += count as u64;
+        }
+        count
+    }
+}
+
+/// Whether a link takes a request of this session now, with nothing else to be done.
+fn takes_at_once(link: &Link, session: SessionId, limits: &Limits) -> bool {
+    link.is_ready()
+        && link.may_share(session)
+        && link.in_flight < limits.link_in_flight_max
+        && link.backlog() < limits.link_queue_bytes_max
+        && link.since_fence + 1 < limits.fence_commands
+}
