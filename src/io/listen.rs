@@ -1,6 +1,7 @@
 //! The acceptor: takes clients from the kernel and hands each to the worker with
 //! the fewest. It survives every error that accept can have.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +11,10 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::census::{Census, Place};
+use super::census::Place;
+use super::clock;
+use super::control::Shared;
+use super::shed::{Shed, Why};
 use crate::limits::Limits;
 
 /// Clients taken at a time before other work of the thread gets its turn.
@@ -23,12 +27,12 @@ const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// What all acceptors share.
-#[derive(Clone)]
 pub(super) struct Desk {
+    /// As at the start.
     pub(super) limits: Arc<Limits>,
-    pub(super) clients_max: usize,
-    pub(super) census: Arc<Census>,
+    pub(super) shared: Arc<Shared>,
     pub(super) workers: Vec<mpsc::Sender<Accepted>>,
+    pub(super) shed: RefCell<Shed>,
 }
 
 /// A client that has just been accepted.
@@ -97,9 +101,17 @@ pub(super) async fn accept(door: usize, listener: TcpListener, desk: &Desk, stop
 
 impl Desk {
     async fn hand_over(&self, door: usize, socket: TcpStream, peer: SocketAddr) {
-        let total = self.census.total();
-        if total >= self.clients_max + TOLD_MAX {
-            tracing::debug!(%peer, "closed: too many clients");
+        let (total, clients_max) = (self.shared.census.total(), self.shared.clients_max);
+        let buffers_max = self.shared.live.load().settings.limits.buffers_bytes_max;
+        let why = if total >= clients_max + TOLD_MAX {
+            Some(Why::TooManyClients)
+        } else if !self.shared.budget.has_room(buffers_max) {
+            Some(Why::BuffersFull)
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            self.shed.borrow_mut().note(why, peer, clock::now());
             return;
         }
         let times = (self.limits.keepalive_ms, self.limits.tcp_user_timeout_ms);
@@ -111,9 +123,9 @@ impl Desk {
                 return;
             }
         };
-        let place = self.census.place();
+        let place = self.shared.census.place();
         let worker = &self.workers[place.worker()];
-        let client = Accepted { door, socket, peer, place, over_limit: total >= self.clients_max };
+        let client = Accepted { door, socket, peer, place, over_limit: total >= clients_max };
         if worker.send(client).await.is_err() {
             tracing::error!("a worker is gone: its client was closed");
         }
