@@ -56,6 +56,11 @@ limits! {
     /// Handshakes under way at a time; further ones wait their turn, so that a
     /// flood of new clients cannot starve those already in.
     handshakes_max: usize = 256,
+    /// Clients of one network (an IPv4 address, an IPv6 /64) whose handshake has not ended,
+    /// silent ones included; further ones are closed at once, since waiting they would take
+    /// places of `clients_max` from other networks. 0 is no bound: many clients behind one
+    /// address are normal.
+    handshakes_per_network_max: usize = 0,
     /// Clients at a time; lowered at start to what the open-file limit allows.
     clients_max: usize = 10_000,
     /// Clients of one user at a time, so that one service cannot lock out the rest.

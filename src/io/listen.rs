@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::census::Place;
+use super::census::{NetworkPlace, Place};
 use super::clock;
 use super::control::Shared;
 use super::shed::{Shed, Why};
@@ -42,6 +42,8 @@ pub(super) struct Accepted {
     pub(super) socket: std::net::TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) place: Place,
+    /// Kept until its handshake has ended.
+    pub(super) of_network: Option<NetworkPlace>,
     /// There are as many clients as may be: it is to be told so.
     pub(super) over_limit: bool,
 }
@@ -100,20 +102,30 @@ pub(super) async fn accept(door: usize, listener: TcpListener, desk: &Desk, stop
 }
 
 impl Desk {
-    async fn hand_over(&self, door: usize, socket: TcpStream, peer: SocketAddr) {
-        let (total, clients_max) = (self.shared.census.total(), self.shared.clients_max);
-        let buffers_max = self.shared.live.load().settings.limits.buffers_bytes_max;
-        let why = if total >= clients_max + TOLD_MAX {
-            Some(Why::TooManyClients)
-        } else if !self.shared.budget.has_room(buffers_max) {
-            Some(Why::BuffersFull)
-        } else {
-            None
-        };
-        if let Some(why) = why {
-            self.shed.borrow_mut().note(why, peer, clock::now());
-            return;
+    /// Whether a client may go on to its handshake: whether it is one too many and to be told so,
+    /// and its place among those of its network, where these are bounded.
+    fn let_on(&self, peer: SocketAddr) -> Result<(bool, Option<NetworkPlace>), Why> {
+        let live = self.shared.live.load();
+        let (limits, census) = (&live.settings.limits, &self.shared.census);
+        let (total, clients_max) = (census.total(), self.shared.clients_max);
+        if total >= clients_max + TOLD_MAX {
+            return Err(Why::TooManyClients);
         }
+        if !self.shared.budget.has_room(limits.buffers_bytes_max) {
+            return Err(Why::BuffersFull);
+        }
+        let of_network = match limits.handshakes_per_network_max {
+            0 => None,
+            most => Some(census.network_place(peer.ip().into(), most).ok_or(Why::NetworkFull)?),
+        };
+        Ok((total >= clients_max, of_network))
+    }
+
+    async fn hand_over(&self, door: usize, socket: TcpStream, peer: SocketAddr) {
+        let (over_limit, of_network) = match self.let_on(peer) {
+            Ok(welcome) => welcome,
+            Err(why) => return self.shed.borrow_mut().note(why, peer, clock::now()),
+        };
         let times = (self.limits.keepalive_ms, self.limits.tcp_user_timeout_ms);
         // Each worker's runtime registers the socket for itself.
         let socket = match tune(&socket, times.0, times.1).and_then(|()| socket.into_std()) {
@@ -125,7 +137,7 @@ impl Desk {
         };
         let place = self.shared.census.place();
         let worker = &self.workers[place.worker()];
-        let client = Accepted { door, socket, peer, place, over_limit: total >= clients_max };
+        let client = Accepted { door, socket, peer, place, of_network, over_limit };
         if worker.send(client).await.is_err() {
             tracing::error!("a worker is gone: its client was closed");
         }

@@ -18,16 +18,19 @@ pub(super) enum Why {
     TooManyClients,
     /// Those who are in hold nearly all that may be held.
     BuffersFull,
+    /// Its network has as many on their way in as it may.
+    NetworkFull,
 }
 
 impl Why {
-    const ALL: [Self; 2] = [Self::TooManyClients, Self::BuffersFull];
+    const ALL: [Self; 3] = [Self::TooManyClients, Self::BuffersFull, Self::NetworkFull];
 
     /// The word in the metric.
     fn as_str(self) -> &'static str {
         match self {
             Self::TooManyClients => "too_many_clients",
             Self::BuffersFull => "buffers_full",
+            Self::NetworkFull => "network_full",
         }
     }
 }
@@ -64,6 +67,9 @@ impl Shed {
         };
         match why {
             Why::TooManyClients => tracing::info!(%peer, clients, "closed: too many clients"),
+            Why::NetworkFull => {
+                tracing::info!(%peer, clients, "closed: its network has as many handshakes under way as it may");
+            }
             Why::BuffersFull => tracing::warn!(
                 clients,
                 "no new clients: those who are in hold 95 % of buffers_bytes_max; who holds most is closed at 100 %"

@@ -1,8 +1,10 @@
-//! Little room left: clients that hold nearly all that may be held.
+//! Little room left: clients that hold nearly all that may be held, and networks that would take all places.
 
-use std::io::Read;
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::wire::{Client, PATIENCE};
 use crate::world::{Setup, World};
@@ -107,4 +109,63 @@ fn what_may_be_held_is_bounded_by_the_memory_there_is_unless_it_is_written() {
     world.write_again(|setup| setup.limits = "");
     world.reload();
     assert_eq!(most(&world), found);
+}
+
+/// A connection from this address.
+fn from(address: Ipv4Addr, to: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
+    socket.bind(&SocketAddr::from((address, 0)).into()).expect("an address of this machine");
+    socket.connect(&to.into()).expect("it listens");
+    socket.into()
+}
+
+/// Forty connections from the usual address that say nothing.
+fn silent(world: &World) -> Vec<TcpStream> {
+    (0..40).map(|_| TcpStream::connect(world.gateway.address).expect("it listens")).collect()
+}
+
+fn is_open(mut socket: &TcpStream) -> bool {
+    socket.set_nonblocking(true).expect("a socket");
+    matches!(socket.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+#[test]
+fn a_network_that_floods_with_silent_connections_takes_no_place_of_another() {
+    let limits = "clients_max = 12\nhandshake_timeout_ms = 5000";
+    let bounded = "clients_max = 12\nhandshake_timeout_ms = 5000\nhandshakes_per_network_max = 8";
+    let world = World::with(Setup { limits: bounded, ..Setup::default() });
+    let elsewhere = || {
+        let socket = from(Ipv4Addr::new(127, 0, 0, 2), world.gateway.address);
+        Client::tls_over(socket, world.tls("app"))
+    };
+    let shed = || world.gateway.metric("respgate_clients_shed_total", "reason=\"network_full\"");
+    let deadline = Instant::now() + 3 * PATIENCE;
+    let wait = |claim: &str, is_so: &dyn Fn() -> bool| {
+        while !is_so() {
+            assert!(Instant::now() < deadline, "{claim}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let flood = silent(&world);
+    wait("all but eight are closed", &|| shed() == 32.0);
+    let mut other = elsewhere().expect("another network");
+    other.talk(&[("PING", "+PONG")]);
+    wait("eight wait for their handshake", &|| flood.iter().filter(|it| is_open(it)).count() == 8);
+    assert!(!try_in(&world, "app"), "one more of theirs");
+    wait("their time is over", &|| !flood.iter().any(is_open));
+    wait("they come in again", &|| try_in(&world, "app"));
+    // Who is in counts no more.
+    let mut inside: Vec<Client> = (0..9).map(|_| world.client("app")).collect();
+    inside.iter_mut().for_each(|client| client.talk(&[("PING", "+PONG")]));
+    drop(inside);
+
+    world.write_again(|setup| setup.limits = limits);
+    world.reload();
+    let before = shed();
+    let flood = silent(&world);
+    let told = elsewhere().expect("there is room to be told").read_to_end();
+    assert_eq!(String::from_utf8_lossy(&told), "-ERR max number of clients reached\r\n", "without the bound");
+    assert_eq!(shed(), before);
+    other.talk(&[("PING", "+PONG")]);
+    drop(flood);
 }
