@@ -96,6 +96,9 @@ limits! {
     /// A client that sends nothing for this long is closed; 0 is never, since
     /// long-lived subscribers and pools are normal.
     client_idle_timeout_ms: u64 = 0,
+    /// A client with keys that it watches or a transaction that it has not ended, which sends
+    /// nothing for this long, is closed: meanwhile it has a link to itself. 0 is never, as in Redis.
+    transaction_idle_timeout_ms: u64 = 0,
     /// The longest a client may stay connected; 0 is until its certificate ends.
     session_age_max_ms: u64 = 0,
     /// Arguments of one command.

@@ -151,6 +151,13 @@ impl Worker {
             && past(session.heard_at, limits.client_idle_timeout_ms)
         {
             Some(Closed::Idle)
+        } else if session.is_settled()
+            && session.stall.is_none()
+            && session.out.is_empty()
+            && session.is_in_transaction()
+            && past(session.heard_at, limits.transaction_idle_timeout_ms)
+        {
+            Some(Closed::TransactionIdle)
         } else if (!session.out.is_empty() && past(session.read_at, limits.client_output_stall_timeout_ms))
             || self.holds_others_up(id, now)
         {
