@@ -34,12 +34,33 @@ macro_rules! limits {
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
+/// What `buffers_bytes_max` is by default where there is memory enough, or none knows how much.
+pub const BUFFERS_BYTES_DEFAULT: usize = 1024 * MIB;
+
+impl Limits {
+    /// `buffers_bytes_max` as written; without that, a quarter of the memory that there is, if
+    /// that is known, and no more than its default.
+    #[must_use]
+    pub fn buffers_bytes(&self, memory: Option<u64>) -> usize {
+        let quarter = memory.map_or(usize::MAX, |bytes| usize::try_from(bytes / 4).unwrap_or(usize::MAX));
+        match self.buffers_bytes_max {
+            0 => quarter.clamp(1, BUFFERS_BYTES_DEFAULT),
+            written => written,
+        }
+    }
+}
+
 limits! {
     /// A client that has not finished its TLS handshake by then is closed.
     handshake_timeout_ms: u64 = 5_000,
     /// Handshakes under way at a time; further ones wait their turn, so that a
     /// flood of new clients cannot starve those already in.
     handshakes_max: usize = 256,
+    /// Clients of one network (an IPv4 address, an IPv6 /64) whose handshake has not ended,
+    /// silent ones included; further ones are closed at once, since waiting they would take
+    /// places of `clients_max` from other networks. 0 is no bound: many clients behind one
+    /// address are normal.
+    handshakes_per_network_max: usize = 0,
     /// Clients at a time; lowered at start to what the open-file limit allows.
     clients_max: usize = 10_000,
     /// Clients of one user at a time, so that one service cannot lock out the rest.
@@ -75,6 +96,9 @@ limits! {
     /// A client that sends nothing for this long is closed; 0 is never, since
     /// long-lived subscribers and pools are normal.
     client_idle_timeout_ms: u64 = 0,
+    /// A client with keys that it watches or a transaction that it has not ended, which sends
+    /// nothing for this long, is closed: meanwhile it has a link to itself. 0 is never, as in Redis.
+    transaction_idle_timeout_ms: u64 = 0,
     /// The longest a client may stay connected; 0 is until its certificate ends.
     session_age_max_ms: u64 = 0,
     /// Arguments of one command.
@@ -94,8 +118,12 @@ limits! {
     /// 200 bytes more; past that its SUBSCRIBE is refused.
     subscriptions_bytes_max: usize = 32 * MIB,
     /// Input and output held for all clients together; past that the client that
-    /// holds most is closed. Each worker has its share.
-    buffers_bytes_max: usize = 1024 * MIB,
+    /// holds most is closed. Each worker has its share. At 95 % of it new clients are
+    /// closed before their handshake. Requests are never refused for it: clients that leave
+    /// their replies unread are not read from and the largest is closed, while refusing would
+    /// let one that stays below its end make everybody else's requests fail. 0 is a quarter of
+    /// the memory that the process may use, [`BUFFERS_BYTES_DEFAULT`] at most.
+    buffers_bytes_max: usize = 0,
     /// A client with unread output that reads nothing for this long is closed.
     client_output_stall_timeout_ms: u64 = 60_000,
     /// As above, while others wait behind a very large reply of its.
@@ -176,4 +204,22 @@ limits! {
     linger_bytes_max: usize = MIB,
     /// Arrays within arrays in a reply.
     reply_depth_max: usize = 128,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_take_a_quarter_of_the_memory_unless_it_is_written_how_much() {
+        let gib = 1024 * MIB as u64;
+        let of = |written, memory| {
+            Limits { buffers_bytes_max: written, ..Limits::default() }.buffers_bytes(memory)
+        };
+        assert_eq!(of(0, Some(2 * gib)), 512 * MIB);
+        assert_eq!(of(0, Some(64 * gib)), BUFFERS_BYTES_DEFAULT);
+        assert_eq!(of(0, None), BUFFERS_BYTES_DEFAULT);
+        assert_eq!(of(0, Some(0)), 1, "never none at all");
+        assert_eq!(of(4096 * MIB, Some(2 * gib)), 4096 * MIB);
+    }
 }

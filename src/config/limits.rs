@@ -18,9 +18,12 @@ const BYTES_MAX: u64 = 1 << 40;
 const COUNT_MAX: u64 = i32::MAX as u64;
 
 /// Settings where 0 means something: never, at once, or "as many as".
-const MAY_BE_ZERO: [&str; 8] = [
+const MAY_BE_ZERO: [&str; 11] = [
     "auth_failures_per_network_max",
+    "handshakes_per_network_max",
+    "buffers_bytes_max",
     "client_idle_timeout_ms",
+    "transaction_idle_timeout_ms",
     "session_age_max_ms",
     "pinned_links_max",
     "drain_timeout_ms",

@@ -1,16 +1,21 @@
-//! How many clients there are, in all, at each worker, and of each user; and the
-//! places that are given back when a client's task ends, however it ends.
+//! How many clients there are, in all, at each worker, of each user, and on their way in from
+//! each network; and the places that are given back when a client's task ends, however it ends.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::identity::Network;
 
 /// Counts of clients, shared by all threads.
 #[derive(Debug)]
 pub(super) struct Census {
     /// Connections at each worker, those in their handshake included.
     workers: Vec<AtomicUsize>,
-    users: Mutex<HashMap<String, usize>>,
+    users: Arc<Counts<String>>,
+    /// Clients whose handshake has not ended.
+    networks: Arc<Counts<Network>>,
 }
 
 /// A connection's place at a worker.
@@ -20,17 +25,44 @@ pub(super) struct Place {
     worker: usize,
 }
 
-/// A client's place among those of its user.
+/// How many there are of each; what there is none of takes no memory.
 #[derive(Debug)]
-pub(super) struct UserPlace {
-    census: Arc<Census>,
-    user: String,
+struct Counts<K>(Mutex<HashMap<K, usize>>);
+
+/// A place among those that are counted together.
+#[derive(Debug)]
+pub(super) struct PlaceOf<K: Eq + Hash> {
+    counts: Arc<Counts<K>>,
+    key: K,
+}
+
+/// A client's place among those of its user.
+pub(super) type UserPlace = PlaceOf<String>;
+
+/// A client's place among those of its network whose handshake has not ended.
+pub(super) type NetworkPlace = PlaceOf<Network>;
+
+impl<K: Clone + Eq + Hash> Counts<K> {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::default()))
+    }
+
+    /// Takes a place, if fewer than `most` are there.
+    fn place(self: &Arc<Self>, key: K, most: usize) -> Option<PlaceOf<K>> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.get(&key).copied().unwrap_or(0);
+        if count >= most {
+            return None;
+        }
+        counts.insert(key.clone(), count + 1);
+        Some(PlaceOf { counts: Arc::clone(self), key })
+    }
 }
 
 impl Census {
     pub(super) fn new(workers: usize) -> Arc<Self> {
         let workers = (0..workers).map(|_| AtomicUsize::new(0)).collect();
-        Arc::new(Self { workers, users: Mutex::default() })
+        Arc::new(Self { workers, users: Counts::new(), networks: Counts::new() })
     }
 
     /// Connections in all.
@@ -47,14 +79,14 @@ impl Census {
     }
 
     /// Takes a place among the clients of a user, if fewer than `most` are there.
-    pub(super) fn user_place(self: &Arc<Self>, user: &str, most: usize) -> Option<UserPlace> {
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = users.entry(user.to_owned()).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(UserPlace { census: Arc::clone(self), user: user.to_owned() })
+    pub(super) fn user_place(&self, user: &str, most: usize) -> Option<UserPlace> {
+        self.users.place(user.to_owned(), most)
+    }
+
+    /// Takes a place among the clients of a network whose handshake has not ended, if fewer than
+    /// `most` are there.
+    pub(super) fn network_place(&self, network: Network, most: usize) -> Option<NetworkPlace> {
+        self.networks.place(network, most)
     }
 }
 
@@ -71,13 +103,13 @@ impl Drop for Place {
     }
 }
 
-impl Drop for UserPlace {
+impl<K: Eq + Hash> Drop for PlaceOf<K> {
     fn drop(&mut self) {
-        let mut users = self.census.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = users.get_mut(&self.user) {
+        let mut counts = self.counts.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
-                users.remove(&self.user);
+                counts.remove(&self.key);
             }
         }
     }
@@ -105,5 +137,19 @@ mod tests {
         assert!(census.user_place("ops", 1).is_some());
         drop(first);
         assert!(census.user_place("app", 1).is_some());
+    }
+
+    #[test]
+    fn networks_that_are_gone_take_no_memory() {
+        let census = Census::new(1);
+        let network = |text: &str| Network::from(text.parse::<std::net::IpAddr>().expect("an address"));
+        let place = |text: &str| census.network_place(network(text), 1);
+        let many: Vec<_> = (0..=255).map(|last| place(&format!("192.0.2.{last}"))).collect();
+        assert!(many.iter().all(Option::is_some) && place("192.0.2.7").is_none());
+        let six = place("2001:db8::1");
+        assert!(six.is_some() && place("2001:db8::2").is_none(), "a site is one network");
+        assert!(place("2001:db8:0:1::1").is_some());
+        drop((many, six));
+        assert_eq!(census.networks.0.lock().expect("not poisoned").len(), 0);
     }
 }

@@ -80,9 +80,11 @@ pub(super) fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> im
 
 /// From the handshake to an open session, or to the end of a client that does not come in.
 async fn arrive(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> Option<Inside> {
-    let Accepted { door, socket, peer, place, over_limit } = accepted;
+    let Accepted { door, socket, peer, place, of_network, over_limit } = accepted;
     let caller = Caller { door, peer };
-    let mut stream = match handshake(&shared, door, socket).await {
+    let shaken = handshake(&shared, door, socket).await;
+    drop(of_network);
+    let mut stream = match shaken {
         Ok(stream) => stream,
         Err(refusal) => {
             let shown = tls::take_shown().and_then(|der| Certificate::from_der(&der).ok());

@@ -1,8 +1,10 @@
 //! The one handle by which the surfaces reach the gateway: start, reload, drain.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,17 +13,20 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::budget::Budget;
 use super::census::Census;
 use super::cluster;
 use super::doors::{self, Door, Entrance, ReloadError};
 use super::health::Health;
 use super::keeper::{self, Keep, Keeper};
 use super::listen::{self, Accepted, Desk};
+use super::memory;
 use super::passwords::Passwords;
 use super::peers;
 use super::reach::Reach;
 use super::replicas;
 use super::sentinel;
+use super::shed::Shed;
 use super::tally::{Gauges, Meters};
 use super::thread::{self, Post};
 use super::{Settings, WORKERS_MAX, needs_restart};
@@ -70,6 +75,8 @@ pub(super) struct Shared {
     /// Fixed at the start.
     pub(super) doors: Vec<Door>,
     pub(super) census: Arc<Census>,
+    /// What is held for clients.
+    pub(super) budget: Budget,
     pub(super) handshakes: Semaphore,
     pub(super) clients_max: usize,
     /// What the workers know of the backends.
@@ -126,6 +133,8 @@ pub struct Control {
     stage: watch::Sender<Stage>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     gauges: Gauges,
+    /// What the process may use, found out once.
+    memory: Option<u64>,
     keeper: Mutex<Option<Keeper>>,
 }
 
@@ -133,7 +142,9 @@ pub struct Control {
 ///
 /// # Errors
 /// If the address is taken or the system has no threads to give.
-pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError> {
+pub fn start(mut settings: Settings, handles: Handles) -> Result<Control, StartError> {
+    let memory = memory::available();
+    fit_buffers(&mut settings, memory);
     let (doors, sockets) = open_doors(&settings)?;
     let entrances = doors::entrances(&doors, &settings, &[])?;
     let reach = Arc::new(Reach::plan(None, &settings)?);
@@ -146,6 +157,7 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
     let shared = Arc::new(Shared {
         doors,
         census: Census::new(workers),
+        budget: Budget::new(workers),
         handshakes: Semaphore::new(settings.limits.handshakes_max.max(1)),
         clients_max,
         health: Health::new(workers),
@@ -193,8 +205,10 @@ pub fn start(settings: Settings, handles: Handles) -> Result<Control, StartError
     threads.push(sentinel::start(&shared, stages.clone(), &handles.registry)?);
     threads.push(cluster::start(&shared, stages.clone())?);
     threads.push(replicas::start(&shared, stages.clone(), &handles.registry)?);
-    threads.push(start_acceptor(sockets, limits, &shared, queues, stages)?);
-    Ok(Control { shared, stage, threads: Mutex::new(threads), gauges, keeper })
+    let shed = RefCell::new(Shed::new(&handles.registry));
+    let desk = Desk { limits, shared: Arc::clone(&shared), workers: queues, shed };
+    threads.push(start_acceptor(sockets, desk, stages)?);
+    Ok(Control { shared, stage, threads: Mutex::new(threads), gauges, memory, keeper })
 }
 
 /// Opens the socket of each listener.
@@ -214,19 +228,16 @@ fn open_doors(settings: &Settings) -> Result<(Vec<Door>, Vec<std::net::TcpListen
 
 fn start_acceptor(
     sockets: Vec<std::net::TcpListener>,
-    limits: Arc<crate::limits::Limits>,
-    shared: &Arc<Shared>,
-    queues: Vec<mpsc::Sender<Accepted>>,
+    desk: Desk,
     stages: watch::Receiver<Stage>,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (census, clients_max) = (Arc::clone(&shared.census), shared.clients_max);
     std::thread::Builder::new().name("acceptor".to_owned()).spawn(move || {
-        let desk = Desk { limits, clients_max, census, workers: queues };
+        let desk = Rc::new(desk);
         tokio::task::LocalSet::new().block_on(&runtime, async {
             let mut accepting = tokio::task::JoinSet::new();
             for (door, socket) in sockets.into_iter().enumerate() {
-                let (desk, mut stages) = (desk.clone(), stages.clone());
+                let (desk, mut stages) = (Rc::clone(&desk), stages.clone());
                 accepting.spawn_local(async move {
                     let stop = async move {
                         // An error means that the gateway is being dropped.
@@ -264,7 +275,8 @@ impl Control {
     /// # Errors
     /// If a listener cannot be made of them, or changes a name that it is to keep;
     /// nothing has changed then.
-    pub fn reload(&self, settings: Settings) -> Result<Vec<String>, ReloadError> {
+    pub fn reload(&self, mut settings: Settings) -> Result<Vec<String>, ReloadError> {
+        fit_buffers(&mut settings, self.memory);
         let mut unchanged = Vec::new();
         self.shared.replace(|before| {
             unchanged = needs_restart(&before.settings, &settings);
@@ -356,4 +368,17 @@ fn clients_max(settings: &Settings) -> usize {
         );
     }
     wanted.min(room)
+}
+
+/// What clients may make the gateway hold, where that is not written: by the memory that there is.
+fn fit_buffers(settings: &mut Settings, memory: Option<u64>) {
+    let buffers_bytes_max = settings.limits.buffers_bytes(memory);
+    if settings.limits.buffers_bytes_max != buffers_bytes_max {
+        tracing::info!(
+            buffers_bytes_max,
+            memory_bytes = memory,
+            "buffers are bounded by the memory there is"
+        );
+        settings.limits.buffers_bytes_max = buffers_bytes_max;
+    }
 }

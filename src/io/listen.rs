@@ -1,6 +1,7 @@
 //! The acceptor: takes clients from the kernel and hands each to the worker with
 //! the fewest. It survives every error that accept can have.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +11,10 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::census::{Census, Place};
+use super::census::{NetworkPlace, Place};
+use super::clock;
+use super::control::Shared;
+use super::shed::{Shed, Why};
 use crate::limits::Limits;
 
 /// Clients taken at a time before other work of the thread gets its turn.
@@ -23,12 +27,12 @@ const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// What all acceptors share.
-#[derive(Clone)]
 pub(super) struct Desk {
+    /// As at the start.
     pub(super) limits: Arc<Limits>,
-    pub(super) clients_max: usize,
-    pub(super) census: Arc<Census>,
+    pub(super) shared: Arc<Shared>,
     pub(super) workers: Vec<mpsc::Sender<Accepted>>,
+    pub(super) shed: RefCell<Shed>,
 }
 
 /// A client that has just been accepted.
@@ -38,6 +42,8 @@ pub(super) struct Accepted {
     pub(super) socket: std::net::TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) place: Place,
+    /// Kept until its handshake has ended.
+    pub(super) of_network: Option<NetworkPlace>,
     /// There are as many clients as may be: it is to be told so.
     pub(super) over_limit: bool,
 }
@@ -96,12 +102,30 @@ pub(super) async fn accept(door: usize, listener: TcpListener, desk: &Desk, stop
 }
 
 impl Desk {
-    async fn hand_over(&self, door: usize, socket: TcpStream, peer: SocketAddr) {
-        let total = self.census.total();
-        if total >= self.clients_max + TOLD_MAX {
-            tracing::debug!(%peer, "closed: too many clients");
-            return;
+    /// Whether a client may go on to its handshake: whether it is one too many and to be told so,
+    /// and its place among those of its network, where these are bounded.
+    fn let_on(&self, peer: SocketAddr) -> Result<(bool, Option<NetworkPlace>), Why> {
+        let live = self.shared.live.load();
+        let (limits, census) = (&live.settings.limits, &self.shared.census);
+        let (total, clients_max) = (census.total(), self.shared.clients_max);
+        if total >= clients_max + TOLD_MAX {
+            return Err(Why::TooManyClients);
         }
+        if !self.shared.budget.has_room(limits.buffers_bytes_max) {
+            return Err(Why::BuffersFull);
+        }
+        let of_network = match limits.handshakes_per_network_max {
+            0 => None,
+            most => Some(census.network_place(peer.ip().into(), most).ok_or(Why::NetworkFull)?),
+        };
+        Ok((total >= clients_max, of_network))
+    }
+
+    async fn hand_over(&self, door: usize, socket: TcpStream, peer: SocketAddr) {
+        let (over_limit, of_network) = match self.let_on(peer) {
+            Ok(welcome) => welcome,
+            Err(why) => return self.shed.borrow_mut().note(why, peer, clock::now()),
+        };
         let times = (self.limits.keepalive_ms, self.limits.tcp_user_timeout_ms);
         // Each worker's runtime registers the socket for itself.
         let socket = match tune(&socket, times.0, times.1).and_then(|()| socket.into_std()) {
@@ -111,9 +135,9 @@ impl Desk {
                 return;
             }
         };
-        let place = self.census.place();
+        let place = self.shared.census.place();
         let worker = &self.workers[place.worker()];
-        let client = Accepted { door, socket, peer, place, over_limit: total >= self.clients_max };
+        let client = Accepted { door, socket, peer, place, of_network, over_limit };
         if worker.send(client).await.is_err() {
             tracing::error!("a worker is gone: its client was closed");
         }

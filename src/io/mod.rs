@@ -8,6 +8,7 @@
 //! ```
 
 mod backend;
+mod budget;
 mod census;
 mod client;
 mod clock;
@@ -23,6 +24,7 @@ mod keeper;
 mod linger;
 mod listen;
 mod losses;
+mod memory;
 mod node;
 mod passwords;
 mod peers;
@@ -32,6 +34,7 @@ mod replicas;
 mod round;
 mod sentinel;
 mod settings;
+mod shed;
 pub mod stream;
 mod tally;
 mod thread;

@@ -53,6 +53,7 @@ pub(super) struct Meters {
     panics: Flow,
     clients: Gauge,
     links: Gauge,
+    held: Gauge,
 }
 
 impl Meters {
@@ -105,12 +106,18 @@ impl Meters {
             panics: Flow::new(panics),
             clients: registry.gauge("respgate_clients", "Clients connected.", &[("worker", worker)]),
             links: registry.gauge("respgate_links", "Connections to the backend.", &[("worker", worker)]),
+            held: registry.gauge(
+                "respgate_buffers_bytes",
+                "Input and output held for clients.",
+                &[("worker", worker)],
+            ),
         }
     }
 
     /// Hands on what has been counted since the last call.
     pub(super) fn flush(&mut self, hub: &Hub) {
         let (tally, (clients, links)) = hub.peek(|machine| (machine.tally(), machine.population()));
+        self.held.set(hub.peek(|machine| machine.held_bytes()) as f64);
         for (flow, (_, _, field)) in self.totals.iter_mut().zip(&TOTALS) {
             flow.flush(field(&tally));
         }
@@ -147,6 +154,7 @@ impl Meters {
 /// What is set at a start and at each reload.
 pub(super) struct Gauges {
     lists_end: Vec<(&'static str, Gauge)>,
+    buffers_max: Gauge,
 }
 
 impl Gauges {
@@ -158,10 +166,13 @@ impl Gauges {
                 registry.gauge("respgate_crl_end_timestamp_seconds", about, &[("listener", door.name)]),
             )
         });
-        Self { lists_end: lists_end.collect() }
+        let about = "What clients may make all workers hold together, buffers_bytes_max.";
+        let buffers_max = registry.gauge("respgate_buffers_max_bytes", about, &[]);
+        Self { lists_end: lists_end.collect(), buffers_max }
     }
 
     pub(super) fn set(&self, settings: &Settings) {
+        self.buffers_max.set(settings.limits.buffers_bytes_max as f64);
         for (name, gauge) in &self.lists_end {
             let listener = settings.listeners.iter().find(|listener| listener.name == *name);
             let crls = listener.into_iter().flat_map(|listener| &listener.tls.trust.crls);

@@ -80,6 +80,7 @@ async fn work(post: Post) {
                     shared.want_maps(&wanted);
                 }
                 shared.note_refused_users(&hub);
+                shared.budget.told(number, hub.peek(|machine| machine.held_bytes()));
                 shared.health.told(number, hub.peek(|machine| machine.troubles()));
                 count += 1;
                 if count % TICKS_A_FLUSH == 0 {

@@ -266,6 +266,12 @@ impl Session {
         self.pinned.as_ref().is_some_and(|pinned| pinned.is_bound())
     }
 
+    /// Whether it has keys watched or a transaction open.
+    #[must_use]
+    pub fn is_in_transaction(&self) -> bool {
+        self.pinned.as_ref().is_some_and(|pinned| pinned.watching || pinned.transaction.is_some())
+    }
+
     /// Whether what it waits for is its own link's, or part of a request that has
     /// begun to go there: it ends with the client.
     #[must_use]

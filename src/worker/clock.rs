@@ -65,7 +65,7 @@ impl Worker {
             session.is_laden = held > 0 || !session.is_settled();
             session.is_laden
         });
-        let share = self.share_of(self.limits.buffers_bytes_max);
+        let share = self.share_of(self.limits.buffers_bytes(None));
         while total > share {
             let each = laden.iter().filter_map(|&id| Some((self.sessions.get(id)?.held_bytes(), id)));
             let Some((held, id)) = each.max().filter(|&(held, _)| held > 0) else { break };
@@ -73,6 +73,7 @@ impl Worker {
             self.close_client(id, Closed::BuffersFull);
         }
         self.laden.append(&mut laden);
+        self.held_bytes = total;
     }
 
     fn tick_link(&mut self, id: LinkId, now: Instant) {
@@ -150,6 +151,13 @@ impl Worker {
             && past(session.heard_at, limits.client_idle_timeout_ms)
         {
             Some(Closed::Idle)
+        } else if session.is_settled()
+            && session.stall.is_none()
+            && session.out.is_empty()
+            && session.is_in_transaction()
+            && past(session.heard_at, limits.transaction_idle_timeout_ms)
+        {
+            Some(Closed::TransactionIdle)
         } else if (!session.out.is_empty() && past(session.read_at, limits.client_output_stall_timeout_ms))
             || self.holds_others_up(id, now)
         {

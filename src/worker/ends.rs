@@ -90,6 +90,7 @@ pub enum Closed {
     OutputStalled,
     RequestStalled,
     Idle,
+    TransactionIdle,
     Age,
     CertificateExpired,
     PermitEnded,
@@ -100,7 +101,7 @@ pub enum Closed {
 
 impl Closed {
     /// Every reason, for registering a metric for each.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::CrossProtocol,
         Self::ReplicaAsks,
         Self::Unheard,
@@ -109,6 +110,7 @@ impl Closed {
         Self::OutputStalled,
         Self::RequestStalled,
         Self::Idle,
+        Self::TransactionIdle,
         Self::Age,
         Self::CertificateExpired,
         Self::PermitEnded,
@@ -129,6 +131,7 @@ impl Closed {
             Self::OutputStalled => "output_stalled",
             Self::RequestStalled => "request_stalled",
             Self::Idle => "idle",
+            Self::TransactionIdle => "transaction_idle",
             Self::Age => "age",
             Self::CertificateExpired => "certificate_expired",
             Self::PermitEnded => "permit_ended",

@@ -147,6 +147,8 @@ pub struct Worker {
     /// Sessions that may hold input or output. Invariant: those whose `is_laden` says so, all that
     /// do hold some among them.
     laden: Vec<SessionId>,
+    /// What those held at the last tick.
+    held_bytes: usize,
     steps: Vec<Step>,
     tally: Tally,
     swept_at: Option<Instant>,
@@ -188,6 +190,7 @@ impl Worker {
             peers: peers::Peers::new(seed),
             ready: Vec::new(),
             laden: Vec::new(),
+            held_bytes: 0,
             steps: Vec::new(),
             tally: Tally::default(),
             swept_at: None,
@@ -210,6 +213,12 @@ impl Worker {
     #[must_use]
     pub fn population(&self) -> (usize, usize) {
         (self.sessions.len(), self.links.len())
+    }
+
+    /// Input and output that was held for clients at the last tick.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// A client of this database has completed its handshake. The addresses are its own and the one

@@ -341,3 +341,24 @@ fn others_behind_a_large_reply_do_not_wait_for_the_end_of_its_reading() {
     world.backend_says(link, b"$5\r\nhello\r\n");
     assert_eq!(world.heard(1), "$5\r\nhello\r\n");
 }
+
+#[test]
+fn a_transaction_may_stay_open_for_its_time_without_a_word_and_no_longer() {
+    let mut world = world(Limits { transaction_idle_timeout_ms: 3_000, ..Limits::default() }, 4);
+    world.says(0, &["WATCH", "k"]);
+    world.says(1, &["MULTI"]);
+    world.says(2, &["MULTI"]);
+    world.says(3, GET);
+    let fates = |world: &World| {
+        [0, 1, 2, 3].map(|number: usize| world.worker.client_fate(world.sockets[number].session))
+    };
+    (0..4).for_each(|number| drop(world.heard(number)));
+    world.pass(2_000);
+    assert_eq!(fates(&world), [Fate::Open; 4]);
+    world.says(2, GET);
+    world.heard(2);
+    world.pass(2_000);
+    assert_eq!(fates(&world), [Fate::Dead, Fate::Dead, Fate::Open, Fate::Open]);
+    world.pass(2_000);
+    assert_eq!(fates(&world)[2..], [Fate::Dead, Fate::Open]);
+}

@@ -25,6 +25,8 @@ pub(crate) struct Single {
     database: Database,
     /// The lowest bound of output so far.
     pub(crate) output_hard_min: usize,
+    /// Transactions may not stay open for ever.
+    transactions_end: bool,
     pub(crate) users: Vec<Vec<String>>,
     pub(crate) clients: Vec<Client>,
     pub(crate) redis: Redis,
@@ -98,6 +100,7 @@ impl Scene for Single {
                         let expected = client.has_stopped || (small && *why == Closed::OutputLimit);
                         assert!(expected, "client {} reads, and was closed: {why:?}", client.number);
                     }
+                    Closed::TransactionIdle => assert!(self.transactions_end, "there is no such bound"),
                     Closed::PermitEnded | Closed::UserChanged => assert!(client.excused, "{why:?}"),
                     other => panic!("client {} was closed: {other:?}", client.number),
                 }
@@ -135,6 +138,7 @@ impl World<Single> {
         let scene = Single {
             database: Database::new(MASTER, false),
             output_hard_min: limits.client_output_hard_bytes,
+            transactions_end: limits.transaction_idle_timeout_ms > 0,
             users: accounts().map(|(name, _)| vec![name.clone()]).collect(),
             clients: Vec::new(),
             redis,

@@ -6,3 +6,4 @@ mod certificates;
 mod configurations;
 mod floods;
 mod records;
+mod room;

@@ -1,8 +1,10 @@
 //! MULTI, EXEC, DISCARD and WATCH, whether they arrive whole or in pieces.
 
+use std::time::{Duration, Instant};
+
 use crate::backend::Version;
 use crate::resp::typed;
-use crate::wire::Client;
+use crate::wire::{Client, PATIENCE};
 use crate::world::{Setup, World, at_both_doors};
 
 #[test]
@@ -51,7 +53,7 @@ fn a_transaction_cut_anywhere_between_two_writes_is_the_same() {
             let mut client = door.client("app");
             client.talk(&[("SET n 0", "+OK")]);
             client.write(&bytes[..cut]);
-            std::thread::sleep(std::time::Duration::from_millis(3));
+            std::thread::sleep(Duration::from_millis(3));
             client.write(&bytes[cut..]);
             let replies: Vec<String> = (0..4).map(|_| client.read().to_string()).collect();
             assert_eq!(replies, ["+OK", "+QUEUED", "+QUEUED", "[:1, :2]"], "cut at {cut}");
@@ -261,4 +263,44 @@ fn a_transaction_for_which_there_is_no_connection_takes_its_commands_along() {
         client.expect_end();
     }
     world.client("ops").talk(&[("GET left", "nil")]);
+}
+
+#[test]
+fn who_leaves_keys_watched_or_a_transaction_open_is_closed_and_who_goes_on_is_not() {
+    let world = World::with(Setup { limits: "transaction_idle_timeout_ms = 1500", ..Setup::default() });
+    let closed = || world.gateway.metric("respgate_clients_closed_total", "reason=\"transaction_idle\"");
+    let [mut watches, mut queues, mut has_ended, mut goes_on, mut blocks, mut is_quiet] =
+        std::array::from_fn(|_| world.client("app"));
+    watches.talk(&[("WATCH k", "+OK")]);
+    // What is left of a request that never comes whole is no word either.
+    queues.talk(&[("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
+    queues.write(b"*1\r\n$4\r\nEX");
+    has_ended.talk(&[
+        ("WATCH k", "+OK"),
+        ("MULTI", "+OK"),
+        ("EXEC", "[]"),
+        ("WATCH k", "+OK"),
+        ("UNWATCH", "+OK"),
+    ]);
+    goes_on.talk(&[("WATCH k", "+OK"), ("MULTI", "+OK")]);
+    blocks.talk(&[("WATCH other", "+OK")]);
+    blocks.send("BLPOP list 30");
+    is_quiet.talk(&[("PING", "+PONG")]);
+    let deadline = Instant::now() + PATIENCE;
+    let mut queued = 0;
+    while closed() < 2.0 {
+        assert!(Instant::now() < deadline, "{} were closed", closed());
+        goes_on.talk(&[("INCR n", "+QUEUED")]);
+        queued += 1;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    watches.expect_end();
+    queues.expect_end();
+    let last = (1..=queued).map(|number| format!(":{number}")).collect::<Vec<_>>().join(", ");
+    goes_on.talk(&[("EXEC", &format!("[{last}]"))]);
+    has_ended.talk(&[("PING", "+PONG")]);
+    // Neither SET has run, and who waits for a reply is waited for.
+    is_quiet.talk(&[("GET k", "nil"), ("RPUSH list a", ":1")]);
+    assert_eq!(blocks.read().to_string(), "[$list, $a]");
+    assert_eq!(closed(), 2.0);
 }

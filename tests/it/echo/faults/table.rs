@@ -115,8 +115,10 @@ pub(super) const FAULTS: [Fault; 14] = [
     Fault {
         number: 13,
         name: "memory",
-        // Large values are too much for so little also when everybody reads.
+        // Large values are too much for so little also when everybody reads, and who comes anew is kept out then.
         losses: Losses::Always,
+        may_be_refused: true,
+        announced: &["no new clients"],
         diet: Diet::Heavy,
         habit: Some(Habit::ReadsLate),
         habit_one_in: 4,
