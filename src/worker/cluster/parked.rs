@@ -8,7 +8,7 @@ use super::super::{Step, Worker};
 use super::flights::{DOWN, MOVING, Place};
 use crate::resp::write;
 use crate::session::{Fate, SessionId, To};
-use crate::upstream::DatabaseId;
+use crate::upstream::{DatabaseId, NodeId};
 
 /// A flight that waits.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +78,15 @@ impl Worker {
         }
     }
 
+    /// Nothing is sent to a node that fails: somebody has to find out that it is back. Who found it failing
+    /// may have left.
+    fn have_probed(&mut self, id: SessionId, node: NodeId) {
+        if self.nodes.of(node).probe_lane.is_none() {
+            let lane = self.lane_at(id, node);
+            self.nodes.of(node).probe_lane = lane;
+        }
+    }
+
     /// Sends what has waited long enough and can be sent, and answers what has waited too long.
     pub(in super::super) fn tick_parked(&mut self, now: Instant) {
         let parked = std::mem::take(&mut self.clusters.parked);
@@ -109,6 +118,9 @@ impl Worker {
                 let text = if node.is_some() && awaits == Awaits::Turn { NOT_SENT } else { DOWN };
                 self.answer_flight(id, at, write::error(text).into());
                 continue;
+            }
+            if let Some(node) = node.filter(|&node| self.is_node_failing(node)) {
+                self.have_probed(id, node);
             }
             if node.is_none_or(|node| self.is_node_failing(node)) {
                 self.want_map(database);
