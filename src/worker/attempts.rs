@@ -78,7 +78,12 @@ impl Worker {
             }
             // The lane has a link that works: it is enough to try another.
             (Some(_), Some((link, _))) => self.connect(link, now),
-            (Some(_), None) => {}
+            // Its answer shows that the node is there.
+            (Some(&shared), None) => {
+                if self.links.get(shared).is_some_and(|link| link.pending.is_empty()) {
+                    self.ask_how_it_is(shared, now);
+                }
+            }
         }
     }
 
