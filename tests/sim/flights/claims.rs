@@ -1,8 +1,16 @@
 //! Single claims in the same world: what chance meets too seldom.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::{WAIT, World};
+use respgate::command::slot::slot;
+use respgate::upstream::cluster::{Endpoint, Map, Part, Topology};
+use respgate::upstream::{Database, LinkId, NodeId};
+use respgate::worker::Loss;
+
+use super::super::frame::command;
+use super::{DATABASE, WAIT, World};
 
 /// Nodes that say all the time that the cluster is down are asked for as long as a request may wait;
 /// then it is answered so, at whatever moment between two attempts that is.
@@ -25,4 +33,70 @@ fn a_cluster_that_stays_down_is_said_to_be_when_the_time_to_wait_is_over() {
         }
         assert!(world.scene.nodes.redirects > 0 && world.scene.clients.iter().any(|client| client.lost > 0));
     }
+}
+
+impl World {
+    /// The worker is told that only these nodes have slots, each a half of those from `first` on.
+    fn tell_map_from(&mut self, first: u16, nodes: [usize; 2]) {
+        let half = first + (16_383 - first) / 2;
+        let part = |first, last, node| Part {
+            first,
+            last,
+            master: Endpoint::new(&format!("n{node}"), 7000),
+            replicas: Vec::new(),
+        };
+        let parts = vec![part(first, half, nodes[0]), part(half + 1, 16_383, nodes[1])];
+        let number = |endpoint: &Endpoint| NodeId(endpoint.host[1..].parse().expect("one of ours"));
+        let cluster = Some(Arc::new(Topology::of(&Map { parts }, number)));
+        let database = Database { cluster, ..Database::new(NodeId(1), false) };
+        self.worker.set_databases(BTreeMap::from([(DATABASE, database)]), self.now);
+        self.pump();
+    }
+
+    /// What the first client is told.
+    fn is_told(&mut self, words: &[&str]) -> String {
+        if !words.is_empty() {
+            self.sockets[0].inbound.extend(command(words));
+        }
+        let end = self.now + 3 * WAIT;
+        while self.sockets[0].outbound.is_empty() {
+            assert!(self.now < end, "silence");
+            self.carry();
+            self.pass(50);
+        }
+        self.sockets[0].runnable = true;
+        String::from_utf8(std::mem::take(&mut self.sockets[0].outbound)).expect("text")
+    }
+}
+
+/// Who found a node failing has left it. Those whose slot it gets wait for it, and it is back.
+#[test]
+fn a_node_that_nobody_is_at_any_more_is_tried_for_those_who_wait_for_it() {
+    let mut world = World::of_nodes(3, Instant::now(), false);
+    world.scene.terms.has_lost = true;
+    world.sockets[0].out_cap = 1 << 20;
+    let key_in = |range: std::ops::Range<u16>| {
+        (0..).map(|number| format!("k{number}")).find(|key| range.contains(&slot(key.as_bytes())))
+    };
+    let (first, last) = (key_in(0..5_000).expect("any"), key_in(11_000..16_000).expect("any"));
+    world.sockets[0].inbound.extend(command(&["GETRANGE", &first, "0", "0:1"]));
+    while world.sockets[0].outbound.is_empty() {
+        world.client_arrives(0, true);
+        while world.poll_one() {}
+        let fresh: Vec<LinkId> = world.wires.keys().copied().collect();
+        fresh.into_iter().for_each(|link| world.lose(link, Loss::Connect("refused".into())));
+        world.pass(50);
+    }
+    assert!(std::mem::take(&mut world.sockets[0].outbound).starts_with(b"-"));
+    // Its slots are nobody's for a while, and the client has its ways anew.
+    world.tell_map_from(5_461, [1, 2]);
+    assert!(!world.is_told(&["GETRANGE", &last, "0", "0:2"]).starts_with('-'));
+    world.sockets[0].inbound.extend(command(&["GETRANGE", &first, "0", "0:3"]));
+    world.carry();
+    world.pass(50);
+    world.scene.wants_map = true;
+    world.tell_map();
+    let back = world.now;
+    assert_eq!(world.is_told(&[]), "$3\r\n0:3\r\n");
+    assert!(world.now - back < WAIT / 2, "after {:?}", world.now - back);
 }
