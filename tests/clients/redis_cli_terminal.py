@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import sys
 import termios
@@ -26,6 +27,8 @@ class Terminal:
     def __init__(self, *more):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            # Whoever started this in the background may have had it ignored.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.environ.update(TERM="xterm", HOME=directory)
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
             os.environ.pop("REDISCLI_AUTH", None)
