@@ -90,7 +90,7 @@ impl Commands {
         let Some(mut row) = self.row(&input[request.name.clone()], None) else {
             return Verdict::Pass(Class::Pin(Why::Unknown));
         };
-        if row.class == Class::Share && !row.guarded {
+        if row.shares() {
             return Verdict::Pass(Class::Share);
         }
         if row.class == Class::Container {
@@ -129,7 +129,7 @@ impl Commands {
     pub fn shared_slot(&self, input: &[u8], request: &Request) -> Option<u16> {
         let number = self.number(&input[request.name.clone()], None)?;
         let row = row(number);
-        if row.class != Class::Share || row.guarded {
+        if !row.shares() {
             return None;
         }
         match self.keys[number].place(input, request) {
@@ -157,7 +157,7 @@ impl Commands {
     /// Whether the table has this command as one that shares a link, whoever sends it.
     #[must_use]
     pub fn shares(&self, name: &[u8]) -> bool {
-        self.row(name, None).is_some_and(|row| row.class == Class::Share && !row.guarded)
+        self.row(name, None).is_some_and(Row::shares)
     }
 
     /// Whether the table has this command, or this subcommand after `|`.
@@ -245,6 +245,12 @@ fn letters_slot(letters: u64) -> usize {
 }
 
 impl Row {
+    /// Whether it shares a link, whoever sends it.
+    #[inline]
+    fn shares(&self) -> bool {
+        self.class == Class::Share && !self.guarded
+    }
+
     /// Whether this is its name, in whatever case.
     fn is(&self, name: &[u8], sub: Option<&[u8]>) -> bool {
         let own = self.name.as_bytes();

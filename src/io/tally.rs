@@ -116,8 +116,9 @@ impl Meters {
 
     /// Hands on what has been counted since the last call.
     pub(super) fn flush(&mut self, hub: &Hub) {
-        let (tally, (clients, links)) = hub.peek(|machine| (machine.tally(), machine.population()));
-        self.held.set(hub.peek(|machine| machine.held_bytes()) as f64);
+        let (tally, (clients, links), held) =
+            hub.peek(|machine| (machine.tally(), machine.population(), machine.held_bytes()));
+        self.held.set(held as f64);
         for (flow, (_, _, field)) in self.totals.iter_mut().zip(&TOTALS) {
             flow.flush(field(&tally));
         }

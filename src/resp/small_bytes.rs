@@ -31,14 +31,6 @@ impl SmallBytes {
         Self(Place::Here { len: from.len() as u8, bytes })
     }
 
-    /// Moves them to the end of what is written.
-    pub fn write_to(self, out: &mut Outbox) {
-        match self.0 {
-            Place::Elsewhere(bytes) => out.share(bytes),
-            Place::Here { len, bytes } => out.copy(&bytes[..usize::from(len)]),
-        }
-    }
-
     /// Puts them at the end of what is written, copied only if they are few.
     pub fn share_with(&self, out: &mut Outbox) {
         match &self.0 {
@@ -89,7 +81,7 @@ mod tests {
                 let mut out = Outbox::default();
                 kept.share_with(&mut out);
                 assert_eq!((&*kept, out.len()), (&bytes[..], len));
-                kept.write_to(&mut out);
+                kept.share_with(&mut out);
                 assert_eq!(out.len(), 2 * len);
                 while !out.is_empty() {
                     let front = out.front().len();

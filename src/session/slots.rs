@@ -132,9 +132,9 @@ impl Slots {
         }
     }
 
-    fn pop(&mut self) -> Option<Slot> {
+    fn pop(&mut self) {
+        self.queue.pop_front();
         self.front = self.front.wrapping_add(1);
-        self.queue.pop_front()
     }
 
     /// Memory of requests that may have to be sent again.
@@ -261,10 +261,10 @@ impl Slots {
 
     /// Lets out the local replies that wait for nothing.
     pub(super) fn release(&mut self, out: &mut Outbox) {
-        while let Some(Slot::Local(_)) = self.queue.front() {
-            let Some(Slot::Local(reply)) = self.pop() else { return };
+        while let Some(Slot::Local(reply)) = self.queue.front() {
+            reply.share_with(out);
             self.held_bytes -= reply.len() + SLOT_BYTES;
-            reply.write_to(out);
+            self.pop();
         }
     }
 }

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::LaneId;
 use super::greet::Greeting;
+use crate::limits::Limits;
 use crate::resp::{Outbox, ReplyScanner, SmallBytes};
 use crate::session::{Kill, SessionId, Transaction};
 
@@ -265,6 +266,14 @@ impl Link {
             LinkRole::Pinned(_) | LinkRole::Control | LinkRole::Subscriber => false,
         };
         role && !self.draining
+    }
+
+    /// Whether it takes one more request now.
+    #[must_use]
+    pub fn has_room(&self, limits: &Limits) -> bool {
+        let requests_max =
+            if self.is_ready() { limits.link_in_flight_max } else { limits.fail_fast_commands };
+        self.in_flight < requests_max && self.backlog() < limits.link_queue_bytes_max
     }
 
     /// Request bytes not yet written.

@@ -205,9 +205,7 @@ impl Worker {
     /// A full link is used again when half of it is free.
     pub(super) fn reserve_room(&mut self, id: SessionId, on: LinkId) -> Result<LinkId, Stall> {
         let Some(link) = self.links.get_mut(on) else { return Err(Stall::Barrier) };
-        let requests_max =
-            if link.is_ready() { self.limits.link_in_flight_max } else { self.limits.fail_fast_commands };
-        if link.in_flight < requests_max && link.backlog() < self.limits.link_queue_bytes_max {
+        if link.has_room(&self.limits) {
             return Ok(on);
         }
         if link.waiters.last() != Some(&id) {

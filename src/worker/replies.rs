@@ -119,6 +119,7 @@ impl Worker {
                         session.map_or(ticket.count, |session| session.slots.alike().min(ticket.count));
                     *run = Run { to: ticket.session, bytes: len, count: 1, limit: alike };
                 }
+                // As `frame` has it, without the questions before.
                 Some(&Ticket { session, expect: Expect::Flown { place, part, .. }, .. }) if fresh && runs => {
                     if let Some(link) = self.links.get_mut(id) {
                         link.settle(1);

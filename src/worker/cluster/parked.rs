@@ -119,11 +119,11 @@ impl Worker {
                 self.answer_flight(id, at, write::error(text).into());
                 continue;
             }
-            if let Some(node) = node.filter(|&node| self.is_node_failing(node)) {
-                self.have_probed(id, node);
-            }
             if node.is_none_or(|node| self.is_node_failing(node)) {
                 self.want_map(database);
+                if let Some(node) = node {
+                    self.have_probed(id, node);
+                }
             }
             waiting = Some(id);
             self.clusters.parked.insert((id, at), Parked { not_before, awaits });

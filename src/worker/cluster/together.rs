@@ -64,7 +64,6 @@ impl Worker {
 fn takes_at_once(link: &Link, session: SessionId, limits: &Limits) -> bool {
     link.is_ready()
         && link.may_share(session)
-        && link.in_flight < limits.link_in_flight_max
-        && link.backlog() < limits.link_queue_bytes_max
+        && link.has_room(limits)
         && link.since_fence + 1 < limits.fence_commands
 }
