@@ -111,7 +111,7 @@ fn transfer(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>
         let read = match hub.peek(|machine| machine.link_wants_read(id)) {
             None => return Poll::Ready(Ok(())),
             Some(false) => Poll::Pending,
-            Some(true) => read(hub, id, socket, now, cx)?,
+            Some(true) => read(hub, id, socket, cx)?,
         };
         if wrote.is_pending() && read.is_pending() {
             return Poll::Pending;
@@ -154,13 +154,7 @@ fn write(
     }
 }
 
-fn read(
-    hub: &Rc<Hub>,
-    id: LinkId,
-    socket: &mut Socket,
-    now: Instant,
-    cx: &mut Context<'_>,
-) -> Result<Poll<()>, Loss> {
+fn read(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>) -> Result<Poll<()>, Loss> {
     let filled = hub.peek(|machine| match machine.link_buffer(id) {
         Some(buffer) => read_into(socket, buffer, cx),
         None => Poll::Pending,
@@ -169,7 +163,8 @@ fn read(
         Poll::Pending => Ok(Poll::Pending),
         Poll::Ready(Ok(0)) => Err(Loss::Closed),
         Poll::Ready(Ok(_)) => {
-            hub.at(|machine| machine.link_filled(id, now));
+            // What it measures ends now; it began before the write.
+            hub.with(|machine, now| machine.link_filled(id, now));
             Ok(Poll::Ready(()))
         }
         Poll::Ready(Err(error)) => Err(Loss::Io(error.to_string())),

@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::LaneId;
+use super::batch::Batches;
 use super::greet::Greeting;
 use crate::limits::Limits;
 use crate::resp::{Outbox, ReplyScanner, SmallBytes};
@@ -170,6 +171,7 @@ pub struct Link {
     /// Request bytes ever appended, and of these, written.
     appended: u64,
     written: u64,
+    batches: Batches,
     /// The beginning of a reply whose end has not arrived.
     pub input: BytesMut,
     /// Where in it the scan stopped.
@@ -227,6 +229,7 @@ impl Link {
             in_flight: 0,
             appended: 0,
             written: 0,
+            batches: Batches::default(),
             input: BytesMut::new(),
             scan: ReplyScanner::new(depth_max),
             stream: None,
@@ -299,6 +302,9 @@ impl Link {
             last.count += count;
             return;
         }
+        if expect == Expect::Reply {
+            self.batches.note(session);
+        }
         self.pending.push_back(Ticket { session, count, expect, start: self.appended });
     }
 
@@ -341,12 +347,34 @@ impl Link {
         self.role_at = now;
     }
 
+    /// What the socket is to take now; none while it waits for replies that are on their way.
+    pub fn output(&mut self) -> Option<&mut Outbox> {
+        if self.role == LinkRole::Shared && self.is_ready() {
+            let owes = self.pending.front().is_some_and(|front| self.may_have_sent(front));
+            if owes && self.batches.waits(self.written, self.out.len()) {
+                return None;
+            }
+            self.batches.begin(self.appended);
+        }
+        Some(&mut self.out)
+    }
+
     /// The socket has taken so many bytes of `out`.
-    pub fn wrote(&mut self, count: usize) {
+    pub fn wrote(&mut self, count: usize, now: Instant) {
         self.out.advance(count);
         if self.is_ready() {
+            if self.pending.front().is_some_and(|front| !self.may_have_sent(front)) {
+                self.batches.asked(now);
+            }
             self.written += count as u64;
         }
+    }
+
+    /// The socket has brought something.
+    pub fn heard(&mut self, now: Instant) {
+        self.progress_at = now;
+        self.heard_at = Some(now);
+        self.batches.answered(now);
     }
 
     /// Whether any byte of this ticket's requests may have reached the backend.

@@ -3,6 +3,7 @@
 
 mod acl;
 mod backoff;
+mod batch;
 mod circuit;
 pub mod cluster;
 mod greet;

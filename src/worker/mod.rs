@@ -322,17 +322,18 @@ impl Worker {
         self.run_ready(now);
     }
 
-    /// A link's bytes for the backend. After writing some, call [`Worker::link_wrote`].
+    /// A link's bytes for the backend; none when it is gone, or they wait for replies that are on
+    /// their way. After writing some, call [`Worker::link_wrote`].
     pub fn link_output(&mut self, id: LinkId) -> Option<&mut Outbox> {
         let link = self.links.get_mut(id)?;
         link.woken = false;
-        Some(&mut link.out)
+        link.output()
     }
 
     /// The link's socket has taken so many bytes of its output.
     pub fn link_wrote(&mut self, id: LinkId, count: usize, now: Instant) {
         let Some(link) = self.links.get_mut(id) else { return };
-        link.wrote(count);
+        link.wrote(count, now);
         if matches!(link.role, LinkRole::Pinned(_)) {
             // A large request on its way is progress. On a shared link others' requests
             // would make a backend that hangs look alive.

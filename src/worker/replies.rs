@@ -43,8 +43,7 @@ impl Worker {
     /// So many bytes of the link have been read to the end of [`Worker::link_buffer`].
     pub fn link_filled(&mut self, id: LinkId, now: Instant) {
         let Some(link) = self.links.get_mut(id) else { return };
-        link.progress_at = now;
-        link.heard_at = Some(now);
+        link.heard(now);
         let mut input = std::mem::take(&mut link.input);
         let outcome = match link.phase {
             Phase::Ready => self.replies(id, &mut input, now),

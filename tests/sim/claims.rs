@@ -362,3 +362,22 @@ fn a_transaction_may_stay_open_for_its_time_without_a_word_and_no_longer() {
     world.pass(2_000);
     assert_eq!(fates(&world)[2..], [Fate::Dead, Fate::Open]);
 }
+
+#[test]
+fn those_who_wait_for_the_batch_before_theirs_are_answered_behind_it() {
+    let mut world = world(Limits::default(), 16);
+    for round in 0..8 {
+        for number in 0..16 {
+            world.sockets[number].inbound.extend(command(GET));
+            // Some ask while the first are under way.
+            world.poll_client(number);
+            if round % 2 == 1 && number == 5 {
+                world.poll_link(world.newest_link());
+            }
+        }
+        world.carry();
+        for number in 0..16 {
+            assert_eq!(world.heard(number), "$-1\r\n", "client {number}, round {round}");
+        }
+    }
+}

@@ -76,6 +76,12 @@ pub(crate) fn run(seed: u64, base: Instant, trace: bool) {
         let user = if world.scene.listens { 0 } else { dice.below(3) };
         world.open(user);
     }
+    // In some there are enough of one user to wait for each other's batches.
+    if dice.one_in(4) {
+        for _ in 0..dice.between(16, 24) {
+            world.open(0);
+        }
+    }
     for round in 0..3 {
         for _ in 0..dice.between(200, 900) {
             world.at += 1;
