@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -34,8 +35,15 @@ pub(super) async fn transfer(hub: &Rc<Hub>, id: SessionId, stream: &mut ClientSt
     if stream.has_ended() {
         hub.with(|machine, now| machine.client_eof(id, now));
     }
+    let mut gave_way = false;
     poll_fn(|cx| {
         hub.client_waits(id, cx);
+        // Nodes that have answered by now do so in the same write. It is woken when the runtime has
+        // looked at the sockets.
+        gave_way = !gave_way && hub.peek(|machine| machine.client_awaits_more(id));
+        if gave_way && pin!(tokio::task::yield_now()).poll(cx).is_pending() {
+            return Poll::Pending;
+        }
         Turn { hub, id, stream: &mut *stream, now: clock::now(), cx }.run()
     })
     .await

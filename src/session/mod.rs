@@ -260,6 +260,12 @@ impl Session {
         self.slots.is_empty() && !self.mid_frame
     }
 
+    /// Whether it has replies to be told, and awaits others from several nodes.
+    #[must_use]
+    pub fn awaits_more(&self) -> bool {
+        self.via == Via::Nodes && !self.slots.is_empty() && !self.out.is_empty()
+    }
+
     /// Whether state lives in its pinned link, so that every command has to go there.
     #[must_use]
     pub fn is_bound(&self) -> bool {
