@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PORT ?= 6380
 
-.PHONY: help demo demo-check test test-deps lint bench instructions compare twin echo states ledger locks readers failures drains storm failovers reshard
+.PHONY: help demo demo-check test test-deps lint bench instructions compare profile twin echo states ledger locks readers failures drains storm failovers reshard
 
 help:
 	@echo 'make demo        build, start Redis and the gateway, show both, stay until Ctrl-C (PORT=6380)'
@@ -14,6 +14,7 @@ help:
 	@echo 'make bench       criterion benches of the machines, without sockets'
 	@echo 'make twin        the long runs: see README.md (also echo, states, ledger, locks, readers, failures, drains, storm, failovers, reshard)'
 	@echo "make compare     the gateway beside Redis' own TLS, HAProxy, stunnel, hitch and Envoy (docs/performance.md)"
+	@echo 'make profile     where the time of a request goes: system calls, kernel, TLS, the gateway (by perf)'
 
 # The release build takes minutes the first time; figures of a debug build mean nothing.
 demo:
@@ -53,6 +54,9 @@ instructions:
 
 compare:
 	bash benches/compare/run
+
+profile:
+	bash benches/compare/run profile
 
 # The long runs. Each is a test that `make test` runs for seconds; a variable that is set already
 # stays as it is.
