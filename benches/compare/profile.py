@@ -78,9 +78,10 @@ def main():
 def _measure(lab, front, redis, workload):
     """What is counted, and then what is sampled, each in a run of its own."""
     run = load.BenchRun(lab, front, redis, workload, SECONDS)
-    with _Perf(["stat", "-x,", "-e", _events(), "-p", front.process.child.pid], lab.workdir / "front") as of_front:
-        with _Perf(["stat", "-x,", "-e", _events(), "-p", redis.processes[0].child.pid], lab.workdir / "redis") as of_redis:
-            counted = run.measure()
+    stat = ["stat", "-x,", "-e", _events(), "-p"]
+    with (_Perf([*stat, front.process.child.pid], lab.workdir / "front") as of_front,
+          _Perf([*stat, redis.processes[0].child.pid], lab.workdir / "redis") as of_redis):
+        counted = run.measure()
     data = lab.workdir / "perf.data"
     with _Perf(["record", "-q", "-F", SAMPLES_A_SECOND, "-e", "cpu-clock", "-g", "-o", data,
                 "-p", front.process.child.pid], lab.workdir / "record"):

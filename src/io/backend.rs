@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use super::courtesy::Turn;
+use super::courtesy::{self, Turn};
 use super::hub::Hub;
 use super::node::{NoTls, Socket};
 use super::{clock, listen};
@@ -91,8 +91,7 @@ fn gives_way(hub: &Rc<Hub>, id: LinkId, cx: &mut Context<'_>) -> bool {
             hub.courtesy.borrow_mut().took(clock::now() - begun);
         }
     }
-    // Woken when the runtime has looked at the sockets, which waking it here would not wait for.
-    pin!(tokio::task::yield_now()).poll(cx).is_pending()
+    courtesy::to_sockets(cx)
 }
 
 /// Moves bytes both ways until neither can be moved. Ready when the link has ended:
@@ -163,7 +162,7 @@ fn read(hub: &Rc<Hub>, id: LinkId, socket: &mut Socket, cx: &mut Context<'_>) ->
         Poll::Pending => Ok(Poll::Pending),
         Poll::Ready(Ok(0)) => Err(Loss::Closed),
         Poll::Ready(Ok(_)) => {
-            // What it measures ends now; it began before the write.
+            // The present, and not the turn's: it counts how long the backend took since the write.
             hub.with(|machine, now| machine.link_filled(id, now));
             Ok(Poll::Ready(()))
         }

@@ -6,7 +6,15 @@
 //! to write at the same time do it once for all. Who computes at length takes its whole slice
 //! instead; to him way is given seldom.
 
+use std::pin::pin;
+use std::task::Context;
 use std::time::Duration;
+
+/// Lets the other tasks run, and the runtime look at the sockets; then the task is woken. Whether it
+/// has to wait for that. Waking it at once would not wait for the sockets.
+pub(super) fn to_sockets(cx: &mut Context<'_>) -> bool {
+    pin!(tokio::task::yield_now()).poll(cx).is_pending()
+}
 
 /// Longer than this it was somebody's slice, and not the work that a batch waits for.
 const SLICE: Duration = Duration::from_millis(2);

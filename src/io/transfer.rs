@@ -2,14 +2,13 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::clock;
 use super::hub::Hub;
 use super::stream::{ClientStream, Sealed};
+use super::{clock, courtesy};
 use crate::session::{Fate, SessionId};
 
 /// How a client's transfer ended.
@@ -38,10 +37,9 @@ pub(super) async fn transfer(hub: &Rc<Hub>, id: SessionId, stream: &mut ClientSt
     let mut gave_way = false;
     poll_fn(|cx| {
         hub.client_waits(id, cx);
-        // Nodes that have answered by now do so in the same write. It is woken when the runtime has
-        // looked at the sockets.
+        // What other nodes have answered by now goes in the same write.
         gave_way = !gave_way && hub.peek(|machine| machine.client_awaits_more(id));
-        if gave_way && pin!(tokio::task::yield_now()).poll(cx).is_pending() {
+        if gave_way && courtesy::to_sockets(cx) {
             return Poll::Pending;
         }
         Turn { hub, id, stream: &mut *stream, now: clock::now(), cx }.run()
