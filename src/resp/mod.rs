@@ -14,7 +14,7 @@ pub mod write;
 pub use args::{Args, args};
 pub(crate) use elements::elements;
 pub use inline::joined_inline;
-pub use outbox::{Outbox, SHARE_MIN};
+pub use outbox::{LEAD, Outbox, SHARE_MIN};
 pub use reply::{ReplyError, ReplyScanner};
 pub use request::{Found, Request, RequestError, RequestLimits, RequestScanner};
 pub use small_bytes::SmallBytes;
