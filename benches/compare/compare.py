@@ -73,11 +73,13 @@ class Run:
         wanted += [target for target in bent if target not in wanted]
         if not wanted:
             return
-        redis, fronts = self.lab.start_redis(), {}
+        redis, clusters, fronts = self.lab.start_redis(), {}, {}
         for target in wanted:
             with self._noting(target):
-                own = self.lab.start_cluster() if target in peers.HAS_OWN_REDIS else redis
-                fronts[target] = peers.start(self.lab, self.programs, target, own)
+                masters = peers.MASTERS.get(target)
+                if masters and masters not in clusters:
+                    clusters[masters] = self.lab.start_cluster(masters)
+                fronts[target] = peers.start(self.lab, self.programs, target, clusters.get(masters, redis))
         for name in names:
             self._workload(name, fronts, redis)
         self._curve({target: fronts[target] for target in bent if target in fronts}, redis)

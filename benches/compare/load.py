@@ -24,12 +24,15 @@ SUBSCRIBERS_MAX = 1_000
 OPENINGS = 3
 
 
+CLUSTERS = ("respgate-node", "respgate-cluster-1", "respgate-cluster")
+
+
 @dataclasses.dataclass(frozen=True)
 class Workload:
     """What is asked for. Who cannot take part is in `not_for`; if `only_for` is given, nobody else does."""
 
     title: str
-    not_for: tuple[str, ...] = ("respgate-shared", "respgate-cluster")
+    not_for: tuple[str, ...] = ("respgate-shared", *CLUSTERS)
     only_for: tuple[str, ...] = ()
 
     def is_for(self, target):
@@ -64,7 +67,7 @@ class Held(Workload):
 GET = ("GET", targets.SMALL_KEY)
 SET = ("SET", "bench:set", "x" * targets.SMALL_SIZE)
 RANDOM = ("GET", "key:__rand_int__")
-PAIR = ("respgate", "respgate-cluster")
+ONE_OR_MANY = ("respgate", *CLUSTERS)
 SPECIAL = Workload("").not_for
 WORKLOADS = {
     "get-50": Bench("GET, 50 clients, depth 1", command=GET),
@@ -78,10 +81,10 @@ WORKLOADS = {
                        requests_max=8_000),
     "mixed": Held("mixed commands, 50 clients, depth 1", (*SPECIAL, "floor"),
                   verb=("load", "--clients", 50, "--preload"), what="mixed"),
-    "fan-out": Held("messages to {subscribers:,} subscribers", ("respgate-cluster", "floor", "envoy-redis"),
+    "fan-out": Held("messages to {subscribers:,} subscribers", (*CLUSTERS, "floor", "envoy-redis"),
                     verb=("fan-out",)),
-    "cluster": Bench("GET of random keys, 50 clients, depth 1", only_for=PAIR, command=RANDOM),
-    "cluster-d16": Bench("GET of random keys, 50 clients, depth 16", only_for=PAIR, depth=16, command=RANDOM,
+    "cluster": Bench("GET of random keys, 50 clients, depth 1", only_for=ONE_OR_MANY, command=RANDOM),
+    "cluster-d16": Bench("GET of random keys, 50 clients, depth 16", only_for=ONE_OR_MANY, depth=16, command=RANDOM,
                          trial=50_000),
 }
 # Not workloads of rounds: see the files of these names.

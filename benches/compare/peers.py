@@ -28,6 +28,8 @@ TITLES = {
     "envoy-tcp": "Envoy TCP proxy",
     "envoy-redis": "Envoy redis_proxy",
     "respgate-shared": "respgate, shared subscriptions",
+    "respgate-node": "respgate, a node as a server",
+    "respgate-cluster-1": "respgate, a cluster of one",
     "respgate-cluster": "respgate, a cluster of three",
 }
 SETTINGS = {
@@ -43,11 +45,14 @@ SETTINGS = {
     "envoy-redis": f"--concurrency {CORES}, redis_proxy with one catch-all route; its batching"
                    " (buffer_flush_timeout) is off, as by default",
     "respgate-shared": 'as respgate, with subscriptions = "shared"',
-    "respgate-cluster": "as respgate, before three masters in the place of one server",
+    "respgate-node": "as respgate, before the only master of a cluster as if it were a server",
+    "respgate-cluster-1": "as respgate, before the same master as the cluster that it is",
+    "respgate-cluster": "as respgate, before a cluster of three masters",
 }
 # Ways to run respgate that some workloads need, and of those the one that has Redis for itself.
-VARIANTS = ("respgate-shared", "respgate-cluster")
-HAS_OWN_REDIS = ("respgate-cluster",)
+# These have a cluster of so many masters behind them; those of as many the same one.
+MASTERS = {"respgate-node": 1, "respgate-cluster-1": 1, "respgate-cluster": 3}
+VARIANTS = ("respgate-shared", *MASTERS)
 # These hold a connection to Redis for each client.
 PAIRED = ("haproxy", "stunnel", "hitch", "envoy-tcp")
 
@@ -94,16 +99,27 @@ def _version(argv):
     return found.group() if found else "unknown"
 
 
-def _respgate(lab, programs, port, redis, database=""):
+def _respgate(lab, programs, port, redis):
+    return _respgate_before(lab, programs, port, f'address = "{HOST}:{redis.port}"\n')
+
+
+def _respgate_shared(lab, programs, port, redis):
+    return _respgate_before(lab, programs, port, f'address = "{HOST}:{redis.port}"\nsubscriptions = "shared"\n')
+
+
+def _respgate_cluster(lab, programs, port, redis):
+    seeds = ", ".join(f'"{HOST}:{port}"' for port in redis.ports)
+    return _respgate_before(
+        lab, programs, port,
+        f'cluster = {{ seeds = [{seeds}], redis_user = "app", redis_password_file = "app.password" }}\n')
+
+
+def _respgate_before(lab, programs, port, database):
     certs, conf = lab.certificates, lab.workdir / f"respgate-{port}.toml"
-    to = f'address = "{HOST}:{redis.port}"\n'
-    if len(redis.ports) > 1:
-        seeds = ", ".join(f'"{HOST}:{port}"' for port in redis.ports)
-        to = f'cluster = {{ seeds = [{seeds}], redis_user = "app", redis_password_file = "app.password" }}\n'
     conf.write_text(
         f'[listener]\naddress = "{HOST}:{port}"\ncertificate = "{certs.server}"\n'
         f'key = "{certs.server_key}"\nclient_ca = "{certs.ca}"\ntls_min_version = "1.3"\n'
-        f"[database]\n{to}{database}"
+        f"[database]\n{database}"
         '[[user]]\nname = "app"\nauth_method = "certificate"\n'
         'certificate_subject_line = "CN=app"\nredis_user = "app"\n'
         'redis_password_file = "app.password"\n'
@@ -111,10 +127,6 @@ def _respgate(lab, programs, port, redis, database=""):
         f"[limits]\nclients_max = {lab.clients_max * 2}\n"
         f"clients_per_user_max = {lab.clients_max * 2}\n")
     return [programs.respgate, "run", "--config", conf]
-
-
-def _respgate_shared(lab, programs, port, redis):
-    return _respgate(lab, programs, port, redis, 'subscriptions = "shared"\n')
 
 
 def _floor(lab, programs, port, _redis):
@@ -206,7 +218,8 @@ def _envoy(lab, programs, name, port, redis, module, message, settings):
 
 
 _COMMANDS = {
-    "respgate": _respgate, "respgate-shared": _respgate_shared, "respgate-cluster": _respgate,
+    "respgate": _respgate, "respgate-shared": _respgate_shared, "respgate-node": _respgate,
+    "respgate-cluster-1": _respgate_cluster, "respgate-cluster": _respgate_cluster,
     "floor": _floor, "haproxy": _haproxy, "stunnel": _stunnel, "hitch": _hitch,
     "envoy-tcp": _envoy_tcp, "envoy-redis": _envoy_redis,
 }

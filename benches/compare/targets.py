@@ -26,7 +26,6 @@ VALUES = {SMALL_KEY: SMALL_SIZE, "bench:16k": 16 << 10, "bench:1m": 1 << 20,
           **{f"bench:{size}": size for size in SIZES}}
 # What redis-benchmark makes of key:__rand_int__, for requests that go to all nodes of a cluster.
 RANDOM_KEYS = 10_000
-CLUSTER_MASTERS = 3
 SLOTS = 16_384
 
 
@@ -250,21 +249,24 @@ class Lab:
             self._fill(plain)
         return redis
 
-    def start_cluster(self):
-        """A new cluster of three masters, empty: it is filled through the gateway."""
-        nodes = [(free_port(), free_port()) for _ in range(CLUSTER_MASTERS)]
+    def start_cluster(self, masters):
+        """A new cluster of so many masters. More than one are empty: they are filled through the gateway."""
+        nodes = [(free_port(), free_port()) for _ in range(masters)]
         settings = "cluster-enabled yes\ncluster-config-file nodes-{0}.conf\ncluster-port {1}\n"
         processes = [self._redis(f"redis-{port}", port, None, settings.format(port, bus)) for port, bus in nodes]
         redis = Redis(tuple(processes), tuple(port for port, _ in nodes), None)
         for number, (port, bus) in enumerate(nodes):
             with socket.create_connection((HOST, port), START_SECONDS) as plain:
-                first, end = (SLOTS * n // CLUSTER_MASTERS for n in (number, number + 1))
+                first, end = (SLOTS * n // masters for n in (number, number + 1))
                 ask(plain, "CLUSTER", "ADDSLOTSRANGE", first, end - 1)
             with socket.create_connection((HOST, redis.port), START_SECONDS) as plain:
                 if port != redis.port:
                     ask(plain, "CLUSTER", "MEET", HOST, port, bus)
         for port in redis.ports:
-            self._await(Front("the cluster", port, False, None, redis), _require_cluster)
+            self._await(Front("the cluster", port, False, None, redis), lambda link: _require_cluster(link, masters))
+        if masters == 1:
+            with socket.create_connection((HOST, redis.port), START_SECONDS) as plain:
+                self._fill(plain)
         return redis
 
     def start_front(self, name, argv, redis, port, tls):
@@ -358,7 +360,7 @@ class Lab:
                 time.sleep(0.1)
 
 
-def _require_cluster(link):
+def _require_cluster(link, masters):
     info = ask(link, "CLUSTER", "INFO")
-    if b"cluster_state:ok" not in info or b"cluster_known_nodes:%d" % CLUSTER_MASTERS not in info:
+    if b"cluster_state:ok" not in info or b"cluster_known_nodes:%d" % masters not in info:
         raise Broken("the nodes do not know each other yet")
