@@ -38,10 +38,11 @@ pub fn start(log: &Log) -> Result<(), LogError> {
 }
 
 /// What rustls has to say of a client's bytes is said by whoever ends that client; its own warnings are
-/// written by strangers, as many as they like. A level that names it has it speak.
+/// written by strangers, as many as they like. A level that names it has it speak; where nothing is logged, it is silent, too.
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    let rustls = if level.trim().eq_ignore_ascii_case("off") { "off" } else { "error" };
     EnvFilter::builder()
-        .parse(format!("rustls=error,{level}"))
+        .parse(format!("rustls={rustls},{level}"))
         .map_err(|cause| LogError::Filter { got: level.to_owned(), cause: cause.to_string() })
 }
 
@@ -119,6 +120,9 @@ mod tests {
         assert_eq!(logged(LogFormat::Text, "info", warn), "");
         assert_eq!(logged(LogFormat::Text, "debug,respgate=trace", warn), "");
         assert_ne!(logged(LogFormat::Text, "info,rustls=warn", warn), "");
+        let error = || tracing::error!(target: "rustls::conn", "its own");
+        assert_ne!(logged(LogFormat::Text, "info", error), "");
+        assert_eq!(logged(LogFormat::Text, "off", error), "");
     }
 
     #[test]

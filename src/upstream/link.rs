@@ -7,14 +7,17 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::LaneId;
 use super::batch::Batches;
 use super::greet::Greeting;
 use crate::limits::Limits;
-use crate::resp::{Outbox, ReplyScanner, SmallBytes};
+use crate::resp::{LEAD, Outbox, ReplyScanner, SmallBytes};
 use crate::session::{Kill, SessionId, Transaction};
+
+/// As much of a socket is read at a time.
+const READ_BYTES: usize = 64 * 1024;
 
 /// A link's place in its worker, never used for another link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -368,6 +371,20 @@ impl Link {
             }
             self.written += count as u64;
         }
+    }
+
+    /// Where the socket's next bytes belong, with room for as many as are read at a time.
+    pub fn room(&mut self) -> &mut BytesMut {
+        if !self.input.is_empty() {
+            self.input.reserve(READ_BYTES);
+        } else {
+            if !self.input.try_reclaim(READ_BYTES) {
+                self.input = BytesMut::with_capacity(READ_BYTES);
+            }
+            self.input.resize(LEAD, 0);
+            self.input.advance(LEAD);
+        }
+        &mut self.input
     }
 
     /// The socket has brought something.

@@ -48,7 +48,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use slab::Slab;
@@ -56,7 +56,7 @@ use slab::Slab;
 use crate::command::Commands;
 use crate::identity::{Kept, Permit, Reason, Refusal};
 use crate::limits::Limits;
-use crate::resp::{LEAD, Outbox, Proto, RequestLimits, SHARE_MIN};
+use crate::resp::{Outbox, Proto, RequestLimits, SHARE_MIN};
 use crate::session::{Fate, Session, SessionId, Stall, Transport};
 use crate::upstream::{DatabaseId, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
 use arena::Arena;
@@ -68,9 +68,6 @@ const READ_AHEAD: usize = 16 * 1024;
 
 /// The most that a buffer grows by at a time, ahead of the bytes that fill it.
 const GROW_MAX: usize = 256 * 1024;
-
-/// As much of a link is read at a time.
-const READ_BYTES: usize = 64 * 1024;
 
 /// What the driver has to do.
 #[derive(Debug)]
@@ -362,17 +359,7 @@ impl Worker {
 
     /// Where the link's next bytes are read to; then call [`Worker::link_filled`].
     pub fn link_buffer(&mut self, id: LinkId) -> Option<&mut BytesMut> {
-        let link = self.links.get_mut(id)?;
-        if !link.input.is_empty() {
-            link.input.reserve(READ_BYTES);
-        } else {
-            if !link.input.try_reclaim(READ_BYTES) {
-                link.input = BytesMut::with_capacity(READ_BYTES);
-            }
-            link.input.resize(LEAD, 0);
-            link.input.advance(LEAD);
-        }
-        Some(&mut link.input)
+        self.links.get_mut(id).map(Link::room)
     }
 
     /// Holds every session against changed users: a permit that no longer holds ends
