@@ -70,7 +70,7 @@ fn a_run_of_a_moment_measures_every_kind_of_workload() {
         ("reconnect", vec!["direct", "redis-tls", "respgate", "floor"]),
         ("mixed", vec!["direct", "redis-tls", "respgate"]),
         ("fan-out", vec!["direct", "redis-tls", "respgate", "respgate-shared"]),
-        ("cluster", vec!["respgate", "respgate-cluster"]),
+        ("cluster", vec!["respgate", "respgate-node", "respgate-cluster-1", "respgate-cluster"]),
     ] {
         let row = result["samples"][workload].as_object().unwrap();
         let measured: BTreeSet<&str> = row.keys().map(String::as_str).collect();
