@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use regex::Regex;
+
 /// A process that ends with the test.
 pub(crate) struct Running(Child);
 
@@ -40,14 +42,26 @@ pub(crate) struct Ports(Vec<(String, String)>);
 impl Ports {
     /// A free port for each of these.
     pub(crate) fn in_place_of(printed: &[u16]) -> Self {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self(printed.iter().map(|port| (port.to_string(), free().to_string())).collect())
+        // All are held until each has one: no two are the same.
+        let held: Vec<_> = printed.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let own = held.iter().map(|socket| socket.local_addr().unwrap().port().to_string());
+        Self(printed.iter().map(u16::to_string).zip(own).collect())
     }
 
-    /// The text with the test's own ports.
+    /// The text with the test's own ports, where those printed stand by themselves: their digits can be
+    /// in a fingerprint, or in another port.
     pub(crate) fn own(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, (printed, own)| text.replace(printed, own))
+        self.0.iter().fold(text.to_owned(), |text, (printed, own)| {
+            let alone = Regex::new(&format!(r"\b{printed}\b")).unwrap();
+            alone.replace_all(&text, own).into_owned()
+        })
     }
+}
+
+#[test]
+fn a_port_is_not_replaced_within_a_fingerprint_or_another_port() {
+    let ports = Ports([("6380", "46381"), ("6381", "40000")].map(|(a, b)| (a.into(), b.into())).to_vec());
+    assert_eq!(ports.own("-p 6380 localhost:6381 ab6380cd 26381"), "-p 46381 localhost:40000 ab6380cd 26381");
 }
 
 /// Waits for at most half a minute.
