@@ -24,7 +24,7 @@ import curve
 import load
 import peers
 import report
-from targets import CORES, Broken, Lab
+from targets import CORES, MASTERS, Broken, Lab
 
 # Redis shrinks an idle client's buffers after two seconds; memory is read after that.
 SETTLE_SECONDS = 4
@@ -76,7 +76,7 @@ class Run:
         redis, clusters, fronts = self.lab.start_redis(), {}, {}
         for target in wanted:
             with self._noting(target):
-                masters = peers.MASTERS.get(target)
+                masters = MASTERS.get(target)
                 if masters and masters not in clusters:
                     clusters[masters] = self.lab.start_cluster(masters)
                 fronts[target] = peers.start(self.lab, self.programs, target, clusters.get(masters, redis))

@@ -24,15 +24,12 @@ SUBSCRIBERS_MAX = 1_000
 OPENINGS = 3
 
 
-CLUSTERS = ("respgate-node", "respgate-cluster-1", "respgate-cluster")
-
-
 @dataclasses.dataclass(frozen=True)
 class Workload:
     """What is asked for. Who cannot take part is in `not_for`; if `only_for` is given, nobody else does."""
 
     title: str
-    not_for: tuple[str, ...] = ("respgate-shared", *CLUSTERS)
+    not_for: tuple[str, ...] = ("respgate-shared", *targets.MASTERS)
     only_for: tuple[str, ...] = ()
 
     def is_for(self, target):
@@ -67,7 +64,7 @@ class Held(Workload):
 GET = ("GET", targets.SMALL_KEY)
 SET = ("SET", "bench:set", "x" * targets.SMALL_SIZE)
 RANDOM = ("GET", "key:__rand_int__")
-ONE_OR_MANY = ("respgate", *CLUSTERS)
+ONE_OR_MANY = ("respgate", *targets.MASTERS)
 SPECIAL = Workload("").not_for
 WORKLOADS = {
     "get-50": Bench("GET, 50 clients, depth 1", command=GET),
@@ -81,7 +78,7 @@ WORKLOADS = {
                        requests_max=8_000),
     "mixed": Held("mixed commands, 50 clients, depth 1", (*SPECIAL, "floor"),
                   verb=("load", "--clients", 50, "--preload"), what="mixed"),
-    "fan-out": Held("messages to {subscribers:,} subscribers", (*CLUSTERS, "floor", "envoy-redis"),
+    "fan-out": Held("messages to {subscribers:,} subscribers", (*targets.MASTERS, "floor", "envoy-redis"),
                     verb=("fan-out",)),
     "cluster": Bench("GET of random keys, 50 clients, depth 1", only_for=ONE_OR_MANY, command=RANDOM),
     "cluster-d16": Bench("GET of random keys, 50 clients, depth 16", only_for=ONE_OR_MANY, depth=16, command=RANDOM,

@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 
-from targets import CORES, HOST, VALUES, free_port
+from targets import CORES, HOST, MASTERS, VALUES, free_port
 
 # What the gateway decides on, and the floor is told.
 WORKERS = min(max(CORES - 1, 1), 8)
@@ -50,8 +50,6 @@ SETTINGS = {
     "respgate-cluster": "as respgate, before a cluster of three masters",
 }
 # Ways to run respgate that some workloads need, and of those the one that has Redis for itself.
-# These have a cluster of so many masters behind them; those of as many the same one.
-MASTERS = {"respgate-node": 1, "respgate-cluster-1": 1, "respgate-cluster": 3}
 VARIANTS = ("respgate-shared", *MASTERS)
 # These hold a connection to Redis for each client.
 PAIRED = ("haproxy", "stunnel", "hitch", "envoy-tcp")

@@ -27,6 +27,8 @@ VALUES = {SMALL_KEY: SMALL_SIZE, "bench:16k": 16 << 10, "bench:1m": 1 << 20,
 # What redis-benchmark makes of key:__rand_int__, for requests that go to all nodes of a cluster.
 RANDOM_KEYS = 10_000
 SLOTS = 16_384
+# The targets with a cluster of so many masters behind them; those of as many have the same one.
+MASTERS = {"respgate-node": 1, "respgate-cluster-1": 1, "respgate-cluster": 3}
 
 
 class Broken(Exception):
