@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use super::courtesy::{self, Turn};
+use super::courtesy::Courtesy;
 use super::hub::Hub;
 use super::node::{NoTls, Socket};
 use super::{clock, listen};
 use crate::upstream::LinkId;
 use crate::worker::Loss;
+
+/// How often a link looks at the clients' sockets before it writes.
+const LOOKS: u32 = 2;
 
 /// Serves one link from its connection to its end.
 pub(super) async fn serve(hub: Rc<Hub>, id: LinkId) {
@@ -27,12 +30,10 @@ pub(super) async fn serve(hub: Rc<Hub>, id: LinkId) {
     match connected {
         Ok(mut socket) => {
             hub.with(|machine, now| machine.link_connected(id, now));
-            let mut gave_way = false;
+            let mut courtesy = Courtesy::new(LOOKS);
             let end = poll_fn(|cx| {
-                if std::mem::take(&mut gave_way) {
-                    hub.courtesy.borrow_mut().writes();
-                } else if gives_way(&hub, id, cx) {
-                    gave_way = true;
+                let writes = hub.peek(|machine| machine.link_output(id).is_some_and(|out| !out.is_empty()));
+                if courtesy.gives_way(writes, cx) {
                     return Poll::Pending;
                 }
                 transfer(&hub, id, &mut socket, cx)
@@ -72,26 +73,6 @@ async fn connect(hub: &Rc<Hub>, id: LinkId) -> Result<Socket, Loss> {
             Loss::Connect(format!("{node}: {error}"))
         }
     })
-}
-
-/// Before a write, lets other threads run, and then the clients that are ready by now: what they
-/// have written goes with it. False where it is not the time for that; else the task is woken.
-fn gives_way(hub: &Rc<Hub>, id: LinkId, cx: &mut Context<'_>) -> bool {
-    let writes = hub.peek(|machine| machine.link_output(id).is_some_and(|out| !out.is_empty()));
-    if !writes {
-        return false;
-    }
-    let turn = hub.courtesy.borrow_mut().turn();
-    match turn {
-        Turn::Write => return false,
-        Turn::Follow => {}
-        Turn::GiveWay => {
-            let begun = clock::now();
-            std::thread::yield_now();
-            hub.courtesy.borrow_mut().took(clock::now() - begun);
-        }
-    }
-    courtesy::to_sockets(cx)
 }
 
 /// Moves bytes both ways until neither can be moved. Ready when the link has ended:

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-use super::courtesy::Courtesy;
 use super::familiar::Familiar;
 use super::guests::Guests;
 use super::losses::Losses;
@@ -32,8 +31,6 @@ pub(super) struct Hub {
     pub(super) scratch: RefCell<Box<[u8]>>,
     /// Encrypted into, and written from, in the same way.
     pub(super) sealed: RefCell<Sealed>,
-    /// When links let others go first.
-    pub(super) courtesy: RefCell<Courtesy>,
     /// Where links are made to, as the machine has been told.
     reach: RefCell<Arc<Reach>>,
     /// What those nodes are called, and the last ones before.
@@ -104,7 +101,6 @@ impl Hub {
             links: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             sealed: RefCell::default(),
-            courtesy: RefCell::default(),
             reach: RefCell::default(),
             places: RefCell::default(),
             peers,

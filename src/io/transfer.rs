@@ -6,10 +6,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::clock;
+use super::courtesy::Courtesy;
 use super::hub::Hub;
 use super::stream::{ClientStream, Sealed};
-use super::{clock, courtesy};
 use crate::session::{Fate, SessionId};
+
+/// How often what other nodes have still to answer is looked for, before a client is told what there is.
+const LOOKS: u32 = 8;
 
 /// How a client's transfer ended.
 pub(super) enum End {
@@ -34,12 +38,12 @@ pub(super) async fn transfer(hub: &Rc<Hub>, id: SessionId, stream: &mut ClientSt
     if stream.has_ended() {
         hub.with(|machine, now| machine.client_eof(id, now));
     }
-    let mut gave_way = false;
+    let mut courtesy = Courtesy::new(LOOKS);
     poll_fn(|cx| {
         hub.client_waits(id, cx);
         // What other nodes have answered by now goes in the same write.
-        gave_way = !gave_way && hub.peek(|machine| machine.client_awaits_more(id));
-        if gave_way && courtesy::to_sockets(cx) {
+        let awaits_more = hub.peek(|machine| machine.client_awaits_more(id));
+        if courtesy.gives_way(awaits_more, cx) {
             return Poll::Pending;
         }
         Turn { hub, id, stream: &mut *stream, now: clock::now(), cx }.run()
