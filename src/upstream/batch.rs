@@ -4,8 +4,8 @@
 //! next one. What many clients ask for meanwhile waits for its replies and goes as one batch: fewer writes
 //! and wakes here, fewer reads and writes there. It is Nagle's rule (RFC 896), held to replies in the place of
 //! acknowledgements. Nothing waits for a backend that is far, where it would take up to twice as long;
-//! nor where clients are few; nor when there is enough for a batch. Requests to a cluster do not count: the
-//! client waits for the last of several nodes.
+//! nor where clients are few; nor when there is enough for a batch. A request to a cluster counts if its client
+//! awaits nothing else: who asks several nodes at once waits for the last of them.
 
 use std::time::{Duration, Instant};
 
@@ -40,11 +40,15 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// Whether what is to be written waits for the replies that the backend owes, when so many bytes
-    /// of the stream are written and so many are not.
-    pub(super) fn waits(&self, written: u64, unwritten: usize) -> bool {
-        let is_near = self.nearest.is_some_and(|nearest| nearest <= NEAR);
-        is_near && self.clients >= COMPANY && written >= self.end && unwritten < ENOUGH
+    /// Whether the backend is near, and clients are many.
+    pub(super) fn gather(&self) -> bool {
+        self.nearest.is_some_and(|nearest| nearest <= NEAR) && self.clients >= COMPANY
+    }
+
+    /// Whether there is more to come for a batch, when so many bytes of the stream are written and
+    /// so many are not.
+    pub(super) fn may_wait(&self, written: u64, unwritten: usize) -> bool {
+        written >= self.end && unwritten < ENOUGH
     }
 
     /// All up to here is written before anything waits again.
@@ -52,9 +56,9 @@ impl Batches {
         self.end = end;
     }
 
-    /// One more ticket, of this client.
-    pub(super) fn note(&mut self, session: SessionId) {
-        self.seen |= 1 << (session.index % u64::BITS);
+    /// One more ticket, of this client; of none, where the client would wait for more than this.
+    pub(super) fn note(&mut self, session: Option<SessionId>) {
+        self.seen |= session.map_or(0, |session| 1 << (session.index % u64::BITS));
         self.tickets += 1;
         if self.tickets == COUNTED {
             self.clients = self.seen.count_ones();

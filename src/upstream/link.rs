@@ -12,6 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::LaneId;
 use super::batch::Batches;
 use super::greet::Greeting;
+use super::node::DatabaseId;
 use crate::limits::Limits;
 use crate::resp::{LEAD, Outbox, ReplyScanner, SmallBytes};
 use crate::session::{Kill, SessionId, Transaction};
@@ -175,6 +176,10 @@ pub struct Link {
     appended: u64,
     written: u64,
     batches: Batches,
+    /// The cluster that it carries plain requests to.
+    pub cluster: Option<DatabaseId>,
+    /// Of which cluster, and the number of, what it has written together with others and has no answer to.
+    pub cycle: Option<(DatabaseId, u64)>,
     /// The beginning of a reply whose end has not arrived.
     pub input: BytesMut,
     /// Where in it the scan stopped.
@@ -233,6 +238,8 @@ impl Link {
             appended: 0,
             written: 0,
             batches: Batches::default(),
+            cluster: None,
+            cycle: None,
             input: BytesMut::new(),
             scan: ReplyScanner::new(depth_max),
             stream: None,
@@ -306,9 +313,23 @@ impl Link {
             return;
         }
         if expect == Expect::Reply {
-            self.batches.note(session);
+            self.batches.note(Some(session));
         }
         self.pending.push_back(Ticket { session, count, expect, start: self.appended });
+    }
+
+    /// Claims the reply of a plain request to a cluster. Its client is alone with it, or awaits others
+    /// as well, of several nodes.
+    pub fn claim_flown(
+        &mut self,
+        session: SessionId,
+        (place, database): (u64, DatabaseId),
+        is_lone: bool,
+        now: Instant,
+    ) {
+        self.claim(session, 1, Expect::Flown { place, part: 0, patient: false }, now);
+        self.cluster = Some(database);
+        self.batches.note(is_lone.then_some(session));
     }
 
     /// Appends a copy of request bytes.
@@ -353,13 +374,30 @@ impl Link {
     /// What the socket is to take now; none while it waits for replies that are on their way.
     pub fn output(&mut self) -> Option<&mut Outbox> {
         if self.role == LinkRole::Shared && self.is_ready() {
-            let owes = self.pending.front().is_some_and(|front| self.may_have_sent(front));
-            if owes && self.batches.waits(self.written, self.out.len()) {
+            if self.is_owed() && self.may_wait() {
                 return None;
             }
             self.batches.begin(self.appended);
         }
         Some(&mut self.out)
+    }
+
+    /// Whether what it carries waits for replies that are on their way, and goes together.
+    #[must_use]
+    pub fn gathers(&self) -> bool {
+        self.role == LinkRole::Shared && self.is_ready() && self.batches.gather()
+    }
+
+    /// Whether that is so of what it has to write now.
+    #[must_use]
+    pub fn may_wait(&self) -> bool {
+        self.gathers() && self.batches.may_wait(self.written, self.out.len())
+    }
+
+    /// Whether the backend may have something to answer.
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        self.pending.front().is_some_and(|front| self.may_have_sent(front))
     }
 
     /// The socket has taken so many bytes of `out`.

@@ -331,9 +331,10 @@ impl Worker {
     /// A link's bytes for the backend; none when it is gone, or they wait for replies that are on
     /// their way. After writing some, call [`Worker::link_wrote`].
     pub fn link_output(&mut self, id: LinkId) -> Option<&mut Outbox> {
+        let waits = self.waits_for_others(id);
         let link = self.links.get_mut(id)?;
         link.woken = false;
-        link.output()
+        if waits { None } else { link.output() }
     }
 
     /// The link's socket has taken so many bytes of its output.
@@ -349,6 +350,7 @@ impl Worker {
             self.ready.append(&mut link.waiters);
             self.run_ready(now);
         }
+        self.join_cycle(id, now);
     }
 
     /// Whether the link is to be read from; `None` when it is gone.

@@ -55,12 +55,14 @@ impl Worker {
                 if let Some(link) = self.links.get_mut(id) {
                     link.input = input;
                     let done = link.draining && link.pending.is_empty();
+                    let left = if link.is_owed() { None } else { link.cycle.take() };
                     if link.in_flight <= self.limits.link_in_flight_max / 2 && !link.waiters.is_empty() {
                         self.ready.append(&mut link.waiters);
                     }
                     if done {
                         self.remove_link(id);
                     }
+                    self.leave_cycle(left);
                 }
             }
             Err(loss) => self.lose_link(id, loss, now),

@@ -11,6 +11,7 @@
 //! been written.
 
 mod about;
+mod cycle;
 mod flights;
 mod parked;
 mod pinned;
@@ -27,6 +28,7 @@ use std::time::Instant;
 use crate::session::SessionId;
 use crate::upstream::cluster::Topology;
 use crate::upstream::{Database, DatabaseId, NodeId};
+use cycle::Cycle;
 use flights::Place;
 use parked::Parked;
 pub(super) use uploads::NotAimed;
@@ -41,6 +43,8 @@ pub(super) struct Clusters {
     maps_seen: u64,
     /// By session, and of each in the order in which they were asked for.
     parked: BTreeMap<(SessionId, Place), Parked>,
+    /// What links have written together.
+    cycles: BTreeMap<DatabaseId, Cycle>,
     /// When the driver has been asked to rouse this worker.
     roused_at: Option<Instant>,
 }
@@ -56,7 +60,14 @@ struct Mapped {
 
 impl Default for Clusters {
     fn default() -> Self {
-        Self { maps: BTreeMap::new(), epoch: 1, maps_seen: 0, parked: BTreeMap::new(), roused_at: None }
+        Self {
+            maps: BTreeMap::new(),
+            epoch: 1,
+            maps_seen: 0,
+            parked: BTreeMap::new(),
+            cycles: BTreeMap::new(),
+            roused_at: None,
+        }
     }
 }
 

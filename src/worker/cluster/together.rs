@@ -8,7 +8,7 @@ use super::super::{Step, Worker};
 use crate::limits::Limits;
 use crate::resp::{Request, SHARE_MIN, SmallBytes};
 use crate::session::{Flight, SessionId, To, Via};
-use crate::upstream::{Expect, Link};
+use crate::upstream::Link;
 
 impl Worker {
     /// Sends whole requests from the front of the input, up to the first that has something about it
@@ -42,8 +42,9 @@ impl Worker {
             };
             let bytes = &unread[..request.len];
             let flight = Flight { at: Some(node), ..Flight::new(SmallBytes::copy(bytes), To::Slot(slot)) };
+            let is_lone = session.slots.is_empty();
             let place = session.slots.push_flight(flight, false);
-            link.claim(id, 1, Expect::Flown { place, part: 0, patient: false }, now);
+            link.claim_flown(id, (place, session.database), is_lone, now);
             link.append(bytes);
             link.since_fence += 1;
             if !std::mem::replace(&mut link.woken, true) {
