@@ -1,6 +1,10 @@
 //! Requests find the node of their key, and replies the order of their requests.
 
-use super::world::Clustered;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::nodes::Cluster;
+use super::world::{Clustered, one_worker};
 use crate::backend::Version;
 use crate::resp::Value;
 use crate::world::Setup;
@@ -177,4 +181,42 @@ fn messages_reach_subscribers_wherever_they_are() {
         publisher.talk(&[(&format!("SPUBLISH {channel} hello"), ":1")]);
         assert_eq!(subscriber.read().to_string(), format!("[$smessage, ${channel}, $hello]"));
     }
+}
+
+#[test]
+fn a_node_that_is_busy_holds_nobody_up_who_asks_another() {
+    let world = Clustered::with(Cluster::start(Version::System, 2, 0), one_worker(Version::System));
+    world.client("app").talk(&[("SET a 1", "+OK"), ("SET b 1", "+OK")]);
+    let (stop, leaves_a, answered) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
+    let more = |count: u64| {
+        let (before, deadline) = (answered.load(Ordering::Relaxed), Instant::now() + Duration::from_secs(60));
+        while answered.load(Ordering::Relaxed) < before + count && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let mut client = world.client("app");
+                while !stop.load(Ordering::Relaxed) {
+                    if !leaves_a.load(Ordering::Relaxed) {
+                        assert_eq!(client.ask("GET a"), "$1");
+                    }
+                    assert_eq!(client.ask("GET b"), "$1");
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        // So many that they go in batches by now, to both nodes.
+        more(2000);
+        leaves_a.store(true, Ordering::Relaxed);
+        more(100);
+        let mut client = world.client("app");
+        let before = answered.load(Ordering::Relaxed);
+        let busy = "local n = 0 for i = 1, 1e8 do n = n + i end return 'done'";
+        assert_eq!(client.call(&["EVAL", busy, "1", "a"]).bytes(), b"done");
+        let meanwhile = answered.load(Ordering::Relaxed) - before;
+        stop.store(true, Ordering::Relaxed);
+        assert!(meanwhile > 200, "{meanwhile}");
+    });
 }
