@@ -7,13 +7,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::clock;
-use super::courtesy::Courtesy;
 use super::hub::Hub;
 use super::stream::{ClientStream, Sealed};
 use crate::session::{Fate, SessionId};
-
-/// How often what other nodes have still to answer is looked for, before a client is told what there is.
-const LOOKS: u32 = 8;
 
 /// How a client's transfer ended.
 pub(super) enum End {
@@ -38,15 +34,14 @@ pub(super) async fn transfer(hub: &Rc<Hub>, id: SessionId, stream: &mut ClientSt
     if stream.has_ended() {
         hub.with(|machine, now| machine.client_eof(id, now));
     }
-    let mut courtesy = Courtesy::new(LOOKS);
     poll_fn(|cx| {
         hub.client_waits(id, cx);
-        // What other nodes have answered by now goes in the same write.
-        let awaits_more = hub.peek(|machine| machine.client_awaits_more(id));
-        if courtesy.gives_way(awaits_more, cx) {
+        let now = clock::now();
+        // What other nodes are about to answer goes in the same write.
+        if hub.at(|machine| machine.client_awaits_more(id, now)) {
             return Poll::Pending;
         }
-        Turn { hub, id, stream: &mut *stream, now: clock::now(), cx }.run()
+        Turn { hub, id, stream: &mut *stream, now, cx }.run()
     })
     .await
 }

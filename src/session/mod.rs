@@ -32,7 +32,7 @@ pub use unproven::{Ask, Turn, Unproven, WRONG};
 pub use whoami::Transport;
 
 use crate::identity::{Permit, ReadFrom};
-use crate::resp::{Outbox, Proto, RequestScanner};
+use crate::resp::{Outbox, Proto, RequestScanner, SHARE_MIN};
 use crate::upstream::{DatabaseId, LaneId, LinkId};
 
 /// A session's place in its worker, never used for another session.
@@ -170,6 +170,8 @@ pub struct Session {
     pub lane: LaneId,
     /// Its ways to the nodes of a cluster, or to replicas.
     pub routes: Routes,
+    /// Since when it is not told what there is, because more is about to come.
+    pub held_since: Option<Instant>,
     /// What it told about itself.
     pub about: About,
     /// It has been told of that AUTH named another user, and that AUTH was needless.
@@ -236,6 +238,7 @@ impl Session {
             database,
             lane,
             routes: Routes::default(),
+            held_since: None,
             about: About::default(),
             auth_told: (false, false),
             reply_mode: ReplyMode::On,
@@ -263,7 +266,8 @@ impl Session {
     /// Whether it has replies to be told, and awaits others from several nodes.
     #[must_use]
     pub fn awaits_more(&self) -> bool {
-        self.via == Via::Nodes && !self.slots.is_empty() && !self.out.is_empty()
+        let has_some = !self.out.is_empty() && self.out.len() < SHARE_MIN;
+        self.fate == Fate::Open && has_some && self.slots.is_bound()
     }
 
     /// Whether state lives in its pinned link, so that every command has to go there.

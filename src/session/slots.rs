@@ -22,6 +22,8 @@ pub struct Slots {
     kept_bytes: usize,
     /// The place of the front of `queue`, counted from the session's first.
     front: u64,
+    /// The place behind the last of those whose replies the client is to get at once.
+    together: u64,
     /// Requests to a cluster that are not, or no more, where they were sent first.
     astray: usize,
 }
@@ -60,6 +62,24 @@ impl Slots {
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
         }
+    }
+
+    /// The client has asked for all that is awaited now at once, unless it awaits some of what it asked for before.
+    pub fn bind(&mut self) {
+        if self.front >= self.together {
+            self.together = self.front + self.queue.len() as u64;
+        }
+    }
+
+    /// Whether some of what the client asked for at once has been answered, or may have been, and some has not.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.front < self.together
+    }
+
+    /// What has been answered is not to wait for the rest.
+    pub fn unbind(&mut self) {
+        self.together = self.front;
     }
 
     /// Requests that await a reply from a link.
@@ -362,6 +382,27 @@ mod tests {
         slots.arrived(split, 0, Bytes::from_static(b":1\r\n"));
         slots.arrived(first, 0, Bytes::from_static(b":1\r\n"));
         assert!(slots.lets_by(other, 0, here) && slots.lets_by(same, 0, there));
+    }
+
+    #[test]
+    fn what_is_asked_for_at_once_is_bound_until_its_last_reply() {
+        let mut slots = Slots::default();
+        slots.bind();
+        assert!(!slots.is_bound());
+        let places = [b"a", b"b", b"c"].map(|name| slots.push_flight(flight(name), false));
+        slots.bind();
+        slots.push_flight(flight(b"later"), false);
+        slots.bind();
+        slots.arrived(places[2], 0, Bytes::from_static(b"3"));
+        slots.complete(1);
+        assert!(slots.is_bound(), "b is awaited");
+        slots.complete(1);
+        slots.release(&mut Outbox::default());
+        assert!(!slots.is_bound() && slots.outstanding() == 1, "what came later is another matter");
+        slots.bind();
+        assert!(slots.is_bound());
+        slots.unbind();
+        assert!(!slots.is_bound());
     }
 
     #[test]

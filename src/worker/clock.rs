@@ -50,6 +50,7 @@ impl Worker {
     pub fn roused(&mut self, now: Instant) {
         self.tick_parked(now);
         self.tick_cycles(now);
+        self.tick_held(now);
         self.run_ready(now);
     }
 

@@ -300,12 +300,6 @@ impl Worker {
         (session.fate != Fate::Dead).then_some(&mut session.out)
     }
 
-    /// Whether other nodes of its cluster are about to add to what the client is to be told.
-    #[must_use]
-    pub fn client_awaits_more(&self, id: SessionId) -> bool {
-        self.sessions.get(id).is_some_and(Session::awaits_more)
-    }
-
     /// The client's socket has taken so many bytes of its output.
     pub fn client_wrote(&mut self, id: SessionId, count: usize, now: Instant) {
         let Some(session) = self.sessions.get_mut(id) else { return };

@@ -16,6 +16,11 @@ impl<S: Scene> World<S> {
     /// One poll of a client's task.
     pub(crate) fn poll_client(&mut self, number: usize) {
         self.sockets[number].runnable = false;
+        let is_held = self.worker.client_awaits_more(self.sockets[number].session, self.now);
+        self.pump();
+        if is_held {
+            return;
+        }
         for _ in 0..ROUNDS_MAX {
             let id = self.sockets[number].session;
             let wrote = self.write_client(number);

@@ -81,13 +81,13 @@ impl Worker {
     /// Lets links write that have waited long enough for others.
     pub(in super::super) fn tick_cycles(&mut self, now: Instant) {
         let mut released = Vec::new();
-        let mut next = None;
+        let mut next: Option<Instant> = None;
         for cycle in self.clusters.cycles.values_mut().filter(|cycle| cycle.owed > 0) {
             let end = cycle.begun_at.map_or(now, |begun_at| begun_at + PATIENCE);
             if end <= now {
                 released.append(&mut cycle.end());
             } else {
-                next = Some(next.map_or(end, |next: Instant| next.min(end)));
+                next = Some(next.map_or(end, |next| next.min(end)));
             }
         }
         for id in released {

@@ -13,6 +13,7 @@
 mod about;
 mod cycle;
 mod flights;
+mod held;
 mod parked;
 mod pinned;
 mod requests;
@@ -21,7 +22,7 @@ mod scatter;
 mod together;
 mod uploads;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -45,6 +46,8 @@ pub(super) struct Clusters {
     parked: BTreeMap<(SessionId, Place), Parked>,
     /// What links have written together.
     cycles: BTreeMap<DatabaseId, Cycle>,
+    /// Clients that are not told yet what there is.
+    held: BTreeSet<SessionId>,
     /// When the driver has been asked to rouse this worker.
     roused_at: Option<Instant>,
 }
@@ -66,6 +69,7 @@ impl Default for Clusters {
             maps_seen: 0,
             parked: BTreeMap::new(),
             cycles: BTreeMap::new(),
+            held: BTreeSet::new(),
             roused_at: None,
         }
     }

@@ -55,6 +55,7 @@ impl Worker {
         }
         if count > 0 {
             session.via = Via::Nodes;
+            session.slots.bind();
             self.tally.requests += count as u64;
         }
         count
