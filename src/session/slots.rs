@@ -67,7 +67,7 @@ impl Slots {
     /// The client has asked for all that is awaited now at once, unless it awaits some of what it asked for before.
     pub fn bind(&mut self) {
         if self.front >= self.together {
-            self.together = self.front + self.queue.len() as u64;
+            self.together = self.front.wrapping_add(self.queue.len() as u64);
         }
     }
 
