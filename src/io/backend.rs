@@ -17,9 +17,6 @@ use super::{clock, listen};
 use crate::upstream::LinkId;
 use crate::worker::Loss;
 
-/// How often a link looks at the clients' sockets before it writes.
-const LOOKS: u32 = 2;
-
 /// Serves one link from its connection to its end.
 pub(super) async fn serve(hub: Rc<Hub>, id: LinkId) {
     // A link that is given up while it connects is noticed, and its socket closed.
@@ -30,7 +27,7 @@ pub(super) async fn serve(hub: Rc<Hub>, id: LinkId) {
     match connected {
         Ok(mut socket) => {
             hub.with(|machine, now| machine.link_connected(id, now));
-            let mut courtesy = Courtesy::new(LOOKS);
+            let mut courtesy = Courtesy::default();
             let end = poll_fn(|cx| {
                 let writes = hub.peek(|machine| machine.link_output(id).is_some_and(|out| !out.is_empty()));
                 if courtesy.gives_way(writes, cx) {
