@@ -15,11 +15,11 @@ pub(super) struct Courtesy {
 }
 
 impl Courtesy {
-    /// Lets the other tasks run, and the runtime look at the sockets, if it `writes` and has not done so
+    /// Lets the other tasks run, and the runtime look at the sockets, if it is to `wait` and has not done so
     /// often enough; then the task is woken. Whether it has to wait for that.
-    pub(super) fn gives_way(&mut self, writes: bool, cx: &mut Context<'_>) -> bool {
+    pub(super) fn gives_way(&mut self, wait: bool, cx: &mut Context<'_>) -> bool {
         // Waking it at once would not wait for the sockets.
-        if writes && self.looks < LOOKS && pin!(tokio::task::yield_now()).poll(cx).is_pending() {
+        if wait && self.looks < LOOKS && pin!(tokio::task::yield_now()).poll(cx).is_pending() {
             self.looks += 1;
             return true;
         }
