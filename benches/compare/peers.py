@@ -49,7 +49,7 @@ SETTINGS = {
     "respgate-cluster-1": "as respgate, before the same master as the cluster that it is",
     "respgate-cluster": "as respgate, before a cluster of three masters",
 }
-# Ways to run respgate that some workloads need, and of those the one that has Redis for itself.
+# Ways to run respgate that some workloads need.
 VARIANTS = ("respgate-shared", *MASTERS)
 # These hold a connection to Redis for each client.
 PAIRED = ("haproxy", "stunnel", "hitch", "envoy-tcp")

@@ -17,9 +17,6 @@ use super::{clock, listen};
 use crate::upstream::LinkId;
 use crate::worker::Loss;
 
-/// A write of so many bytes waits for nobody.
-const ENOUGH: usize = 4 * 1024;
-
 /// Serves one link from its connection to its end.
 pub(super) async fn serve(hub: Rc<Hub>, id: LinkId) {
     // A link that is given up while it connects is noticed, and its socket closed.
@@ -32,10 +29,8 @@ pub(super) async fn serve(hub: Rc<Hub>, id: LinkId) {
             hub.with(|machine, now| machine.link_connected(id, now));
             let mut courtesy = Courtesy::default();
             let end = poll_fn(|cx| {
-                let waits = hub.peek(|machine| {
-                    machine.link_output(id).is_some_and(|out| (1..ENOUGH).contains(&out.len()))
-                });
-                if courtesy.gives_way(waits, cx) {
+                let unwritten = hub.peek(|machine| machine.link_output(id).map_or(0, |out| out.len()));
+                if courtesy.gives_way(unwritten, cx) {
                     return Poll::Pending;
                 }
                 transfer(&hub, id, &mut socket, cx)

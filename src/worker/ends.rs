@@ -229,8 +229,8 @@ impl Worker {
     fn take_link(&mut self, id: LinkId) -> Option<Link> {
         // Woken first: the driver finds it gone.
         self.wake_link(id);
-        let mut link = self.links.remove(id)?;
-        self.leave_cycle(link.cycle.take());
+        let link = self.links.remove(id)?;
+        self.leave_cycle(link.cycle);
         let lane = &mut self.lanes[link.lane];
         lane.links -= 1;
         lane.shared.retain(|&shared| shared != id);

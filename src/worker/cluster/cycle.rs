@@ -4,9 +4,10 @@
 //! wait until no node of the cluster has something to answer, and then write. Nobody waits long for a
 //! node that is at work on something.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::super::Worker;
+use super::PATIENCE;
 use crate::upstream::{DatabaseId, LinkId};
 
 /// What links have written together.
@@ -21,9 +22,6 @@ pub(super) struct Cycle {
     /// Links that wait for those replies before they write.
     held: Vec<LinkId>,
 }
-
-/// No link waits longer for the replies of others.
-const PATIENCE: Duration = Duration::from_millis(1);
 
 impl Cycle {
     fn end(&mut self) -> Vec<LinkId> {
@@ -104,6 +102,7 @@ mod tests {
     #![allow(clippy::disallowed_methods, reason = "tests need some instant to count from")]
 
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::super::super::{Seed, Step};
     use super::*;
@@ -149,6 +148,16 @@ mod tests {
             stage
         }
 
+        /// The first has been asked and owes a reply; what the second is to be asked waits for it.
+        fn holding() -> Self {
+            let mut stage = Self::new();
+            stage.ask(0, 1);
+            assert!(stage.writes(0));
+            stage.ask(1, 2);
+            assert!(!stage.writes(1), "the other node is about to answer");
+            stage
+        }
+
         fn ask(&mut self, node: usize, client: u32) {
             let session = SessionId { index: client, generation: 1 };
             let link = self.worker.links.get_mut(self.links[node]).expect("a link");
@@ -180,11 +189,7 @@ mod tests {
 
     #[test]
     fn links_write_when_no_node_of_their_cluster_owes_a_reply() {
-        let mut stage = Stage::new();
-        stage.ask(0, 1);
-        assert!(stage.writes(0));
-        stage.ask(1, 2);
-        assert!(!stage.writes(1), "the other node is about to answer");
+        let mut stage = Stage::holding();
         assert!(!stage.is_woken(1));
         stage.answer(0);
         assert!(stage.is_woken(1) && stage.writes(1));
@@ -196,22 +201,14 @@ mod tests {
 
     #[test]
     fn a_link_that_is_lost_holds_nobody() {
-        let mut stage = Stage::new();
-        stage.ask(0, 1);
-        assert!(stage.writes(0));
-        stage.ask(1, 2);
-        assert!(!stage.writes(1));
+        let mut stage = Stage::holding();
         stage.worker.remove_link(stage.links[0]);
         assert!(stage.is_woken(1) && stage.writes(1));
     }
 
     #[test]
     fn nobody_waits_long_for_a_node_that_is_busy() {
-        let mut stage = Stage::new();
-        stage.ask(0, 1);
-        assert!(stage.writes(0));
-        stage.ask(1, 2);
-        assert!(!stage.writes(1));
+        let mut stage = Stage::holding();
         let until = stage.now + PATIENCE;
         while !stage.is_woken(1) {
             let roused_at = stage.worker.clusters.roused_at.expect("it asks to be roused");

@@ -2,13 +2,11 @@
 //! once: one write, and one read of its own, in the place of one for each node. Nobody waits long for
 //! a node that is at work on something.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::super::Worker;
+use super::PATIENCE;
 use crate::session::SessionId;
-
-/// No reply waits longer for others.
-const PATIENCE: Duration = Duration::from_millis(1);
 
 impl Worker {
     /// Whether other nodes of its cluster are about to add to what the client is to be told; if so, it

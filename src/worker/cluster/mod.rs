@@ -24,7 +24,7 @@ mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::session::SessionId;
 use crate::upstream::cluster::Topology;
@@ -33,6 +33,9 @@ use cycle::Cycle;
 use flights::Place;
 use parked::Parked;
 pub(super) use uploads::NotAimed;
+
+/// Nobody waits longer for what another's node is to answer.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// The clusters among a worker's databases.
 #[derive(Debug)]
