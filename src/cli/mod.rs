@@ -9,6 +9,7 @@ mod facts;
 mod harden;
 pub mod hash;
 pub mod keystore;
+mod landlock;
 pub mod run;
 pub mod subject;
 mod watch;

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::harden;
+use super::landlock::{self, Domain};
 use crate::admin::{self, Admin, Health, NotReady};
 use crate::config::{self, Loaded, Problems};
 use crate::io::{Control, Handles, Rehearsal, Settings, StartError, rehearse, start};
@@ -81,6 +82,8 @@ fn gateway(path: &Path) -> Result<(), RunError> {
     if let Err(error) = hardened {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: keys in memory are less protected");
     }
+    debug_assert!(is_single_threaded(), "a thread that runs already keeps its rights");
+    let domain = landlock::restrict(&settings);
     let (audit, writer) = audit::start((&settings.audit).into())?;
     let registry = Arc::new(Registry::new()?);
     let (admin, is_watching) = (settings.admin, settings.watch);
@@ -105,7 +108,14 @@ fn gateway(path: &Path) -> Result<(), RunError> {
         health.clear(NotReady::Starting);
         let lost = registry.counter("respgate_audit_lost_total", "Audit records lost.", &[]);
         let mut files = Files { watcher: is_watching.then(|| Watcher::new(&warnings.files)) };
-        let watch = Watch { path, control: &control, audit: &audit, health: &health, registry: &registry };
+        let watch = Watch {
+            path,
+            control: &control,
+            audit: &audit,
+            domain: &domain,
+            health: &health,
+            registry: &registry,
+        };
         watch.until_stopped(Flow::new(lost), &mut files).await?;
         let _ = stop.send(true);
         Ok(())
@@ -139,6 +149,7 @@ struct Watch<'a> {
     path: &'a Path,
     control: &'a Control,
     audit: &'a audit::Audit,
+    domain: &'a Domain,
     health: &'a Health,
     registry: &'a Registry,
 }
@@ -190,7 +201,7 @@ impl Watch<'_> {
             }
         };
         warn_of(&warnings);
-        if is_refused(&settings).await {
+        if self.is_forbidden(&settings) || is_refused(&settings).await {
             tracing::error!("nothing was reloaded: the configuration in force stays");
             return Depends { files: warnings.files, watch: None };
         }
@@ -209,6 +220,24 @@ impl Watch<'_> {
             }
         }
     }
+
+    /// Whether they need what the process has given up. In force they would never have the password.
+    fn is_forbidden(&self, settings: &Settings) -> bool {
+        let is_forbidden = self.domain.forbids(settings);
+        if is_forbidden {
+            tracing::error!(
+                key = "redis_password_command",
+                "reload refused: this change needs a restart: the gateway has started without such a program, and by \
+                 process.landlock it runs none"
+            );
+        }
+        is_forbidden
+    }
+}
+
+/// Whether this is the only thread. Where that cannot be seen it is taken to be.
+fn is_single_threaded() -> bool {
+    std::fs::read_dir("/proc/self/task").map_or(true, |threads| threads.count() == 1)
 }
 
 /// Whether Redis refuses rules of users that the gateway is to make. Where it cannot be asked they are

@@ -85,6 +85,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
         workers: workers?,
         watch: file.watch,
         whoami: file.whoami.is_none_or(|flag| flag.value),
+        landlock: file.landlock,
     })
 }
 

@@ -39,6 +39,7 @@ pub(super) struct File {
     pub(super) log_format: LogFormat,
     pub(super) log_level: Option<Written<String>>,
     pub(super) audit_file: Option<Written<String>>,
+    pub(super) landlock: bool,
     pub(super) limits: Limits,
 }
 
@@ -123,6 +124,7 @@ impl File {
         let log = root.take("log").and_then(|entry| entry.section(notes));
         let (log_format, log_level) = log.map(|section| log_file(section, notes)).unwrap_or_default();
         let audit = root.take("audit").and_then(|entry| entry.section(notes));
+        let process = root.take("process").and_then(|entry| entry.section(notes));
         let limits = root.take("limits").and_then(|entry| entry.section(notes));
         let file = Self {
             allow_readable_secrets: allow.is_some_and(|flag| flag.value),
@@ -141,6 +143,7 @@ impl File {
             log_format,
             log_level,
             audit_file: audit.and_then(|it| only(it, "file", "file = \"audit.log\"", notes)),
+            landlock: process.is_none_or(|section| process_file(section, notes)),
             limits: limits.map(|section| limits::read(section, notes)).unwrap_or_default(),
         };
         root.finish(notes);
@@ -271,4 +274,11 @@ fn log_file(mut section: Section<'_>, notes: &mut Notes) -> (LogFormat, Option<W
     let level = section.take("level").and_then(|entry| entry.text(notes));
     section.finish(notes);
     (format.unwrap_or_default(), level)
+}
+
+/// `[process]`: whether Landlock is used.
+fn process_file(mut section: Section<'_>, notes: &mut Notes) -> bool {
+    let landlock = section.take("landlock").and_then(|entry| entry.flag(notes));
+    section.finish(notes);
+    landlock.is_none_or(|flag| flag.value)
 }

@@ -49,6 +49,8 @@ pub struct Settings {
     pub watch: bool,
     /// Whether clients may ask RESPGATE WHOAMI.
     pub whoami: bool,
+    /// Whether the process gives up the rights that it does not need.
+    pub landlock: bool,
     /// Programs that passwords come from.
     pub password_commands: Vec<PasswordCommand>,
 }
@@ -310,6 +312,7 @@ pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
         ("log.level", old.log.level != new.log.level),
         ("audit.file", old.audit != new.audit),
         ("workers", old.workers != new.workers),
+        ("process.landlock", old.landlock != new.landlock),
     ];
     let listeners = listeners_that_need_restart(&old.listeners, &new.listeners);
     let keys = changed.into_iter().filter(|&(_, changed)| changed).map(|(key, _)| key.to_owned());

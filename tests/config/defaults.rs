@@ -42,6 +42,7 @@ fn outline(loaded: &Loaded) -> String {
         workers,
         watch,
         whoami,
+        landlock,
         password_commands,
     } = &loaded.settings;
     let warnings = &loaded.warnings;
@@ -57,7 +58,7 @@ fn outline(loaded: &Loaded) -> String {
     let tls: Vec<_> = listeners.iter().map(of_listener).collect();
     let (users, warnings) = (users.users(), &warnings.list);
     format!(
-        "{tls:?} {databases:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {watch} {whoami} {password_commands:?} {warnings:?}"
+        "{tls:?} {databases:?} {users:?} {roles:?} {limits:?} {admin:?} {log:?} {audit:?} {workers} {watch} {whoami} {landlock} {password_commands:?} {warnings:?}"
     )
 }
 
@@ -87,7 +88,7 @@ fn the_smallest_configuration_runs_by_the_defaults() {
     assert_eq!(settings.log, Log { format: LogFormat::Text, level: "info".to_owned() });
     assert_eq!(settings.audit, Audit { file: None });
     assert_eq!(settings.workers, 3, "one for each core but the last");
-    assert!(settings.whoami);
+    assert!(settings.whoami && settings.landlock);
     assert_eq!(warnings.list, []);
     let [user] = settings.users.users() else { panic!("one user") };
     let credential = user.credential.as_ref().unwrap();
@@ -154,6 +155,7 @@ fn the_example_has_every_key() {
         "admin",
         "log",
         "audit",
+        "process",
     ] {
         let mut spoiled = example.clone();
         let mut path = section.split('.');
@@ -223,6 +225,8 @@ fn every_setting_can_be_given() {
         level = "warn,respgate=debug"
         [audit]
         file = "audit.log"
+        [process]
+        landlock = false
         [limits]
         clients_max = 0x10
         client_idle_timeout_ms = 60_000
@@ -231,7 +235,7 @@ fn every_setting_can_be_given() {
     assert_eq!(password(&loaded), b"from the environment");
     let settings = loaded.settings;
     assert_eq!(settings.workers, 3);
-    assert!(!settings.whoami);
+    assert!(!settings.whoami && !settings.landlock);
     assert_eq!(settings.listeners[0].tls.trust.client_ca.len(), 2, "each CA once");
     assert_eq!(settings.listeners[0].tls.min_version, TlsVersion::V13);
     assert_eq!(settings.listeners[0].tls.trust.client_eku, ClientEku::Required);
@@ -326,7 +330,7 @@ fn a_restart_is_needed_for_what_is_set_up_once() {
 
     let other = format!(
         "workers = 1\n{}[admin]\naddress = \"127.0.0.1:1\"\n[log]\nformat = \"json\"\nlevel = \"warn\"\n\
-         [audit]\nfile = \"audit.log\"\n[limits]\nhandshakes_max = 1\nclients_max = 1\nlisten_backlog = 1\n\
+         [audit]\nfile = \"audit.log\"\n[process]\nlandlock = false\n[limits]\nhandshakes_max = 1\nclients_max = 1\nlisten_backlog = 1\n\
          unproven_clients_max = 1\npassword_hashes_max = 1\npassword_connections_max = 1\n\
          password_checks_max = 1\n",
         FINE.replace("6380", "6381")
@@ -340,6 +344,7 @@ fn a_restart_is_needed_for_what_is_set_up_once() {
             "log.level",
             "audit.file",
             "workers",
+            "process.landlock",
             "limits.handshakes_max",
             "limits.clients_max",
             "limits.listen_backlog",
