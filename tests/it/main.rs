@@ -30,6 +30,7 @@ mod world;
 
 mod credentials;
 mod databases;
+mod domain;
 mod nodes;
 mod operate;
 mod passwords;
