@@ -158,6 +158,11 @@ limits! {
     /// Pinned links in total, of which each worker has its share, at least one; 0 is
     /// as many as `clients_max`.
     pinned_links_max: usize = 0,
+    /// The same of one user, so that one service cannot take them all; 0 is no bound.
+    pinned_links_per_user_max: usize = 0,
+    /// How long a request waits for a pinned link while there are as many as may be, and all
+    /// are in use.
+    pinned_links_wait_ms: u64 = 1_000,
     /// A shared link is drained and replaced at this age, within a tenth.
     link_age_max_ms: u64 = 3_600_000,
     /// A link unused for this long is closed.

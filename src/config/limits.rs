@@ -18,7 +18,7 @@ const BYTES_MAX: u64 = 1 << 40;
 const COUNT_MAX: u64 = i32::MAX as u64;
 
 /// Settings where 0 means something: never, at once, or "as many as".
-const MAY_BE_ZERO: [&str; 11] = [
+const MAY_BE_ZERO: [&str; 13] = [
     "auth_failures_per_network_max",
     "handshakes_per_network_max",
     "buffers_bytes_max",
@@ -26,6 +26,8 @@ const MAY_BE_ZERO: [&str; 11] = [
     "transaction_idle_timeout_ms",
     "session_age_max_ms",
     "pinned_links_max",
+    "pinned_links_per_user_max",
+    "pinned_links_wait_ms",
     "drain_timeout_ms",
     "drain_quiet_ms",
     "linger_timeout_ms",

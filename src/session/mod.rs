@@ -70,6 +70,8 @@ pub enum Stall {
     LinkFull,
     /// For the lane's first greeting.
     Lane,
+    /// For a link of its own, of which there are as many as may be.
+    Pin,
 }
 
 /// Why a session cannot have a lane.
@@ -172,6 +174,8 @@ pub struct Session {
     pub routes: Routes,
     /// Since when it is not told what there is, because more is about to come.
     pub held_since: Option<Instant>,
+    /// Since when it waits for a link of its own.
+    pub pin_wanted_at: Option<Instant>,
     /// What it told about itself.
     pub about: About,
     /// It has been told of that AUTH named another user, and that AUTH was needless.
@@ -239,6 +243,7 @@ impl Session {
             lane,
             routes: Routes::default(),
             held_since: None,
+            pin_wanted_at: None,
             about: About::default(),
             auth_told: (false, false),
             reply_mode: ReplyMode::On,

@@ -1,7 +1,10 @@
 //! The state that lives in a session's own link.
 
+use std::sync::Arc;
+
 use super::Queue;
 use crate::command::Topic;
+use crate::identity::User;
 use crate::upstream::LinkId;
 
 /// A session's own link, and what it is bound to it by.
@@ -9,6 +12,8 @@ use crate::upstream::LinkId;
 pub struct Pinned {
     /// The link.
     pub link: LinkId,
+    /// Whose it counts as.
+    pub user: Arc<User>,
     /// A transaction has been opened and not yet ended.
     pub transaction: Option<Transaction>,
     /// Keys are watched.
@@ -91,9 +96,10 @@ impl Subscriptions {
 impl Pinned {
     /// A link that carries no state yet.
     #[must_use]
-    pub fn new(link: LinkId) -> Self {
+    pub fn new(link: LinkId, user: &Arc<User>) -> Self {
         Self {
             link,
+            user: Arc::clone(user),
             transaction: None,
             watching: false,
             subscriptions: Subscriptions::default(),

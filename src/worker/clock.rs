@@ -26,6 +26,7 @@ impl Worker {
             self.tick_link(id, now);
         }
         self.tick_parked(now);
+        self.tick_pins();
         self.try_successions(now);
         self.tell_what_has_gone();
         self.ask_again(now);
@@ -91,10 +92,12 @@ impl Worker {
         let since = |at: Instant| now.saturating_duration_since(at);
         let ms = Duration::from_millis;
         let limits = &self.limits;
-        if matches!(link.role, LinkRole::Pinned(_)) {
+        if let LinkRole::Pinned(owner) = link.role {
             let patient = link.pending.front().is_none_or(|ticket| ticket.expect.is_patient());
             if !patient && !link.paused && since(link.progress_at) >= ms(limits.op_timeout_ms) {
                 self.lose_link(id, Loss::OpTimeout, now);
+            } else if since(link.used_at) >= ms(limits.link_idle_timeout_ms) && self.is_pin_idle(owner) {
+                self.unpin(owner);
             }
             return;
         }

@@ -238,9 +238,6 @@ impl Worker {
             lane.control = None;
         }
         lane.subscriber.take_if(|subscriber| *subscriber == id);
-        if matches!(link.role, LinkRole::Pinned(_)) {
-            self.pinned_links -= 1;
-        }
         let node = self.nodes.of(lane.key.node);
         node.circuit.gone(id);
         if matches!(link.phase, Phase::Connecting | Phase::Greeting(_)) {
@@ -301,8 +298,8 @@ impl Worker {
 
     /// A session's own link is gone: with state in it, so is the session.
     fn lose_pinned(&mut self, owner: SessionId) {
+        let Some(pinned) = self.take_pinned(owner) else { return };
         let Some(session) = self.sessions.get_mut(owner) else { return };
-        let Some(pinned) = session.pinned.take() else { return };
         if matches!(session.upload, Some(Upload::To(_))) {
             session.upload = Some(Upload::Discard);
         }

@@ -6,27 +6,12 @@ use std::time::Instant;
 use super::{Report, Step, Worker};
 use crate::command::Class;
 use crate::resp::Proto;
-use crate::session::{Pinned, SessionId, Stall, Via};
+use crate::session::{SessionId, Stall, Via};
 use crate::upstream::{Expect, Lane, LaneId, LaneKey, Link, LinkId, LinkRole};
 use crate::upstream::{fence, fence_reply};
 
 /// The session of tickets whose replies go to nobody.
 pub(super) const NOBODY: SessionId = SessionId { index: u32::MAX, generation: u32::MAX };
-
-/// Why a request cannot be placed now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unplaced {
-    /// It waits.
-    Stall(Stall),
-    /// There are as many pinned links as may be.
-    TooManyPinned,
-}
-
-impl From<Stall> for Unplaced {
-    fn from(stall: Stall) -> Self {
-        Self::Stall(stall)
-    }
-}
 
 impl Worker {
     /// The lane for this key, made if it is new: by another credential while this one's
@@ -160,48 +145,6 @@ impl Worker {
         self.reserve_room(id, link)
     }
 
-    /// The session's own link, which it keeps from one use to the next.
-    pub(super) fn pinned_link(&mut self, id: SessionId, now: Instant) -> Result<LinkId, Unplaced> {
-        let Some(session) = self.sessions.get(id) else { return Err(Stall::Barrier.into()) };
-        if matches!(session.via, Via::Shared(_) | Via::Nodes) {
-            return Err(Stall::Barrier.into());
-        }
-        let lane = session.lane;
-        if let Some(pinned) = &session.pinned {
-            let (current, bound) = (pinned.link, pinned.is_bound());
-            let fits =
-                self.links.get(current).is_some_and(|link| bound || (link.lane == lane && !link.strayed));
-            if fits {
-                return Ok(self.reserve_room(id, current)?);
-            }
-            if !session.is_settled() {
-                return Err(Stall::Barrier.into());
-            }
-            self.unpin(id);
-        }
-        let most = match self.limits.pinned_links_max {
-            0 => self.limits.clients_max,
-            most => self.share_of(most).max(1),
-        };
-        if self.pinned_links >= most {
-            return Err(Unplaced::TooManyPinned);
-        }
-        let link = self.open_link(lane, LinkRole::Pinned(id), now);
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.pinned = Some(Box::new(Pinned::new(link)));
-        }
-        Ok(link)
-    }
-
-    /// Closes the session's own link, whose state ends with it.
-    pub(super) fn unpin(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.get_mut(id)
-            && let Some(pinned) = session.pinned.take()
-        {
-            self.remove_link(pinned.link);
-        }
-    }
-
     /// A full link is used again when half of it is free.
     pub(super) fn reserve_room(&mut self, id: SessionId, on: LinkId) -> Result<LinkId, Stall> {
         let Some(link) = self.links.get_mut(on) else { return Err(Stall::Barrier) };
@@ -225,9 +168,6 @@ impl Worker {
     pub(super) fn open_link(&mut self, lane: LaneId, role: LinkRole, now: Instant) -> LinkId {
         let id = self.links.insert(Link::new(lane, role, self.limits.reply_depth_max, now));
         self.lanes[lane].links += 1;
-        if matches!(role, LinkRole::Pinned(_)) {
-            self.pinned_links += 1;
-        }
         self.connect_in_turn(id, now);
         id
     }

@@ -27,6 +27,7 @@ mod messages;
 mod nodes;
 mod own;
 mod peers;
+mod pins;
 mod private;
 mod pulse;
 mod queued;
@@ -131,7 +132,7 @@ pub struct Worker {
     random: ChaCha12Rng,
     nodes: nodes::Nodes,
     clusters: cluster::Clusters,
-    pinned_links: usize,
+    pins: pins::Pins,
     /// What each subscriber link carries.
     audiences: HashMap<LinkId, Audience>,
     /// Passwords that have changed and are being tried.
@@ -180,7 +181,7 @@ impl Worker {
             random: ChaCha12Rng::from_seed(seed.random),
             nodes: nodes::Nodes::default(),
             clusters: cluster::Clusters::default(),
-            pinned_links: 0,
+            pins: pins::Pins::default(),
             audiences: HashMap::new(),
             successions: successions::Successions::default(),
             kept: Arc::default(),
@@ -473,7 +474,7 @@ impl Worker {
                         && session.slots.kept_bytes() <= self.limits.link_queue_bytes_max / 2
                 }
                 Some(Stall::Output) => session.unread_bytes() <= self.limits.client_output_soft_bytes / 2,
-                Some(Stall::LinkFull | Stall::Lane) => true,
+                Some(Stall::LinkFull | Stall::Lane | Stall::Pin) => true,
             };
             if over {
                 session.stall = None;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::batch::Batch;
 use super::ends::TOO_MANY_PINNED;
 use super::input::Input;
-use super::lanes::Unplaced;
+use super::pins::Unplaced;
 use super::{Closed, Worker, unknown};
 use crate::command::{Class, Tx, Verdict, Why};
 use crate::identity::ReadFrom;

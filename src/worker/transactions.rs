@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::ends::TOO_MANY_PINNED;
 use super::input::Input;
-use super::lanes::Unplaced;
 use super::local::database;
+use super::pins::Unplaced;
 use super::requests::{Flow, arguments};
 use super::unknown::verdict;
 use super::{Closed, Worker};

@@ -30,6 +30,8 @@ fn limits(dice: &mut Dice) -> Limits {
         shared_request_bytes_max: dice.pick(&[300, 5_000, 1 << 20]),
         shared_links_max: dice.between(1, 3),
         pinned_links_max: dice.pick(&[0, 0, 0, 2]),
+        pinned_links_per_user_max: dice.pick(&[0, 0, 0, 1]),
+        pinned_links_wait_ms: dice.pick(&[0, 50, 1_000]),
         fence_commands: dice.pick(&[1, 7, 1_024]),
         fence_ms: dice.pick(&[20, 1_000]),
         op_timeout_ms: 1_500,

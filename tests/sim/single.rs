@@ -117,7 +117,7 @@ impl Scene for Single {
 
     fn closed(&mut self, number: usize, socket: &Socket, limits: &Limits) {
         let excused = self.clients[number].excused || socket.reset || socket.fin || self.draining;
-        let excused = excused || limits.pinned_links_max > 0;
+        let excused = excused || limits.pinned_links_max + limits.pinned_links_per_user_max > 0;
         assert!(excused, "client {number} was closed, and nothing had happened to it");
     }
 

@@ -6,14 +6,15 @@ use std::time::Instant;
 use bytes::{Buf, BytesMut};
 
 use super::super::input::Input;
-use super::super::lanes::{NOBODY, Unplaced};
+use super::super::lanes::NOBODY;
+use super::super::pins::Unplaced;
 use super::super::requests::Flow;
 use super::super::{Worker, ends::TOO_MANY_PINNED};
 use super::flights::{DOWN, MOVING, Place};
 use super::requests::CROSSED;
 use crate::command::{Class, Placement, Verdict, Why};
 use crate::resp::{Found, Request, RequestScanner, write};
-use crate::session::{Flight, Pinned, Session, SessionId, Stall, To, Via};
+use crate::session::{Flight, Session, SessionId, Stall, To, Via};
 use crate::upstream::cluster::Redirect;
 use crate::upstream::{Expect, LaneKey, LinkId, NodeId};
 
@@ -131,7 +132,7 @@ impl Worker {
         let lane = self.lane(LaneKey { node, ..key.clone() });
         self.move_session(id, lane);
         self.unpin(id);
-        let on = self.open_pinned(id, lane, now);
+        let on = self.pin(id, lane, now);
         if asking && let Some(link) = self.links.get_mut(on) {
             // It holds for the next command of the connection, which is this one.
             link.claim(NOBODY, 1, Expect::Ignored, now);
@@ -222,7 +223,7 @@ impl Worker {
             self.move_to_node(id, node)?;
             let lane = self.sessions.get(id).map(|session| session.lane);
             let Some(lane) = lane else { return Ok(()) };
-            let on = self.open_pinned(id, lane, now);
+            let on = self.pin(id, lane, now);
             if let Some(link) = self.links.get_mut(on) {
                 link.claim(NOBODY, 1, Expect::Nothing, now);
                 link.append(&write::command(&[b"MULTI"]));
@@ -233,15 +234,6 @@ impl Worker {
             pinned.transaction = Some(crate::session::Transaction { is_placed: true, ..transaction });
         }
         Ok(())
-    }
-
-    /// A new link of the session's own.
-    fn open_pinned(&mut self, id: SessionId, lane: crate::upstream::LaneId, now: Instant) -> LinkId {
-        let link = self.open_link(lane, crate::upstream::LinkRole::Pinned(id), now);
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.pinned = Some(Box::new(Pinned::new(link)));
-        }
-        link
     }
 
     /// A redirect on a session's own link names a node, which is not the client's to know. True if

@@ -13,6 +13,7 @@ mod large;
 mod leaving;
 mod monitor;
 mod order;
+mod pinned;
 mod queued;
 mod replicating;
 mod sharing;

@@ -249,7 +249,8 @@ fn blocking_commands_do_not_block_inside_a_transaction() {
 
 #[test]
 fn a_transaction_for_which_there_is_no_connection_takes_its_commands_along() {
-    let world = World::with(Setup { limits: "pinned_links_max = 8", ..Setup::default() });
+    let world =
+        World::with(Setup { limits: "pinned_links_max = 8\npinned_links_wait_ms = 50", ..Setup::default() });
     // However many workers share the eight, these leave none.
     let mut holders: Vec<Client> = (0..16).map(|_| world.client("app")).collect();
     let held = holders.iter_mut().filter_map(|holder| (holder.ask("WATCH k") == "+OK").then_some(())).count();
