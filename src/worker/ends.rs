@@ -208,6 +208,8 @@ impl Worker {
     pub(super) fn remove_link(&mut self, id: LinkId) {
         if let Some(link) = self.take_link(id) {
             self.audiences.remove(&id);
+            // Whoever waits for its greeting looks again.
+            self.ready.append(&mut self.lanes[link.lane].waiters);
             self.release_lane(link.lane);
         }
     }

@@ -52,6 +52,15 @@ impl World {
         self.wires.get_mut(&link).expect("connected").hung = true;
     }
 
+    /// The first user of the configuration is this one of Redis' from now on.
+    fn becomes(&mut self, redis_user: &str, password: &str) {
+        let account = (redis_user.to_owned(), password.to_owned());
+        self.scene.redis.accounts.insert(account.clone());
+        self.scene.users[0].insert(0, account.0.clone());
+        self.people.accounts[0] = Some(account);
+        self.recheck();
+    }
+
     fn newest_link(&self) -> LinkId {
         let newest = self.wires.iter().max_by_key(|(_, wire)| wire.conn);
         *newest.expect("a link is there").0
@@ -110,6 +119,23 @@ fn a_session_that_waits_for_a_database_is_told_when_the_backend_is_gone() {
     while world.poll_one() {}
     let heard = world.sockets[1].outbound.clone();
     assert_eq!(heard, b"-ERR respgate: backend unavailable, command not sent\r\n");
+}
+
+#[test]
+fn a_session_that_waits_for_a_database_as_a_user_that_it_is_no_longer_is_told() {
+    let mut world = world(Limits::default(), 2);
+    world.says(1, GET);
+    world.sockets[0].inbound.extend(command(&["SELECT", "1"]));
+    world.poll_client(0);
+    world.hang(world.newest_link());
+    // The password that it waits by is given up for another when it is another Redis user already.
+    world.becomes("redis0", "second");
+    world.pass(50);
+    world.becomes("other", "third");
+    world.carry();
+    world.pass(1_000);
+    world.carry();
+    assert_eq!(world.heard(0), "+OK\r\n");
 }
 
 #[test]

@@ -311,7 +311,7 @@ impl World<Single> {
         }
     }
 
-    fn recheck(&mut self) {
+    pub(super) fn recheck(&mut self) {
         let accounts = self.people.accounts.iter().map(Option::is_some).collect::<Vec<_>>();
         self.trace(|| format!("users change: {accounts:?}"));
         let map = self.people.map();
