@@ -163,6 +163,9 @@ limits! {
     /// How long a request waits for a pinned link while there are as many as may be, and all
     /// are in use.
     pinned_links_wait_ms: u64 = 1_000,
+    /// Links that are kept connected and greeted where sessions have lately wanted pinned ones, in
+    /// each lane of a worker: the next need not wait for that. None where a node's role is asked for.
+    pinned_links_spare: usize = 2,
     /// A shared link is drained and replaced at this age, within a tenth.
     link_age_max_ms: u64 = 3_600_000,
     /// A link unused for this long is closed.

@@ -27,7 +27,7 @@ const MAY_BE_ZERO: [&str; 13] = [
     "session_age_max_ms",
     "pinned_links_max",
     "pinned_links_per_user_max",
-    "pinned_links_wait_ms",
+    "pinned_links_spare",
     "drain_timeout_ms",
     "drain_quiet_ms",
     "linger_timeout_ms",
@@ -35,7 +35,7 @@ const MAY_BE_ZERO: [&str; 13] = [
 ];
 
 /// Settings with a smaller largest value than their unit's.
-const MAXIMA: [(&str, u64); 12] = [
+const MAXIMA: [(&str, u64); 13] = [
     // The kernel takes seconds, up to this many.
     ("keepalive_ms", 32_767_000),
     // The kernel takes a signed number of milliseconds.
@@ -54,6 +54,8 @@ const MAXIMA: [(&str, u64); 12] = [
     ("auth_failures_max", 1_000),
     // More links make smaller batches.
     ("shared_links_max", 8),
+    // All lanes of a worker have no more together.
+    ("pinned_links_spare", 64),
     ("reply_depth_max", 1_024),
 ];
 

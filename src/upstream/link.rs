@@ -38,6 +38,8 @@ pub enum LinkRole {
     Private(SessionId),
     /// One session, until the link closes.
     Pinned(SessionId),
+    /// Nobody yet: it is greeted ahead of a session that will want one of its own.
+    Spare,
     /// Every session of the lane, for what must not queue.
     Control,
     /// Subscriptions of all sessions of its Redis user.
@@ -276,7 +278,7 @@ impl Link {
         let role = match self.role {
             LinkRole::Shared => true,
             LinkRole::Private(reader) => reader == session,
-            LinkRole::Pinned(_) | LinkRole::Control | LinkRole::Subscriber => false,
+            LinkRole::Pinned(_) | LinkRole::Spare | LinkRole::Control | LinkRole::Subscriber => false,
         };
         role && !self.draining
     }

@@ -26,7 +26,7 @@ impl Worker {
             self.tick_link(id, now);
         }
         self.tick_parked(now);
-        self.tick_pins();
+        self.tick_pins(now);
         self.try_successions(now);
         self.tell_what_has_gone();
         self.ask_again(now);
@@ -82,6 +82,7 @@ impl Worker {
     fn tick_link(&mut self, id: LinkId, now: Instant) {
         let Some(link) = self.links.get(id) else { return };
         match link.phase {
+            _ if link.role == LinkRole::Spare => self.tick_spare(id, now),
             Phase::Ready => self.tick_ready_link(id, now),
             _ => self.tick_unconnected_link(id, now),
         }

@@ -179,7 +179,7 @@ impl Worker {
                 }
             }
             LinkRole::Subscriber => self.lose_audience(id),
-            LinkRole::Shared | LinkRole::Control => {}
+            LinkRole::Shared | LinkRole::Spare | LinkRole::Control => {}
         }
         self.ready.extend_from_slice(&link.waiters);
         self.connect_next(self.lanes[link.lane].key.node, now);
@@ -240,6 +240,9 @@ impl Worker {
             lane.control = None;
         }
         lane.subscriber.take_if(|subscriber| *subscriber == id);
+        if link.role == LinkRole::Spare {
+            self.pins.forget_spare(id);
+        }
         let node = self.nodes.of(lane.key.node);
         node.circuit.gone(id);
         if matches!(link.phase, Phase::Connecting | Phase::Greeting(_)) {

@@ -18,7 +18,11 @@ impl Worker {
                     session.private.take_if(|private| *private == id);
                 }
             }
-            LinkRole::Private(_) | LinkRole::Pinned(_) | LinkRole::Control | LinkRole::Subscriber => return,
+            LinkRole::Private(_)
+            | LinkRole::Pinned(_)
+            | LinkRole::Spare
+            | LinkRole::Control
+            | LinkRole::Subscriber => return,
         }
         link.role = LinkRole::Private(reader);
         self.lanes[link.lane].shared.retain(|&shared| shared != id);
@@ -56,7 +60,7 @@ impl Worker {
             LinkRole::Private(owner) => {
                 link.pending.front().map(|ticket| ticket.session).filter(|&next| next == owner)
             }
-            LinkRole::Shared | LinkRole::Control | LinkRole::Subscriber => None,
+            LinkRole::Shared | LinkRole::Spare | LinkRole::Control | LinkRole::Subscriber => None,
         };
         let reader = reader.and_then(|reader| self.sessions.get(reader));
         link.paused = reader.is_some_and(|session| {

@@ -149,7 +149,7 @@ impl Worker {
     fn is_left_behind(&self, id: LinkId, node: NodeId, old: &Arc<Credential>) -> bool {
         self.links.get(id).is_some_and(|link| {
             let lane = &self.lanes[link.lane];
-            let is_common = matches!(link.role, LinkRole::Shared | LinkRole::Private(_) | LinkRole::Control);
+            let is_common = !matches!(link.role, LinkRole::Pinned(_) | LinkRole::Subscriber);
             is_common && lane.sessions == 0 && lane.key.is_of(node, old)
         })
     }

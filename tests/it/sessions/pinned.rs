@@ -20,21 +20,36 @@ fn watching(world: &World, user: &str) -> Client {
     client
 }
 
-/// Waits until Redis has so many connections of the gateway whose last command was this.
-fn wait_for(world: &World, count: usize, command: &str) {
-    let mut root = world.redis.client("root");
+/// The gateway's connections to Redis, as Redis lists them.
+fn connections(world: &World) -> Vec<String> {
+    let list = world.redis.client("root").ask("CLIENT LIST");
+    list.lines().filter(|line| line.contains(" name=respgate ")).map(str::to_owned).collect()
+}
+
+/// Waits until there are so many that this is said of.
+fn wait_for(world: &World, count: usize, what: &str) {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let list = root.read_after("CLIENT LIST");
-        let list = String::from_utf8_lossy(list.bytes());
-        let is_one =
-            |line: &&str| line.contains(" name=respgate ") && line.contains(&format!(" cmd={command} "));
-        if list.lines().filter(is_one).count() == count {
+        let all = connections(world);
+        if all.iter().filter(|line| line.contains(what)).count() == count {
             return;
         }
-        assert!(Instant::now() < deadline, "not {count} of {command}:\n{list}");
+        assert!(Instant::now() < deadline, "not {count} with {what}: {all:#?}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Has one more client want a connection of its own: whether it gets one that Redis had before.
+fn takes_what_is_there(world: &World, clients: &mut Vec<Client>) -> bool {
+    let those = |command: &str| -> Vec<String> {
+        let of = connections(world).into_iter().filter(|line| line.contains(&format!(" cmd={command} ")));
+        of.filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
+    };
+    let greeted = those("echo");
+    let mut client = world.client("app");
+    client.talk(&[("BLPOP none 0.01", "nil")]);
+    clients.push(client);
+    those("blpop").iter().any(|id| greeted.contains(id))
 }
 
 #[test]
@@ -42,9 +57,9 @@ fn a_connection_that_its_client_has_not_used_for_long_is_closed_unless_it_holds_
     let world = world("link_idle_timeout_ms = 500");
     let (mut blocked, mut watches) = (world.client("app"), watching(&world, "app"));
     blocked.talk(&[("BLPOP none 0.01", "nil")]);
-    wait_for(&world, 1, "blpop");
-    wait_for(&world, 0, "blpop");
-    wait_for(&world, 1, "watch");
+    wait_for(&world, 1, " cmd=blpop ");
+    wait_for(&world, 0, " cmd=blpop ");
+    wait_for(&world, 1, " cmd=watch ");
     watches.talk(&[("MULTI", "+OK"), ("EXEC", "[]")]);
     blocked.talk(&[("BLPOP none 0.01", "nil")]);
 }
@@ -92,7 +107,7 @@ fn who_has_waited_long_enough_is_told_so_and_holds_nobody_up() {
 
 #[test]
 fn one_user_cannot_take_the_connections_of_another() {
-    let world = world("pinned_links_per_user_max = 2\npinned_links_wait_ms = 0");
+    let world = world("pinned_links_per_user_max = 2\npinned_links_wait_ms = 1");
     let held = [watching(&world, "app"), watching(&world, "app")];
     let mut third = world.client("app");
     third.talk(&[("BLPOP none 0.01", TOO_MANY), ("PING", "+PONG")]);
@@ -101,4 +116,41 @@ fn one_user_cannot_take_the_connections_of_another() {
     drop((held, other));
     let mut last = watching(&world, "app");
     last.talk(&[("UNWATCH", "+OK")]);
+}
+
+#[test]
+fn the_next_is_ready_before_it_is_wanted() {
+    let world = world("pinned_links_spare = 1");
+    world.client("app").talk(&[("PING", "+PONG")]);
+    assert_eq!(connections(&world).len(), 1, "nobody has wanted one");
+    let _first = watching(&world, "app");
+    wait_for(&world, 3, " user=app ");
+    let deadline = Instant::now() + PATIENCE;
+    let mut clients = Vec::new();
+    // What it takes to be ready may take longer than this client's first request.
+    while !takes_what_is_there(&world, &mut clients) {
+        assert!(Instant::now() < deadline, "each has had a new one: {:#?}", connections(&world));
+    }
+    world.client("ops").talk(&[("PING", "+PONG")]);
+    wait_for(&world, 1, " user=ops ");
+}
+
+#[test]
+fn what_nobody_wants_is_not_kept_ready_for_long() {
+    let world = world("pinned_links_spare = 3\nlink_idle_timeout_ms = 700");
+    let mut client = watching(&world, "app");
+    wait_for(&world, 4, "");
+    wait_for(&world, 1, "");
+    client.talk(&[("MULTI", "+OK"), ("EXEC", "[]")]);
+}
+
+#[test]
+fn what_is_kept_ready_is_within_the_bound() {
+    let world = world("pinned_links_max = 2\npinned_links_spare = 8");
+    let held = watching(&world, "app");
+    wait_for(&world, 2, "");
+    let other = watching(&world, "ops");
+    wait_for(&world, 2, " cmd=watch ");
+    wait_for(&world, 2, "");
+    drop((held, other));
 }
