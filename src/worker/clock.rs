@@ -49,7 +49,7 @@ impl Worker {
 
     /// The time of a [`Step::RouseAt`](super::Step::RouseAt) has come.
     pub fn roused(&mut self, now: Instant) {
-        self.tick_parked(now);
+        self.tick_parked_if_due(now);
         self.tick_cycles(now);
         self.tick_held(now);
         self.run_ready(now);

@@ -232,7 +232,7 @@ impl Worker {
                     return Err(MOVING);
                 }
                 self.park(id, at, now + TRY_AGAIN, Awaits::Turn);
-                self.rouse_at(now + TRY_AGAIN, now);
+                self.rouse_parked_at(now + TRY_AGAIN, now);
                 return Ok(());
             }
             Redirect::Down => {

@@ -47,6 +47,8 @@ pub(super) struct Clusters {
     maps_seen: u64,
     /// By session, and of each in the order in which they were asked for.
     parked: BTreeMap<(SessionId, Place), Parked>,
+    /// When some of that can be sent before a tick.
+    parked_until: Option<Instant>,
     /// What links have written together.
     cycles: BTreeMap<DatabaseId, Cycle>,
     /// Clients that are not told yet what there is.
@@ -71,6 +73,7 @@ impl Default for Clusters {
             epoch: 1,
             maps_seen: 0,
             parked: BTreeMap::new(),
+            parked_until: None,
             cycles: BTreeMap::new(),
             held: BTreeSet::new(),
             roused_at: None,

@@ -44,7 +44,7 @@ impl Worker {
         self.clusters.parked.insert((id, at), Parked { not_before, awaits });
     }
 
-    /// Has what waits looked at then: a tick may be long in coming.
+    /// Has the worker roused then: a tick may be long in coming.
     pub(super) fn rouse_at(&mut self, at: Instant, now: Instant) {
         if self.clusters.roused_at.is_none_or(|asked| asked > at || asked <= now) {
             self.clusters.roused_at = Some(at);
@@ -89,6 +89,7 @@ impl Worker {
 
     /// Sends what has waited long enough and can be sent, and answers what has waited too long.
     pub(in super::super) fn tick_parked(&mut self, now: Instant) {
+        self.clusters.parked_until = None;
         let parked = std::mem::take(&mut self.clusters.parked);
         // What comes behind a request that goes on waiting waits as well.
         let mut waiting = None;
@@ -130,7 +131,23 @@ impl Worker {
         }
         let times = self.clusters.parked.values().map(|parked| parked.not_before);
         if let Some(next) = times.filter(|&time| time > now).min() {
-            self.rouse_at(next, now);
+            self.rouse_parked_at(next, now);
         }
+    }
+
+    /// The same, when somebody is roused: others are, every millisecond, and there may be thousands here.
+    pub(in super::super) fn tick_parked_if_due(&mut self, now: Instant) {
+        match self.clusters.parked_until {
+            Some(until) if until <= now => self.tick_parked(now),
+            Some(until) => self.rouse_at(until, now),
+            None => {}
+        }
+    }
+
+    /// Has it looked at then, before the next tick.
+    pub(super) fn rouse_parked_at(&mut self, at: Instant, now: Instant) {
+        let until = self.clusters.parked_until.get_or_insert(at);
+        *until = at.min(*until);
+        self.rouse_at(at, now);
     }
 }

@@ -10,10 +10,11 @@ use crate::world::{Door, Setup, World};
 /// GET and BLPOP under names that no table knows.
 const RENAMED: [&str; 6] = ["--rename-command", "GET", "x.fetch", "--rename-command", "BLPOP", "take-first"];
 
-/// One worker, so that what one client's use has taught serves every client.
+/// One worker, so that what one client's use has taught serves every client. No connection is there but for
+/// somebody's use: they are counted.
 fn world(version: Version, redis: &'static [&'static str]) -> World {
     let edits = vec![("[listener]\naddress", "workers = 1\n[listener]\naddress".to_owned())];
-    World::with(Setup { version, redis, edits, ..Setup::default() })
+    World::with(Setup { version, redis, edits, limits: "pinned_links_spare = 0", ..Setup::default() })
 }
 
 /// Connections that the gateway has to Redis as this user.
