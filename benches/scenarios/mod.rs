@@ -34,6 +34,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         plain("MULTI, SET, INCR and EXEC, depth 1", 1, &transaction, transacted),
         cluster("GET of a cluster of 3, depth 16", 16, &bulk),
         cluster_down("GET of a cluster that is down at first, depth 40", 40, &bulk),
+        cluster_roused("rousing while 2 000 requests wait", 40, &bulk),
         fan_out("message to 100 subscribers"),
     ]
 }
@@ -56,6 +57,13 @@ fn cluster_down(name: &'static str, depth: usize, answer: &[u8]) -> Scenario {
     let down = b"-CLUSTERDOWN The cluster is down\r\n";
     let round = move || assert_eq!(stage.round_refused(&exchange, down), exchange.given(), "{name}");
     Scenario { name, each: CLIENTS * depth, round: Box::new(round) }
+}
+
+/// Requests that wait for a node cost nothing when the worker is roused for others.
+fn cluster_roused(name: &'static str, depth: usize, answer: &[u8]) -> Scenario {
+    let (mut stage, exchange) = staged(depth, answer);
+    stage.refuse(&exchange, b"-CLUSTERDOWN The cluster is down\r\n");
+    Scenario { name, each: 1, round: Box::new(move || stage.rouse()) }
 }
 
 fn staged(depth: usize, answer: &[u8]) -> (Stage, Exchange) {

@@ -123,13 +123,25 @@ impl Stage {
 
     /// The same, but the nodes refuse everything in these words, and answer when they are asked again.
     pub(crate) fn round_refused(&mut self, exchange: &Exchange, refusal: &[u8]) -> usize {
-        self.all_send(exchange);
-        let refusals = refusal.repeat(exchange.answers.len() / exchange.answer);
-        self.all_answer(exchange, &refusals, refusal.len());
+        self.refuse(exchange, refusal);
         self.now += Duration::from_millis(100);
         self.worker.tick(self.now, 0);
         self.all_answer(exchange, &exchange.answers, exchange.answer);
         self.all_take_replies()
+    }
+
+    /// Each client sends its batch, and the nodes refuse everything in these words.
+    pub(crate) fn refuse(&mut self, exchange: &Exchange, refusal: &[u8]) {
+        self.all_send(exchange);
+        let refusals = refusal.repeat(exchange.answers.len() / exchange.answer);
+        self.all_answer(exchange, &refusals, refusal.len());
+    }
+
+    /// The worker is roused, for nobody.
+    pub(crate) fn rouse(&mut self) {
+        self.worker.roused(self.now);
+        self.worker.steps(&mut self.steps);
+        self.steps.clear();
     }
 
     fn all_send(&mut self, exchange: &Exchange) {
