@@ -34,6 +34,9 @@ macro_rules! limits {
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
+/// A worker keeps no more pinned links ready ahead of their use, of all its lanes.
+pub const SPARE_LINKS_MAX: usize = 64;
+
 /// What `buffers_bytes_max` is by default where there is memory enough, or none knows how much.
 pub const BUFFERS_BYTES_DEFAULT: usize = 1024 * MIB;
 

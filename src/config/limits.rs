@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::cause::Cause;
 use super::problem::{At, Notes};
 use super::source::Section;
-use crate::limits::Limits;
+use crate::limits::{Limits, SPARE_LINKS_MAX};
 
 /// A year. A longer wait is a slip of the pen, and adding one to a clock could overflow it.
 const WAIT_MS_MAX: u64 = 365 * 24 * 60 * 60 * 1000;
@@ -55,7 +55,7 @@ const MAXIMA: [(&str, u64); 13] = [
     // More links make smaller batches.
     ("shared_links_max", 8),
     // All lanes of a worker have no more together.
-    ("pinned_links_spare", 64),
+    ("pinned_links_spare", SPARE_LINKS_MAX as u64),
     ("reply_depth_max", 1_024),
 ];
 

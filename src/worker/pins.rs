@@ -4,13 +4,11 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::{Loss, Worker};
+use crate::limits::SPARE_LINKS_MAX;
 use crate::session::{Pinned, SessionId, Stall, Via};
 use crate::upstream::{LaneId, LinkId, LinkRole};
 
-/// A worker keeps no more links ready ahead of their use.
-const SPARES_MAX: usize = 64;
-
-/// Nor any for longer.
+/// No link is kept ready ahead of its use for longer.
 const SPARE_AGE: Duration = Duration::from_secs(30);
 
 /// The pinned links of one worker.
@@ -107,7 +105,7 @@ impl Worker {
 
     /// Has as many ready in this lane as are to be kept, within what is left of all.
     fn keep_spares(&mut self, lane: LaneId, now: Instant) {
-        let most = self.pins_max().saturating_sub(self.pins.total).min(SPARES_MAX);
+        let most = self.pins_max().saturating_sub(self.pins.total).min(SPARE_LINKS_MAX);
         let surplus = self.pins.spares.len().saturating_sub(most);
         for spare in self.pins.spares.drain(..surplus).collect::<Vec<_>>() {
             self.remove_link(spare);
