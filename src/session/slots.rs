@@ -262,6 +262,18 @@ impl Slots {
         self.queue[index] = Slot::Local(reply);
     }
 
+    /// A reply has come: it is let out if it is next, with those that wait for it.
+    pub fn land(&mut self, place: u64, part: u32, reply: &[u8], out: &mut Outbox) {
+        if !self.is_next(place) {
+            return self.arrived(place, part, SmallBytes::copy(reply));
+        }
+        if !self.is_mute() {
+            out.copy(reply);
+        }
+        self.complete(1);
+        self.release(out);
+    }
+
     /// The reply that comes next has come, and waits for the push that is under way.
     pub(super) fn hold(&mut self, reply: impl Into<SmallBytes>) {
         let reply = reply.into();

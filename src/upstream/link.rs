@@ -299,24 +299,30 @@ impl Link {
 
     /// Claims the replies of requests whose bytes the caller appends next.
     pub fn claim(&mut self, session: SessionId, count: u32, expect: Expect, now: Instant) {
-        if self.pending.is_empty() {
-            self.progress_at = now;
+        if !matches!(expect, Expect::Reply) {
+            return self.push_ticket(session, count, expect, now);
         }
-        self.used_at = now;
-        self.in_flight += count as usize;
-        if expect == Expect::Reply
-            && let Some(last) = self.pending.back_mut()
+        if let Some(last) = self.pending.back_mut()
             && last.session == session
             && last.expect == Expect::Reply
             // Nothing of it has been written, so that one word is true of all of it.
             && last.start >= self.written
         {
             last.count += count;
+            self.in_flight += count as usize;
+            self.used_at = now;
             return;
         }
-        if expect == Expect::Reply {
-            self.batches.note(Some(session));
+        self.batches.note(Some(session));
+        self.push_ticket(session, count, expect, now);
+    }
+
+    fn push_ticket(&mut self, session: SessionId, count: u32, expect: Expect, now: Instant) {
+        if self.pending.is_empty() {
+            self.progress_at = now;
         }
+        self.used_at = now;
+        self.in_flight += count as usize;
         self.pending.push_back(Ticket { session, count, expect, start: self.appended });
     }
 
@@ -329,7 +335,7 @@ impl Link {
         is_lone: bool,
         now: Instant,
     ) {
-        self.claim(session, 1, Expect::Flown { place, part: 0, patient: false }, now);
+        self.push_ticket(session, 1, Expect::Flown { place, part: 0, patient: false }, now);
         self.cluster = Some(database);
         self.batches.note(is_lone.then_some(session));
     }

@@ -1,14 +1,16 @@
-//! Requests of one client that go to the nodes of their hash slots together: each by itself, with
-//! nothing looked at twice that is the same for all of them.
+//! Requests of one client that go to the nodes of their hash slots together, and replies that one client
+//! gets from a node together: each by itself, with nothing looked at twice that is the same for all of them.
 
 use std::time::Instant;
 
+use bytes::{Buf, BytesMut};
+
 use super::super::input::Input;
-use super::super::{Step, Worker};
+use super::super::{Closed, Loss, Step, Worker};
 use crate::limits::Limits;
 use crate::resp::{Request, SHARE_MIN, SmallBytes};
-use crate::session::{Flight, SessionId, To, Via};
-use crate::upstream::Link;
+use crate::session::{Fate, Flight, SessionId, To, Via};
+use crate::upstream::{Expect, Link, LinkId, Ticket};
 
 impl Worker {
     /// Sends whole requests from the front of the input, up to the first that has something about it
@@ -59,6 +61,59 @@ impl Worker {
             self.tally.requests += count as u64;
         }
         count
+    }
+
+    /// Whether a session takes replies to its flights with nothing else to be done.
+    pub(in super::super) fn lands_at_once(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(id).filter(|session| session.fate != Fate::Dead);
+        session.is_some_and(|session| !session.mid_frame && !session.slots.has_astray())
+    }
+
+    /// Gives a session the replies at the front of a link's input, as far as they are plain and short ones
+    /// to its flights. The first is one, and so long. The length of the reply behind them, if it is whole.
+    ///
+    /// The caller knows that they land at once.
+    pub(in super::super) fn land_together(
+        &mut self,
+        on: LinkId,
+        id: SessionId,
+        input: &mut BytesMut,
+        len: usize,
+        now: Instant,
+    ) -> Result<Option<usize>, Loss> {
+        let (Some(link), Some(session)) = (self.links.get_mut(on), self.sessions.get_mut(id)) else {
+            return Ok(None);
+        };
+        if session.out.is_empty() {
+            session.read_at = now;
+        }
+        let (mut read, mut next) = (0, Ok(Some(len)));
+        while let Ok(Some(len)) = next
+            && len < SHARE_MIN
+            && !matches!(input[read], b'-' | b'>')
+            && let Some(&Ticket { session: whose, expect: Expect::Flown { place, part, .. }, .. }) =
+                link.pending.front()
+            && whose == id
+        {
+            session.slots.land(place, part, &input[read..read + len], &mut session.out);
+            link.settle(1);
+            read += len;
+            next = if read < input.len() { link.scan.scan(&input[read..]) } else { Ok(None) };
+        }
+        input.advance(read);
+        session.settled(0);
+        session.lade(id, &mut self.laden);
+        if session.stall.is_some() {
+            self.ready.push(id);
+        }
+        if session.unread_bytes() > self.limits.client_output_hard_bytes {
+            self.close_client(id, Closed::OutputLimit);
+        } else if (session.fate == Fate::Ending || !session.out.is_empty())
+            && !self.client_awaits_more(id, now)
+        {
+            self.wake_client(id);
+        }
+        next.map_err(Loss::Unreadable)
     }
 }
 
