@@ -31,6 +31,8 @@ pub struct Flight {
     pub is_script: bool,
     /// Whether it needs a link of the session's own.
     pub is_pinned: bool,
+    /// Whether it must not queue behind what it is to stop.
+    pub is_control: bool,
     /// Whether it is not, or no more, where it was sent first.
     pub is_astray: bool,
     /// The node that it was sent to last, while that has to answer it.
@@ -52,6 +54,7 @@ impl Flight {
             to,
             is_script: false,
             is_pinned: false,
+            is_control: false,
             is_astray: false,
             at: None,
             hops: 0,

@@ -20,6 +20,8 @@ pub enum Joined {
     First,
     /// Arrays of integers, the least of each place.
     Least,
+    /// `OK` if any says so: it has stopped what it ran. Otherwise the first that does not say that nothing runs.
+    Stopped,
     /// SCAN's, with another cursor.
     Scanned(Onward),
 }
@@ -30,7 +32,9 @@ impl Joined {
     /// The reply made of these, one for each part. An error of any part is the reply of all:
     /// the others may have run.
     pub(super) fn of(&self, replies: &[&[u8]]) -> Bytes {
-        if let Some(error) = replies.iter().find(|reply| matches!(reply.first(), Some(b'-' | b'!'))) {
+        if *self != Self::Stopped
+            && let Some(error) = replies.iter().find(|reply| matches!(reply.first(), Some(b'-' | b'!')))
+        {
             return Bytes::copy_from_slice(error);
         }
         let joined = match self {
@@ -40,6 +44,7 @@ impl Joined {
             Self::Placed(places) => placed(replies, places),
             Self::First => first(replies),
             Self::Least => least(replies),
+            Self::Stopped => stopped(replies),
             Self::Scanned(onward) => replies.first().and_then(|reply| onward.reply(reply)),
         };
         joined.unwrap_or_else(|| write::error(UNLIKE)).into()
@@ -54,6 +59,12 @@ fn sum(replies: &[&[u8]]) -> Option<Vec<u8>> {
 fn same(replies: &[&[u8]]) -> Option<Vec<u8>> {
     let first = replies.first()?;
     Some(replies.iter().find(|reply| *reply != first).unwrap_or(first).to_vec())
+}
+
+fn stopped(replies: &[&[u8]]) -> Option<Vec<u8>> {
+    let done = replies.iter().find(|reply| **reply == b"+OK\r\n");
+    let other = || replies.iter().find(|reply| !reply.starts_with(b"-NOTBUSY "));
+    Some(done.or_else(other).or_else(|| replies.first())?.to_vec())
 }
 
 fn appended(replies: &[&[u8]]) -> Option<Vec<u8>> {
@@ -126,6 +137,9 @@ mod tests {
             (Joined::First, &[b"_\r\n", b"_\r\n"], b"_\r\n"),
             (Joined::Least, &[b"*2\r\n:1\r\n:0\r\n", b"*2\r\n:1\r\n:1\r\n"], b"*2\r\n:1\r\n:0\r\n"),
             (Joined::Sum, &[b":2\r\n", b"-NOPERM no\r\n"], b"-NOPERM no\r\n"),
+            (Joined::Stopped, &[b"-NOTBUSY a\r\n", b"-ERR b\r\n", b"+OK\r\n"], b"+OK\r\n"),
+            (Joined::Stopped, &[b"-NOTBUSY a\r\n", b"-UNKILLABLE b\r\n"], b"-UNKILLABLE b\r\n"),
+            (Joined::Stopped, &[b"-NOTBUSY a\r\n", b"-NOTBUSY b\r\n"], b"-NOTBUSY a\r\n"),
         ] {
             assert_eq!(joined.of(replies).escape_ascii().to_string(), one.escape_ascii().to_string());
         }

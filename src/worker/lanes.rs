@@ -133,16 +133,18 @@ impl Worker {
         if !session.is_settled() {
             return Err(Stall::Barrier);
         }
-        let lane = session.lane;
-        let link = match self.lanes[lane].control {
-            Some(link) => link,
-            None => {
-                let link = self.open_link(lane, LinkRole::Control, now);
-                self.lanes[lane].control = Some(link);
-                link
-            }
-        };
+        let link = self.control_link_in(session.lane, now);
         self.reserve_room(id, link)
+    }
+
+    /// The same in this lane, whatever waits there.
+    pub(super) fn control_link_in(&mut self, lane: LaneId, now: Instant) -> LinkId {
+        if let Some(link) = self.lanes[lane].control {
+            return link;
+        }
+        let link = self.open_link(lane, LinkRole::Control, now);
+        self.lanes[lane].control = Some(link);
+        link
     }
 
     /// A full link is used again when half of it is free.

@@ -242,7 +242,8 @@ impl Worker {
         let frame = &input[..len];
         let is_error = matches!(frame[0], b'-' | b'!');
         let expect = std::mem::replace(&mut ticket.expect, Expect::Reply);
-        if link.role == LinkRole::Control && expect.is_for_session() {
+        let is_flown = matches!(expect, Expect::Flown { .. });
+        if link.role == LinkRole::Control && expect.is_for_session() && !is_flown {
             link.settle(1);
             self.control_reply(id, session, expect, input, len, now);
             return Ok(());

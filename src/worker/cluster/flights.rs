@@ -72,12 +72,12 @@ impl Worker {
     pub(super) fn fly_split(&mut self, id: SessionId, flights: Vec<Flight>, joined: Joined, now: Instant) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let mute = session.take_mute();
-        let parts: Vec<To> = flights.iter().map(|flight| flight.to).collect();
+        let parts: Vec<(To, bool)> = flights.iter().map(|flight| (flight.to, flight.is_control)).collect();
         let place = session.slots.push_split(Split::new(flights, joined), mute);
         session.via = Via::Nodes;
         self.tally.requests += 1;
-        for (part, to) in (0..).zip(parts) {
-            match self.node_to(id, to).and_then(|node| self.link_at(id, node, now)) {
+        for (part, (to, is_control)) in (0..).zip(parts) {
+            match self.node_to(id, to).and_then(|node| self.link_at(id, node, is_control, now)) {
                 Some(link) => self.send_flight(id, link, (place, part), now),
                 None => self.park(id, (place, part), now, Awaits::Map(self.clusters.maps_seen)),
             }
@@ -85,8 +85,11 @@ impl Worker {
     }
 
     /// The link for a request that cannot wait for room.
-    fn link_at(&mut self, id: SessionId, node: NodeId, now: Instant) -> Option<LinkId> {
+    fn link_at(&mut self, id: SessionId, node: NodeId, is_control: bool, now: Instant) -> Option<LinkId> {
         let lane = self.lane_at(id, node)?;
+        if is_control {
+            return Some(self.control_link_in(lane, now));
+        }
         Some(match self.link_in(id, lane, now) {
             Ok(link) => link,
             Err(_) => self.pick_shared_in(id, lane, now),
@@ -117,7 +120,8 @@ impl Worker {
         if flight.is_pinned {
             return self.send_pinned_again(id, at, node, asking, now);
         }
-        let Some(on) = self.link_at(id, node, now) else { return };
+        let is_control = flight.is_control;
+        let Some(on) = self.link_at(id, node, is_control, now) else { return };
         if asking && let Some(link) = self.links.get_mut(on) {
             // It holds for the next command of the connection, which is this one.
             link.claim(NOBODY, 1, Expect::Ignored, now);

@@ -59,7 +59,9 @@ impl Worker {
         let keys = self.keys_of(id, input.bytes(), request, class);
         let shares = matches!(class, Class::Share | Class::Script);
         let place = keys.place(input.bytes(), request);
-        if shares && let Some(flow) = self.request_to_many(id, input, request, (class, place), now) {
+        if (shares || class == Class::Control)
+            && let Some(flow) = self.request_to_many(id, input, request, (class, place), now)
+        {
             return flow;
         }
         let to = match place {
@@ -90,7 +92,11 @@ impl Worker {
     /// Whether a command is about one server, or about its own connection, and there is no such one.
     pub(in super::super) fn is_for_one_server(&self, input: &[u8], request: &Request, class: Class) -> bool {
         match class {
-            Class::Control | Class::Wait | Class::Pin(Why::Connection | Why::Stream | Why::Answers) => true,
+            Class::Wait | Class::Pin(Why::Connection | Why::Stream | Why::Answers) => true,
+            Class::Control => {
+                let name = self.commands.name(input, request);
+                name.is_none_or(|name| scatter::spreads(name).is_none())
+            }
             Class::Share | Class::Script => {
                 let name = self.commands.name(input, request);
                 name.is_some_and(|name| {
@@ -161,7 +167,7 @@ impl Worker {
                 return Some(self.refuse_words(id, input, request, DOWN));
             }
             let bytes = Bytes::copy_from_slice(&input.bytes()[..request.len]);
-            (scatter::spread(&bytes, &nodes, class == Class::Script), joined)
+            (scatter::spread(&bytes, &nodes, class), joined)
         } else {
             return None;
         };

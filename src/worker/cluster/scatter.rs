@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::command::Class;
 use crate::command::slot::slot;
 use crate::resp::write;
 use crate::session::{Flight, Joined, To};
@@ -57,13 +58,16 @@ pub(super) fn spreads(name: &str) -> Option<Joined> {
         "script|exists" => Some(Joined::Least),
         "flushdb" | "flushall" | "script|load" | "script|flush" | "function|load" | "function|delete"
         | "function|flush" | "function|restore" => Some(Joined::Same),
+        "script|kill" | "function|kill" => Some(Joined::Stopped),
         _ => None,
     }
 }
 
-/// A request to each of these nodes.
-pub(super) fn spread(bytes: &Bytes, nodes: &[NodeId], is_script: bool) -> Vec<Flight> {
-    nodes.iter().map(|&node| Flight { is_script, ..Flight::new(bytes.clone(), To::Node(node)) }).collect()
+/// A request of this class to each of these nodes.
+pub(super) fn spread(bytes: &Bytes, nodes: &[NodeId], class: Class) -> Vec<Flight> {
+    let (is_script, is_control) = (class == Class::Script, class == Class::Control);
+    let flight = |node| Flight { is_script, is_control, ..Flight::new(bytes.clone(), To::Node(node)) };
+    nodes.iter().copied().map(flight).collect()
 }
 
 #[cfg(test)]

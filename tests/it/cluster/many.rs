@@ -112,7 +112,7 @@ fn what_is_about_one_server_is_refused_and_not_answered_for_one_of_them() {
         "CLIENT KILL ID 1",
         "CLIENT TRACKING ON",
         "MONITOR",
-        "SCRIPT KILL",
+        "FUNCTION STATS",
         "DEBUG SLEEP 0",
         "SAVE",
         "CLUSTER FORGET x",

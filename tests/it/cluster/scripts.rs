@@ -1,11 +1,14 @@
 //! What a script says is its own: a MOVED that it makes up leads nobody else anywhere, and tells no
 //! address to those who are not to know any.
 
+use std::time::{Duration, Instant};
+
 use respgate::command::slot::slot;
 
 use super::world::{Clustered, one_worker};
 use crate::backend::Version;
-use crate::wire::Client;
+use crate::resp::request;
+use crate::wire::{Client, PATIENCE};
 
 /// Counts that it ran, and fails with these words.
 const SAYS: &str = "redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1])";
@@ -89,4 +92,48 @@ fn a_script_on_a_link_of_its_own_that_says_moved_leads_nobody_and_tells_no_addre
         assert_eq!(sent_elsewhere(&world, &mut [&mut client, &mut other], &keys), 0, "{made_up} at {key}");
     }
     client.talk(&[(&format!("GET {}", keys[0]), "$2"), (&format!("GET {}", keys[1]), "$1")]);
+}
+
+#[test]
+fn a_script_that_does_not_end_is_killed_at_whichever_node_it_runs() {
+    const SPIN: &str = "#!lua name=busy\nredis.register_function('spin', function() while true do end end)";
+    const LOOP: &str = "while true do end";
+    for version in Version::ALL {
+        let world = Clustered::start(version, 3, 0);
+        let keys = keys(&world);
+        for number in 0..3 {
+            world.cluster.client(number, "root").talk(&[("CONFIG SET busy-reply-threshold 50", "+OK")]);
+        }
+        let (mut busy, mut killer) = (world.client("app"), world.client("app"));
+        busy.call(&["FUNCTION", "LOAD", SPIN]);
+        for (command, words) in [("SCRIPT KILL", ["EVAL", LOOP]), ("FUNCTION KILL", ["FCALL", "spin"])] {
+            killer.talk(&[(command, "-NOTBUSY No scripts in execution right now.")]);
+            for key in &keys {
+                // What is written behind it waits for its end, and is answered then.
+                let spin = request(&[words[0], words[1], "1", key]);
+                busy.write(&[spin, request(&["INCR", key])].concat());
+                busy.expect_silence(Duration::from_millis(300));
+                let others: Vec<&String> = keys.iter().filter(|other| *other != key).collect();
+                let start = Instant::now();
+                loop {
+                    match killer.ask(command).as_str() {
+                        "+OK" => break,
+                        told => assert!(told.starts_with("-NOTBUSY") && start.elapsed() < PATIENCE, "{told}"),
+                    }
+                }
+                let told = busy.read().to_string();
+                assert!(told.starts_with('-') && told.contains("killed by user"), "{told}");
+                assert_eq!(busy.read().to_string(), if command == "SCRIPT KILL" { ":1" } else { ":2" });
+                for other in others {
+                    assert!(killer.ask(&format!("EXISTS {other}")).starts_with(':'));
+                }
+            }
+        }
+        // Who has written is not killed, and says so whatever the others say.
+        let wrote = "redis.call('SET', KEYS[1], 'x') while true do end";
+        busy.write(&request(&["EVAL", wrote, "1", &keys[1]]));
+        busy.expect_silence(Duration::from_millis(300));
+        let told = killer.ask("SCRIPT KILL");
+        assert!(told.starts_with("-UNKILLABLE"), "{told}");
+    }
 }
