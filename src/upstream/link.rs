@@ -85,7 +85,7 @@ pub enum Expect {
     /// What the first of the requests on a subscriber link is answered by.
     Subscription,
     /// Any; the session gets these bytes in its place.
-    Instead(Bytes),
+    Instead(Box<[u8]>),
     /// What the server says of itself, which goes to nobody.
     Role,
     /// What the server says of this command, which goes to nobody.

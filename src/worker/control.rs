@@ -168,7 +168,7 @@ impl Worker {
             }
             Expect::Instead(reply) => {
                 input.advance(len);
-                self.complete(id, reply.to_vec(), now);
+                self.complete(id, reply.into_vec(), now);
             }
             _ => self.give_aside(id, input, len, now),
         }
@@ -299,7 +299,7 @@ impl Worker {
             // It was lost while others were asked.
             return match expect {
                 Expect::Ignored => {}
-                Expect::Instead(reply) => self.complete(id, reply.to_vec(), now),
+                Expect::Instead(reply) => self.complete(id, reply.into_vec(), now),
                 _ => self.complete(id, write::error(super::ends::NOT_SENT), now),
             };
         };

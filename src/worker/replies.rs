@@ -95,16 +95,11 @@ impl Worker {
         run: &mut Run,
         now: Instant,
     ) -> Result<(), Loss> {
-        let mut known = None;
         loop {
             let Some(link) = self.links.get_mut(id) else { return Ok(()) };
             let unread = &input[run.bytes..];
             let Some(&first) = unread.first() else { return Ok(()) };
-            let scanned = match known.take() {
-                None => link.scan.scan(unread).map_err(Loss::Unreadable)?,
-                known => known,
-            };
-            let Some(len) = scanned else { return Ok(()) };
+            let Some(len) = link.scan.scan(unread).map_err(Loss::Unreadable)? else { return Ok(()) };
             let fresh = link.stream.is_none();
             let shared = !matches!(link.role, LinkRole::Pinned(_));
             let runs = shared && link.role != LinkRole::Control;
@@ -128,7 +123,7 @@ impl Worker {
                 // As `frame` has it, without the questions before.
                 Some(&Ticket { session, expect: Expect::Flown { place, part, .. }, .. }) if fresh && runs => {
                     if first != b'-' && len < SHARE_MIN && self.lands_at_once(session) {
-                        known = self.land_together(id, session, input, len, now)?;
+                        self.land_together(id, (session, (place, part)), input, len, now);
                         continue;
                     }
                     if let Some(link) = self.links.get_mut(id) {

@@ -6,7 +6,8 @@ use std::time::Instant;
 use bytes::{Buf, BytesMut};
 
 use super::super::input::Input;
-use super::super::{Closed, Loss, Step, Worker};
+use super::super::{Closed, Step, Worker};
+use super::flights::Place;
 use crate::limits::Limits;
 use crate::resp::{Request, SHARE_MIN, SmallBytes};
 use crate::session::{Fate, Flight, SessionId, To, Via};
@@ -69,36 +70,36 @@ impl Worker {
         session.is_some_and(|session| !session.mid_frame && !session.slots.has_astray())
     }
 
-    /// Gives a session the replies at the front of a link's input, as far as they are plain and short ones
-    /// to its flights. The first is one, and so long. The length of the reply behind them, if it is whole.
+    /// Gives a session the replies at the front of a link's input, as far as they are plain ones to its
+    /// flights. The first is to this one, and so long.
     ///
-    /// The caller knows that they land at once.
+    /// The caller knows that it is plain and short, and that it lands at once.
     pub(in super::super) fn land_together(
         &mut self,
         on: LinkId,
-        id: SessionId,
+        (id, mut at): (SessionId, Place),
         input: &mut BytesMut,
-        len: usize,
+        mut len: usize,
         now: Instant,
-    ) -> Result<Option<usize>, Loss> {
-        let (Some(link), Some(session)) = (self.links.get_mut(on), self.sessions.get_mut(id)) else {
-            return Ok(None);
-        };
+    ) {
+        let (Some(link), Some(session)) = (self.links.get_mut(on), self.sessions.get_mut(id)) else { return };
         if session.out.is_empty() {
             session.read_at = now;
         }
-        let (mut read, mut next) = (0, Ok(Some(len)));
-        while let Ok(Some(len)) = next
-            && len < SHARE_MIN
-            && !matches!(input[read], b'-' | b'>')
-            && let Some(&Ticket { session: whose, expect: Expect::Flown { place, part, .. }, .. }) =
-                link.pending.front()
-            && whose == id
-        {
-            session.slots.land(place, part, &input[read..read + len], &mut session.out);
+        let mut read = 0;
+        loop {
+            session.slots.land(at.0, at.1, &input[read..read + len], &mut session.out);
             link.settle(1);
             read += len;
-            next = if read < input.len() { link.scan.scan(&input[read..]) } else { Ok(None) };
+            let is_plain = input.get(read).is_some_and(|first| !matches!(first, b'-' | b'>'));
+            let Some(next) = link.pending.front().and_then(|it| place_of(it, id)).filter(|_| is_plain) else {
+                break;
+            };
+            // The caller scans anew what is none of this, and finds the same.
+            match link.scan.scan(&input[read..]) {
+                Ok(Some(short)) if short < SHARE_MIN => (at, len) = (next, short),
+                _ => break,
+            }
         }
         input.advance(read);
         session.settled(0);
@@ -113,7 +114,14 @@ impl Worker {
         {
             self.wake_client(id);
         }
-        next.map_err(Loss::Unreadable)
+    }
+}
+
+/// Which of this session's flights a ticket is for, if it is.
+fn place_of(ticket: &Ticket, id: SessionId) -> Option<Place> {
+    match ticket.expect {
+        Expect::Flown { place, part, .. } if ticket.session == id => Some((place, part)),
+        _ => None,
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
+use respgate::resp::SHARE_MIN;
+
 use super::super::dice::Dice;
 use super::super::frame::{array, bulk, command, frame_len, null_array, show};
-use super::nodes::{NODES, Nodes, Tag};
+use super::nodes::{NODES, Nodes, Tag, padded};
 
 /// Hash tags, each of another slot.
 pub(super) const TAGS: usize = 9;
@@ -74,7 +76,12 @@ impl Client {
             let ok = || b"+OK\r\n".to_vec();
             let (bytes, want, keys, may_be_refused) = match dice.below(14) {
                 0..3 => (command(&[b"SET", &own[..], &tag]), ok(), vec![own], false),
-                3..5 => (command(&[b"GETRANGE", &own[..], b"0", &tag]), bulk(&tag), vec![own], false),
+                3..5 => {
+                    // Now and then a reply that is not copied, behind or before others of the same node.
+                    let more = if dice.one_in(8) { SHARE_MIN } else { 0 };
+                    let bytes = command(&[b"GETRANGE", &own[..], more.to_string().as_bytes(), &tag]);
+                    (bytes, bulk(&padded(&tag, more)), vec![own], false)
+                }
                 12.. => {
                     // While their slot moves they may be on both sides: this waits where others go on.
                     let pair = [own.clone(), [&own[..], b"'"].concat()];

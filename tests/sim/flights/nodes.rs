@@ -170,7 +170,11 @@ impl Nodes {
         }
         match name.as_slice() {
             b"SET" | b"MSET" => ok(),
-            b"GETRANGE" | b"EVAL" => bulk(&args[args.len() - 1]),
+            b"GETRANGE" => {
+                let more = std::str::from_utf8(&args[2]).expect("text").parse().expect("a number");
+                bulk(&padded(&args[3], more))
+            }
+            b"EVAL" => bulk(&args[args.len() - 1]),
             b"MGET" => array(&keys.iter().map(|key| bulk(key)).collect::<Vec<_>>()),
             b"DEL" => format!(":{}\r\n", keys.len()).into_bytes(),
             b"BLPOP" => null_array(2),
@@ -212,6 +216,11 @@ impl Nodes {
 /// Whether a key is among so many of [`ALL`] parts of them.
 fn is_among(key: &[u8], parts: u64) -> bool {
     key.iter().fold(0_u64, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % ALL < parts
+}
+
+/// These bytes, and so many more.
+pub(super) fn padded(bytes: &[u8], more: usize) -> Vec<u8> {
+    [bytes, &vec![b'.'; more]].concat()
 }
 
 /// Whose request it is: its last word says so, or else the key.
