@@ -109,6 +109,8 @@ pub(super) const FAULTS: [Fault; 14] = [
         number: 12,
         name: "redis-user-gone",
         may_be_refused: true,
+        // The user may be gone when its new password is tried.
+        announced: &[LOST, "Redis refuses the changed password"],
         inflict: inflict::change_users,
         ..LOSSY
     },
