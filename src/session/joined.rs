@@ -30,7 +30,7 @@ const UNLIKE: &str = "ERR respgate: the nodes of the cluster do not answer alike
 
 impl Joined {
     /// The reply made of these, one for each part. An error of any part is the reply of all:
-    /// the others may have run.
+    /// the others may have run. `Stopped` is for nodes most of which have nothing to stop.
     pub(super) fn of(&self, replies: &[&[u8]]) -> Bytes {
         if *self != Self::Stopped
             && let Some(error) = replies.iter().find(|reply| matches!(reply.first(), Some(b'-' | b'!')))
