@@ -1,14 +1,15 @@
 //! What a script says is its own: a MOVED that it makes up leads nobody else anywhere, and tells no
 //! address to those who are not to know any.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use respgate::command::slot::slot;
 
 use super::world::{Clustered, one_worker};
 use crate::backend::Version;
 use crate::resp::request;
-use crate::wire::{Client, PATIENCE};
+use crate::sessions::busy::{SPIN, kill};
+use crate::wire::Client;
 
 /// Counts that it ran, and fails with these words.
 const SAYS: &str = "redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1])";
@@ -96,7 +97,6 @@ fn a_script_on_a_link_of_its_own_that_says_moved_leads_nobody_and_tells_no_addre
 
 #[test]
 fn a_script_that_does_not_end_is_killed_at_whichever_node_it_runs() {
-    const SPIN: &str = "#!lua name=busy\nredis.register_function('spin', function() while true do end end)";
     const LOOP: &str = "while true do end";
     for version in Version::ALL {
         let world = Clustered::start(version, 3, 0);
@@ -114,13 +114,7 @@ fn a_script_that_does_not_end_is_killed_at_whichever_node_it_runs() {
                 busy.write(&[spin, request(&["INCR", key])].concat());
                 busy.expect_silence(Duration::from_millis(300));
                 let others: Vec<&String> = keys.iter().filter(|other| *other != key).collect();
-                let start = Instant::now();
-                loop {
-                    match killer.ask(command).as_str() {
-                        "+OK" => break,
-                        told => assert!(told.starts_with("-NOTBUSY") && start.elapsed() < PATIENCE, "{told}"),
-                    }
-                }
+                kill(&mut killer, command);
                 let told = busy.read().to_string();
                 assert!(told.starts_with('-') && told.contains("killed by user"), "{told}");
                 assert_eq!(busy.read().to_string(), if command == "SCRIPT KILL" { ":1" } else { ":2" });

@@ -8,7 +8,9 @@ use crate::resp::request;
 use crate::wire::{Client, PATIENCE};
 use crate::world::{Setup, World};
 
-const SPIN: &str = "#!lua name=busy\nredis.register_function('spin', function() while true do end end)";
+/// A library with a function that does not end.
+pub(crate) const SPIN: &str =
+    "#!lua name=busy\nredis.register_function('spin', function() while true do end end)";
 
 /// Clients of both workers, by the parity of their ids.
 fn of_each_worker(world: &World) -> [Client; 2] {
@@ -25,7 +27,7 @@ fn of_each_worker(world: &World) -> [Client; 2] {
 }
 
 /// Sends the command until it is believed; how long that took.
-fn kill(killer: &mut Client, command: &str) -> Duration {
+pub(crate) fn kill(killer: &mut Client, command: &str) -> Duration {
     let start = Instant::now();
     loop {
         match killer.ask(command).as_str() {

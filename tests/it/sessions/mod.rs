@@ -2,7 +2,7 @@
 //! behaviour, the same scene is played with Redis itself.
 
 mod blocking;
-mod busy;
+pub(crate) mod busy;
 mod contention;
 mod control;
 mod framing;
