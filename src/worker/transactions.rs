@@ -19,7 +19,6 @@ use crate::upstream::{Expect, LinkId};
 struct Whole {
     bytes: usize,
     count: u32,
-    has_script: bool,
 }
 
 impl Worker {
@@ -37,9 +36,6 @@ impl Worker {
                 Err(stall) => return Flow::Wait(stall),
             };
             self.send_shared(id, link, input, whole.bytes, whole.count, now);
-            if whole.has_script {
-                self.fence_after(id, now);
-            }
             return Flow::Done;
         }
         match self.pinned_link(id, now) {
@@ -61,14 +57,16 @@ impl Worker {
 
     /// A transaction at the front of the input that can share a link: it ends with
     /// EXEC, and everything inside is of class Share. One that ends with DISCARD cannot:
-    /// a Redis user without the right to DISCARD would leave the link inside of it.
+    /// a Redis user without the right to DISCARD would leave the link inside of it. Nor can
+    /// one with a script: what a script gets into its error is an element of EXEC's reply, and
+    /// could announce elements that take in the fence, and other clients' replies behind it.
     fn whole_transaction(&self, id: SessionId, input: &[u8]) -> Option<Whole> {
         let session = self.sessions.get(id)?;
         if session.reply_mode != ReplyMode::On {
             return None;
         }
         let limits = self.request_limits();
-        let mut whole = Whole { bytes: 0, count: 0, has_script: false };
+        let mut whole = Whole { bytes: 0, count: 0 };
         loop {
             let rest = &input[whole.bytes..];
             let Ok(Found::Request(request)) = RequestScanner::default().scan(rest, limits) else {
@@ -86,9 +84,6 @@ impl Worker {
                 Verdict::Pass(Class::Transaction(Tx::Multi)) if whole.count == 1 => {}
                 Verdict::Pass(Class::Transaction(Tx::Exec)) if request.argc == 1 => return Some(whole),
                 Verdict::Pass(Class::Share) => {}
-                Verdict::Pass(Class::Script) if self.scripts_may_share(Class::Script, session.lane) => {
-                    whole.has_script = true;
-                }
                 _ => return None,
             }
         }
