@@ -23,7 +23,7 @@ use bytes::{Bytes, BytesMut};
 pub use flight::{Flight, Split, To};
 pub use joined::Joined;
 pub use kill::{Filter, Kill};
-pub use pinned::{Pinned, Subscriptions, Transaction};
+pub use pinned::{Awaited, Pinned, Subscriptions, Transaction};
 pub use queued::Queue;
 pub use routes::{Route, Routes};
 pub use slots::Slots;

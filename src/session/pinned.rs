@@ -44,6 +44,9 @@ pub struct Pinned {
 /// A transaction on a pinned link.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transaction {
+    /// Redis has yet to answer the MULTI that opens it, or the DISCARD that ends it. It may refuse
+    /// either to this user.
+    pub awaits: Option<Awaited>,
     /// The gateway refused a command in it: EXEC has to fail.
     pub aborted: bool,
     /// The database that the session is in after EXEC.
@@ -52,6 +55,23 @@ pub struct Transaction {
     pub is_placed: bool,
     /// What the gateway answers of it.
     pub queue: Queue,
+}
+
+/// What decides whether a transaction is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// MULTI's answer.
+    Multi,
+    /// DISCARD's.
+    Discard,
+}
+
+impl Transaction {
+    /// One whose MULTI is on its way.
+    #[must_use]
+    pub fn asked_for() -> Self {
+        Self { awaits: Some(Awaited::Multi), ..Self::default() }
+    }
 }
 
 /// How many subscriptions of each kind the backend has confirmed.

@@ -78,6 +78,8 @@ pub enum Expect {
     Stream,
     /// So many confirmations, or one error.
     Confirmations(u64),
+    /// MULTI's or DISCARD's: whether a transaction is open.
+    Boundary,
     /// EXEC's, of this transaction.
     Exec(Box<Transaction>),
     /// SELECT's; where it succeeds the session is in this database from then on.

@@ -273,6 +273,10 @@ impl Worker {
                     self.stray(id, session, db);
                 }
             }
+            Expect::Boundary => {
+                self.give(session, input, len, true, now);
+                self.boundary_answered(session, is_error);
+            }
             Expect::Exec(mut exec) => {
                 let executed = frame[0] == b'*' && !frame.starts_with(b"*-1");
                 self.give_executed(session, &mut exec.queue, input, (len, true), now);

@@ -13,7 +13,7 @@ use super::{Closed, Worker, unknown};
 use crate::command::{Class, Tx, Verdict, Why};
 use crate::identity::ReadFrom;
 use crate::resp::{Found, Request, RequestError, SHARE_MIN, args, write};
-use crate::session::{Fate, ReplyMode, SessionId, Stall, Via};
+use crate::session::{Fate, ReplyMode, SessionId, Stall, Transaction, Via};
 use crate::upstream::{Expect, LinkId};
 
 /// What became of one request.
@@ -355,7 +355,8 @@ impl Worker {
                 expect = Expect::Confirmations(if named > 0 { named } else { all });
             }
             Class::Transaction(Tx::Multi) if request.argc == 1 => {
-                pinned.transaction = Some(crate::session::Transaction::default());
+                pinned.transaction = Some(Transaction::asked_for());
+                expect = Expect::Boundary;
             }
             Class::Transaction(Tx::Watch) if named > 0 => pinned.watching = true,
             // EXEC and DISCARD are errors here, and keys stay watched.

@@ -12,7 +12,7 @@ use super::unknown::verdict;
 use super::{Closed, Worker};
 use crate::command::{Answer, Class, Tx, Verdict, Why};
 use crate::resp::{Found, Request, RequestScanner, write};
-use crate::session::{LaneRefusal, ReplyMode, SessionId, Stall, Transaction, answer};
+use crate::session::{Awaited, LaneRefusal, ReplyMode, SessionId, Stall, Transaction, answer};
 use crate::upstream::{Expect, LinkId};
 
 /// A transaction that is complete in the input.
@@ -40,9 +40,9 @@ impl Worker {
         }
         match self.pinned_link(id, now) {
             Ok(link) => {
-                self.send_pinned(id, link, input, request.len, Expect::Reply, now);
+                self.send_pinned(id, link, input, request.len, Expect::Boundary, now);
                 if let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut()) {
-                    pinned.transaction = Some(Transaction::default());
+                    pinned.transaction = Some(Transaction::asked_for());
                 }
             }
             Err(Unplaced::Stall(stall)) => return Flow::Wait(stall),
@@ -98,6 +98,9 @@ impl Worker {
         verdict: Verdict,
         now: Instant,
     ) -> Flow {
+        if self.awaits_boundary(id, verdict) {
+            return Flow::Wait(Stall::Barrier);
+        }
         if let Err(stall) = self.place_transaction(id, input.bytes(), request, verdict, now) {
             return Flow::Wait(stall);
         }
@@ -180,31 +183,61 @@ impl Worker {
                 pinned.watching = false;
                 // With an argument too many, Redis says so and discards what was queued.
                 if transaction.aborted && request.argc == 1 {
-                    let discard = write::command(&[b"DISCARD"]);
+                    // Not DISCARD, which the user may not be allowed.
+                    let discard = write::command(&[b"EXEC", b"too many"]);
                     let abort = write::error("EXECABORT Transaction discarded because of previous errors.");
                     let mut instead = discard.as_slice();
-                    self.send_pinned(
-                        id,
-                        link,
-                        &mut instead,
-                        discard.len(),
-                        Expect::Instead(abort.into()),
-                        now,
-                    );
+                    let expect = Expect::Instead(abort.into());
+                    self.send_pinned(id, link, &mut instead, discard.len(), expect, now);
                     input.skip(request.len);
                     return Flow::Done;
                 }
                 expect = Expect::Exec(Box::new(transaction));
             }
             Class::Transaction(Tx::Discard) if request.argc == 1 => {
-                pinned.transaction = None;
-                pinned.watching = false;
+                if let Some(transaction) = &mut pinned.transaction {
+                    transaction.awaits = Some(Awaited::Discard);
+                }
+                expect = Expect::Boundary;
             }
             Class::Pin(Why::Connection) => pinned.connection = true,
             _ => {}
         }
         self.send_pinned(id, link, input, request.len, expect, now);
         Flow::Done
+    }
+
+    /// Whether this has to wait for Redis to say whether a transaction is open. What Redis itself queues
+    /// may follow a MULTI at once: if that is refused, it runs as Redis would run it.
+    fn awaits_boundary(&self, id: SessionId, verdict: Verdict) -> bool {
+        let pinned = self.sessions.get(id).and_then(|session| session.pinned.as_ref());
+        let Some(transaction) = pinned.and_then(|pinned| pinned.transaction.as_ref()) else { return false };
+        let follows =
+            matches!(verdict, Verdict::Pass(Class::Share | Class::Script | Class::Transaction(Tx::Exec)));
+        match transaction.awaits {
+            None => false,
+            Some(Awaited::Multi) => !follows || transaction.aborted,
+            Some(Awaited::Discard) => true,
+        }
+    }
+
+    /// Redis has answered MULTI or DISCARD.
+    pub(super) fn boundary_answered(&mut self, id: SessionId, is_error: bool) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let has_more = session.slots.outstanding() > 1;
+        let Some(pinned) = session.pinned.as_mut() else { return };
+        let awaited = pinned.transaction.as_mut().and_then(|transaction| transaction.awaits.take());
+        match (awaited, is_error) {
+            (Some(Awaited::Multi), false) | (Some(Awaited::Discard), true) => {}
+            (Some(Awaited::Discard), false) => {
+                pinned.transaction = None;
+                pinned.watching = false;
+            }
+            // Of MULTI; its EXEC may have gone as well.
+            (_, true) if has_more => self.end_client(id),
+            (_, true) => pinned.transaction = None,
+            (None, false) => {}
+        }
     }
 
     /// The link of a session with an open transaction; it has one already.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::backend::Version;
 use crate::resp::typed;
 use crate::wire::{Client, PATIENCE};
-use crate::world::{Setup, World, at_both_doors};
+use crate::world::{Door, Setup, World, at_both_doors};
 
 #[test]
 fn a_transaction_runs_whole_in_one_write_and_step_by_step() {
@@ -108,6 +108,64 @@ fn errors_inside_a_transaction_are_those_of_redis() {
         client.talk(&[("MULTI", "+OK")]);
         assert!(client.ask("NOSUCHCOMMAND a b").starts_with("-ERR unknown command 'NOSUCHCOMMAND'"));
         client.talk(&[("EXEC", aborted), ("PING", "+PONG")]);
+    });
+}
+
+/// Has Redis allow its user `app` this from now on, or no longer.
+fn allow(door: &Door<'_>, rule: &str) {
+    let (Door::Redis(world) | Door::Gateway(world)) = door;
+    world.redis.client("root").talk(&[(&format!("ACL SETUSER app {rule}"), "+OK")]);
+}
+
+#[test]
+fn a_user_that_may_not_open_a_transaction_is_in_none() {
+    at_both_doors(|door| {
+        allow(door, "-multi");
+        let mut client = door.client("app");
+        // With a key watched it has a link of its own.
+        for bound in [false, true] {
+            client.talk(&[("SELECT 0", "+OK"), ("SET two zero", "+OK")]);
+            if bound {
+                client.talk(&[("WATCH k", "+OK")]);
+            }
+            assert!(client.ask("MULTI").starts_with("-NOPERM"));
+            client.talk(&[("CLIENT SETNAME q", "+OK"), ("CLIENT GETNAME", "$q"), ("SELECT 2", "+OK")]);
+            client.talk(&[("SET two 2", "+OK"), ("BLPOP none 0.01", "nil"), ("UNWATCH", "+OK")]);
+            client.talk(&[("EXEC", "-ERR EXEC without MULTI"), ("SELECT 0", "+OK"), ("GET two", "$zero")]);
+        }
+        // What had followed it ran, as Redis runs it.
+        client.talk(&[("WATCH k", "+OK")]);
+        client.write(&["MULTI", "SET k v", "EXEC"].map(typed).concat());
+        assert!(client.read().to_string().starts_with("-NOPERM"));
+        assert_eq!(
+            [client.read(), client.read()].map(|it| it.to_string()),
+            ["+OK", "-ERR EXEC without MULTI"]
+        );
+        if door.is_gateway() {
+            // Whether keys are watched on its link is not known then.
+            client.expect_end();
+        }
+        allow(door, "+multi");
+    });
+}
+
+#[test]
+fn a_user_that_may_not_discard_a_transaction_stays_in_it() {
+    at_both_doors(|door| {
+        allow(door, "-discard");
+        let mut client = door.client("app");
+        client.talk(&[("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
+        assert!(client.ask("DISCARD").starts_with("-NOPERM"));
+        let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+        client.talk(&[("SET k w", "+QUEUED"), ("BLPOP none 0", "+QUEUED"), ("EXEC", aborted)]);
+        client.talk(&[("GET k", "nil"), ("BLPOP none 0.01", "nil")]);
+        // Refused by the gateway, and so ended by it.
+        if door.is_gateway() {
+            client.talk(&[("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
+            assert!(client.ask("SUBSCRIBE c").starts_with("-ERR respgate"));
+            client.talk(&[("EXEC", aborted), ("GET k", "nil"), ("BLPOP none 0.01", "nil")]);
+        }
+        allow(door, "+discard");
     });
 }
 
