@@ -298,8 +298,18 @@ impl Session {
     /// an answer on its own link that decides what follows, a subscription.
     #[must_use]
     pub fn has_something_open(&self) -> bool {
-        let awaits = self.pinned.as_ref().is_some_and(|pinned| pinned.awaits_stream || pinned.awaits_name);
-        self.mid_frame || awaits || self.subscribed.is_some()
+        self.mid_frame || self.awaits_what_follows() || self.subscribed.is_some()
+    }
+
+    /// Whether no request may be looked at: an answer on its own link decides what it is, or a push is
+    /// being passed on in pieces, and no reply may come between.
+    #[must_use]
+    pub fn holds_requests(&self) -> bool {
+        self.awaits_what_follows() || (self.mid_frame && self.slots.is_empty())
+    }
+
+    fn awaits_what_follows(&self) -> bool {
+        self.pinned.as_ref().is_some_and(|pinned| pinned.awaits_stream || pinned.awaits_name)
     }
 
     /// Whether the next reply is to be dropped. Uses up a SKIP.

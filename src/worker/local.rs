@@ -154,6 +154,10 @@ impl Worker {
             return Flow::Done;
         }
         let (proto, db) = (hello.proto.unwrap_or(session.proto), session.db);
+        if proto != session.proto && session.subscribed.is_some() && !session.is_settled() {
+            // A message is told apart from the replies before by the version that they are in.
+            return Flow::Wait(Stall::Barrier);
+        }
         let lane = match self.greeted_lane(id, proto, db, now) {
             Ok(lane) => lane,
             Err(flow) => return flow,

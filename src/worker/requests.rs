@@ -204,11 +204,7 @@ impl Worker {
         now: Instant,
     ) -> Flow {
         let Some(session) = self.sessions.get(id) else { return Flow::Done };
-        if session.mid_frame && session.slots.is_empty() {
-            // A push is being passed on in pieces: no reply may come between.
-            return Flow::Wait(Stall::Barrier);
-        }
-        if session.pinned.as_ref().is_some_and(|pinned| pinned.awaits_stream || pinned.awaits_name) {
+        if session.holds_requests() {
             return Flow::Wait(Stall::Barrier);
         }
         if session.pinned.as_ref().is_some_and(|pinned| pinned.stream) {

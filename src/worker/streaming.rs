@@ -10,7 +10,7 @@ use super::requests::{Flow, arguments};
 use super::{Closed, Loss, Worker};
 use crate::command::{Answer, Class, Verdict};
 use crate::resp::Request;
-use crate::session::{ReplyMode, SessionId, Stall};
+use crate::session::{ReplyMode, SessionId, Stall, hello};
 use crate::upstream::{Expect, LinkId, LinkRole, REPLY_BYTES_MAX};
 
 impl Worker {
@@ -62,7 +62,15 @@ impl Worker {
                 self.close_client(id, Closed::ReplicaAsks);
                 Flow::Done
             }
-            Verdict::Pass(Class::Answer(answer)) => self.answer_here(id, input, request, answer, now),
+            Verdict::Pass(Class::Answer(answer))
+                if self.is_the_links(id, answer, &arguments(input, request)) =>
+            {
+                self.refuse_words(id, input, request, "ERR respgate: command not supported while monitoring")
+            }
+            // It is the link's alone: RESET, which ends the stream, ends it as well.
+            Verdict::Pass(Class::Answer(answer)) if answer != Answer::Select => {
+                self.answer_here(id, input, request, answer, now)
+            }
             Verdict::Pass(Class::Abuse) | Verdict::Refuse(_) => {
                 self.close_client(id, Closed::CrossProtocol);
                 Flow::Done
@@ -82,6 +90,19 @@ impl Worker {
                 self.wake_pinned(id);
                 Flow::Done
             }
+        }
+    }
+
+    /// Whether the link would have to answer first, or change: its replies are part of the stream.
+    fn is_the_links(&self, id: SessionId, answer: Answer, args: &[&[u8]]) -> bool {
+        let Some(session) = self.sessions.get(id) else { return false };
+        match answer {
+            Answer::Hello => hello::parse(args.iter().copied().skip(1))
+                .is_ok_and(|hello| hello.proto.is_some_and(|proto| proto != session.proto)),
+            Answer::ClientTrackingInfo | Answer::ClientGetRedir => {
+                session.pinned.as_ref().is_some_and(|pinned| pinned.connection)
+            }
+            _ => false,
         }
     }
 

@@ -209,7 +209,7 @@ impl Worker {
 
     /// Whether this has to wait for Redis to say whether a transaction is open. What Redis itself queues
     /// may follow a MULTI at once: if that is refused, it runs as Redis would run it.
-    fn awaits_boundary(&self, id: SessionId, verdict: Verdict) -> bool {
+    pub(super) fn awaits_boundary(&self, id: SessionId, verdict: Verdict) -> bool {
         let pinned = self.sessions.get(id).and_then(|session| session.pinned.as_ref());
         let Some(transaction) = pinned.and_then(|pinned| pinned.transaction.as_ref()) else { return false };
         let follows =

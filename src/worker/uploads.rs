@@ -20,6 +20,9 @@ impl Worker {
     /// limit of what is held for a shared link.
     pub(super) fn begin_upload<I: Input>(&mut self, id: SessionId, input: &mut I, now: Instant) -> Flow {
         let Some(session) = self.sessions.get(id) else { return Flow::Done };
+        if session.holds_requests() {
+            return Flow::Wait(Stall::Barrier);
+        }
         let mut whole = None;
         let verdict = match session.scan.head() {
             // Its name alone is over the limit.
@@ -63,8 +66,17 @@ impl Worker {
             Verdict::Pass(_) if session.is_modal_by_sharing() => {
                 return self.skip_in_subscribed_mode(id, input);
             }
+            Verdict::Pass(_) if self.awaits_boundary(id, verdict) => return Flow::Wait(Stall::Barrier),
             Verdict::Pass(_) => Expect::Reply,
         };
+        if let Some(session) = self.sessions.get_mut(id)
+            && let Some(link) =
+                session.pinned.as_ref().filter(|pinned| pinned.stream).map(|pinned| pinned.link)
+        {
+            // Its reply is part of the stream.
+            session.upload = Some(Upload::To(link));
+            return Flow::Done;
+        }
         match whole.map_or(Ok(()), |request| self.aim_upload(id, input.bytes(), &request)) {
             Ok(()) => {}
             Err(NotAimed::Stall(stall)) => return Flow::Wait(stall),

@@ -1,5 +1,6 @@
 //! MONITOR, for a user whose profile allows it, and how it ends.
 
+use crate::resp::request;
 use crate::wire::Client;
 use crate::world::at_both_doors;
 
@@ -52,6 +53,50 @@ fn a_monitor_sees_the_commands_of_others_and_ends_as_in_redis() {
                     ("CLIENT GETNAME", "nil"),
                 ]);
             }
+        }
+    });
+}
+
+/// The first line that is not MONITOR's.
+fn answer(monitor: &mut Client) -> String {
+    loop {
+        match monitor.read().to_string() {
+            line if line.starts_with("+1") && line.contains(" [") => {}
+            other => return other,
+        }
+    }
+}
+
+#[test]
+fn a_monitor_that_asks_is_answered_to_the_end() {
+    at_both_doors(|door| {
+        let large = "v".repeat(1_200_000);
+        for proto in ["2", "3"] {
+            let mut monitor = door.client("root");
+            monitor.ask(&format!("HELLO {proto}"));
+            if proto == "3" {
+                monitor.talk(&[("CLIENT TRACKING ON", "+OK")]);
+            }
+            monitor.talk(&[("MONITOR", "+OK")]);
+            for (command, told) in [("SELECT 1", "+OK"), ("SELECT x", "-ERR "), ("PING", "+PONG")] {
+                monitor.send(command);
+                let got = answer(&mut monitor);
+                assert!(got.starts_with(told), "{command}: {got}");
+            }
+            monitor.write(&request(&["ECHO", &large]));
+            assert_eq!(answer(&mut monitor), "$1200000 bytes");
+            for command in ["CLIENT TRACKINGINFO", if proto == "2" { "HELLO 3" } else { "HELLO 2" }] {
+                monitor.send(command);
+                let got = answer(&mut monitor);
+                if door.is_gateway() && (command != "CLIENT TRACKINGINFO" || proto == "3") {
+                    assert_eq!(got, "-ERR respgate: command not supported while monitoring");
+                }
+            }
+            monitor.send("CLIENT GETNAME");
+            assert!(answer(&mut monitor).starts_with("nil"));
+            monitor.send("QUIT");
+            assert_eq!(answer(&mut monitor), "+OK");
+            monitor.expect_end();
         }
     });
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::resp::{Value, typed};
 use crate::wire::Client;
 use crate::world::{Door, at_both_doors, at_each_door};
 
@@ -357,6 +358,24 @@ fn a_large_message_arrives_whole_in_either_protocol() {
         for client in &mut clients {
             assert!(client.read().items()[2].bytes() == text, "the message differs");
             assert_eq!(client.ask("UNSUBSCRIBE").trim_start_matches('>'), "[$unsubscribe, $large, :0]");
+        }
+    });
+}
+
+#[test]
+fn no_message_stands_among_replies_where_the_protocol_changes_behind_them() {
+    at_each_door(|door| {
+        let mut publisher = door.client("app");
+        publisher.talk(&[("SET k v", "+OK")]);
+        for _ in 0..10 {
+            let mut listener = resp3(door);
+            listener.talk(&[("SUBSCRIBE news", ">[$subscribe, $news, :1]")]);
+            publisher.write(&typed("PUBLISH news hello").repeat(100));
+            listener.write(&[typed("GET k").repeat(100), typed("HELLO 2")].concat());
+            let replies =
+                std::iter::repeat_with(|| listener.read()).filter(|it| !matches!(it, Value::Push(_)));
+            assert!(replies.take(100).all(|reply| reply.to_string() == "$v"));
+            (0..100).for_each(|_| drop(publisher.read()));
         }
     });
 }
