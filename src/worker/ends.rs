@@ -160,6 +160,10 @@ impl Worker {
             Loss::Greeting(GreetError::Select(text)) => LaneRefusal::Backend(text.clone()),
             _ => LaneRefusal::Unavailable,
         };
+        if let LaneRefusal::Backend(text) = &refusal {
+            let key = &self.lanes[link.lane].key;
+            self.nodes.of(node).database_refused(&key.credential.redis_user, key.db, text, now);
+        }
         self.refuse_waiters(link.lane, &refusal);
         let may_wait = !matches!(loss, Loss::Greeting(_) | Loss::NoResources(_));
         if !matches!(loss, Loss::Greeting(GreetError::Select(_))) {

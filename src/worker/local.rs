@@ -12,10 +12,10 @@ use crate::command::Answer;
 use crate::resp::{Proto, Request, long, write};
 use crate::session::answer::{self, WRONGPASS};
 use crate::session::{About, LaneRefusal, ReplyMode, Session, SessionId, Stall, Via, hello};
-use crate::upstream::{Expect, LaneId, LinkId};
+use crate::upstream::{Expect, Lane, LaneId, LinkId};
 
 /// Redis' text for database numbers that it does not have.
-const DB_RANGE: &str = "ERR DB index is out of range";
+pub(super) const DB_RANGE: &str = "ERR DB index is out of range";
 
 /// Commands whose second argument is part of their name.
 const CONTAINERS: [&str; 15] = [
@@ -249,28 +249,41 @@ impl Worker {
         now: Instant,
     ) -> Result<LaneId, Flow> {
         // One of another lane is left over from before the users were changed.
-        if let Some((of, at, refusal)) =
-            self.sessions.get_mut(id).and_then(|session| session.lane_refusal.take())
-            && (of, at) == (proto, db)
-        {
-            match refusal {
-                LaneRefusal::Backend(text) => self.answer_error(id, &text),
-                LaneRefusal::Unavailable => {
-                    self.answer_error(id, NOT_SENT);
-                    let stays = |session: &Session| (session.proto, session.db) == (proto, db);
-                    if !self.sessions.get(id).is_some_and(stays) {
-                        // What follows was meant for the database or the protocol asked for.
-                        self.end_client(id);
-                    }
-                }
+        let refusal = self.sessions.get_mut(id).and_then(|session| session.lane_refusal.take());
+        let refusal = refusal.filter(|&(of, at, _)| (of, at) == (proto, db)).map(|(_, _, refusal)| refusal);
+        match refusal.or_else(|| self.refusal_of(id, db, now)) {
+            None => {}
+            Some(LaneRefusal::Backend(text)) => {
+                self.answer_error(id, &text);
+                return Err(Flow::Done);
             }
-            return Err(Flow::Done);
+            Some(LaneRefusal::Unavailable) => {
+                self.answer_error(id, NOT_SENT);
+                let stays = |session: &Session| (session.proto, session.db) == (proto, db);
+                if !self.sessions.get(id).is_some_and(stays) {
+                    // What follows was meant for the database or the protocol asked for.
+                    self.end_client(id);
+                }
+                return Err(Flow::Done);
+            }
         }
         let Some(lane) = self.sibling_lane(id, proto, db) else { return Err(Flow::Done) };
         if self.lanes[lane].server.is_some() {
             return Ok(lane);
         }
         Err(Flow::Wait(self.await_lane(id, lane, now)))
+    }
+
+    /// Why the session cannot go to another database, where its node has refused that just now.
+    pub(super) fn refusal_of(&self, id: SessionId, db: u32, now: Instant) -> Option<LaneRefusal> {
+        let session = self.sessions.get(id).filter(|session| session.db != db)?;
+        let key = &self.lanes[session.lane].key;
+        let refusal = self.nodes.get(key.node)?.refusal_of(&key.credential.redis_user, db, now)?;
+        let is_greeted = |lane: &Lane| {
+            let of = &lane.key;
+            lane.server.is_some() && (of.node, of.db, &of.credential) == (key.node, db, &key.credential)
+        };
+        (!self.lanes.iter().any(|(_, lane)| is_greeted(lane))).then_some(refusal)
     }
 
     /// Back to what the session was just after the handshake, and still its

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::dialect::Dialect;
 use super::{Loss, Worker};
-use crate::session::SessionId;
+use crate::session::{LaneRefusal, SessionId};
 use crate::upstream::cluster::Topology;
 use crate::upstream::{
     Circuit, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId, Role, Trouble,
@@ -34,6 +34,32 @@ pub(super) struct Node {
     pub(super) probe_lane: Option<LaneId>,
     /// How its server speaks, as its last greeting told.
     pub(super) dialect: Option<Dialect>,
+    /// The databases that it has refused last, by Redis user.
+    refused_databases: BTreeMap<String, RefusedDatabase>,
+}
+
+/// A database that a node has refused to a Redis user.
+#[derive(Debug)]
+struct RefusedDatabase {
+    db: u32,
+    text: String,
+    since: Instant,
+    count: u32,
+}
+
+/// So long a refused database is not asked for again, since each time is a connection: short, for
+/// rights may be given at any time.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
+/// So many refused databases a Redis user may ask for in that time.
+const REFUSED_MAX: u32 = 16;
+
+impl RefusedDatabase {
+    fn covers(&self, db: u32) -> bool {
+        // Rights may be to a single database (Valkey 9.1); what else is refused is refused beyond as well.
+        let is_of_one = self.text.starts_with("NOPERM") && !self.text.contains("'select'");
+        if is_of_one { db == self.db } else { db >= self.db }
+    }
 }
 
 impl Node {
@@ -41,6 +67,28 @@ impl Node {
     pub(super) fn connecting_ended(&mut self) {
         // It may be of a time before the node was forgotten.
         self.connecting = self.connecting.saturating_sub(1);
+    }
+
+    /// The node has refused this database to this Redis user, in these words.
+    pub(super) fn database_refused(&mut self, redis_user: &str, db: u32, text: &str, now: Instant) {
+        let before = self.refused(redis_user, now).map(|refused| (refused.since, refused.count));
+        let (since, count) = before.unwrap_or((now, 0));
+        let refused = RefusedDatabase { db, text: text.to_owned(), since, count: count + 1 };
+        self.refused_databases.insert(redis_user.to_owned(), refused);
+    }
+
+    /// In which words the node has refused this database to this Redis user just now.
+    pub(super) fn refusal_of(&self, redis_user: &str, db: u32, now: Instant) -> Option<LaneRefusal> {
+        let refused = self.refused(redis_user, now)?;
+        if refused.covers(db) {
+            return Some(LaneRefusal::Backend(refused.text.clone()));
+        }
+        (refused.count >= REFUSED_MAX).then_some(LaneRefusal::Unavailable)
+    }
+
+    fn refused(&self, redis_user: &str, now: Instant) -> Option<&RefusedDatabase> {
+        let refused = self.refused_databases.get(redis_user)?;
+        (now.saturating_duration_since(refused.since) < REFUSED_FOR).then_some(refused)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::ends::TOO_MANY_PINNED;
 use super::input::Input;
-use super::local::database;
+use super::local::{DB_RANGE, database};
 use super::pins::Unplaced;
 use super::requests::{Flow, arguments};
 use super::unknown::verdict;
@@ -147,7 +147,7 @@ impl Worker {
             _ => None,
         };
         // Where there is no such database, Redis says so at EXEC.
-        let selected = selected.filter(|&db| !self.is_no_database(id, db));
+        let selected = selected.filter(|&db| !self.is_no_database(id, db, now));
         if let Some(db) = selected {
             // EXEC succeeds whether or not this SELECT did: it has to be known beforehand.
             let Some(proto) = self.sessions.get(id).map(|session| session.proto) else { return Flow::Done };
@@ -276,13 +276,13 @@ impl Worker {
     }
 
     /// Whether the backend has just refused this database.
-    fn is_no_database(&mut self, id: SessionId, db: u32) -> bool {
+    fn is_no_database(&mut self, id: SessionId, db: u32, now: Instant) -> bool {
         let Some(session) = self.sessions.get_mut(id) else { return false };
         let asked = (session.proto, db);
         let refusal = session.lane_refusal.take_if(|(proto, db, refusal)| {
             (*proto, *db) == asked && matches!(refusal, LaneRefusal::Backend(_))
         });
-        refusal.is_some()
+        refusal.is_some() || self.refusal_of(id, db, now) == Some(LaneRefusal::Backend(DB_RANGE.to_owned()))
     }
 
     /// Whether what is tracked is the link's to tell as it is: no id in it needs a change.

@@ -1,7 +1,7 @@
 //! What the gateway answers without a backend: HELLO, AUTH, SELECT, RESET, QUIT
 //! and a client's facts about itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::backend::Version;
 use crate::resp::Value;
@@ -301,4 +301,37 @@ fn what_a_client_leaves_behind_does_not_reach_the_next() {
             // Dropped in the middle of its transaction.
         }
     });
+}
+
+#[test]
+fn databases_that_are_not_there_cost_few_connections() {
+    let world = World::start();
+    let mut redis = world.redis.client("root");
+    let mut opened = || {
+        let stats = redis.ask("INFO stats");
+        let line = stats.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+        line.expect("told").trim().parse::<u32>().expect("a number")
+    };
+    let mut other = world.client("app");
+    other.talk(&[("SELECT 3", "+OK"), ("SET k three", "+OK"), ("SELECT 0", "+OK")]);
+    let (before, began) = (opened(), Instant::now());
+    let mut client = world.client("app");
+    client.pipeline(&[("SELECT 999", "-ERR DB index is out of range"); 500]);
+    client.talk(&[("PING", "+PONG")]);
+    // Each is lower than those that are known not to be there.
+    for _ in 0..3 {
+        let mut client = world.client("app");
+        for db in (100..400).rev() {
+            client.send(&format!("SELECT {db}"));
+            let Ok(reply) = client.try_read() else { break };
+            if reply.to_string() != "-ERR DB index is out of range" {
+                assert_eq!(reply.to_string(), "-ERR respgate: backend unavailable, command not sent");
+            }
+        }
+    }
+    // Where others of the same user are, they stay and go.
+    other.talk(&[("SELECT 3", "+OK"), ("GET k", "$three")]);
+    let seconds = u32::try_from(began.elapsed().as_secs()).expect("few") + 1;
+    let more = opened() - before;
+    assert!(more <= 40 * (seconds + 1), "{more} connections in {seconds} s");
 }

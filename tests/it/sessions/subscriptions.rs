@@ -60,7 +60,7 @@ fn a_resp3_subscriber_goes_on_with_ordinary_commands() {
 fn several_channels_get_several_confirmations_in_their_place() {
     at_each_door(|door| {
         let mut client = door.client("app");
-        client.write(&["PING", "SUBSCRIBE a b c", "PSUBSCRIBE x.*"].map(crate::resp::typed).concat());
+        client.write(&["PING", "SUBSCRIBE a b c", "PSUBSCRIBE x.*"].map(typed).concat());
         let replies: Vec<String> = (0..5).map(|_| client.read().to_string()).collect();
         let expected = [
             "+PONG",
@@ -113,7 +113,7 @@ fn messages_keep_their_order_and_all_arrive() {
             client.read();
             let mut publisher = door.client("ops");
             for chunk in (0..2000).collect::<Vec<_>>().chunks(100) {
-                let bytes = chunk.iter().flat_map(|n| crate::resp::typed(&format!("PUBLISH {flow} {n}")));
+                let bytes = chunk.iter().flat_map(|n| typed(&format!("PUBLISH {flow} {n}")));
                 publisher.write(&bytes.collect::<Vec<u8>>());
                 chunk.iter().for_each(|_| assert_eq!(publisher.read().to_string(), ":1"));
             }
@@ -223,7 +223,7 @@ fn a_channel_and_a_pattern_of_it_are_two_messages_and_twice_the_same_is_one() {
         for (x, mut client) in [("x2", door.client("app")), ("x3", resp3(door))] {
             let lines =
                 [format!("SUBSCRIBE {x}.y {x}.y"), format!("PSUBSCRIBE {x}.*"), format!("SUBSCRIBE {x}.y")];
-            client.write(&lines.map(|line| crate::resp::typed(&line)).concat());
+            client.write(&lines.map(|line| typed(&line)).concat());
             let counts: Vec<String> = (0..4).map(|_| client.read().items()[2].to_string()).collect();
             assert_eq!(counts, [":1", ":1", ":2", ":2"]);
             publish(door, &format!("{x}.y"), "hello", 2);
@@ -312,7 +312,7 @@ fn thousands_of_channels_are_confirmed_one_by_one_and_left_at_once() {
         let mut client = door.client("app");
         let names: Vec<String> = (0..4_000).map(|n| format!("burst-{n}")).collect();
         let all = [vec!["SUBSCRIBE".to_owned()], names[..3_000].to_vec()].concat();
-        let one_by_one = names[3_000..].iter().map(|name| crate::resp::typed(&format!("SUBSCRIBE {name}")));
+        let one_by_one = names[3_000..].iter().map(|name| typed(&format!("SUBSCRIBE {name}")));
         client.write(&[crate::resp::request(&all), one_by_one.collect::<Vec<_>>().concat()].concat());
         for (count, name) in (1..).zip(&names) {
             assert_eq!(client.read().to_string(), format!("[$subscribe, ${name}, :{count}]"));
