@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use super::clock;
 use super::control::{Control, Live, Shared};
@@ -69,15 +68,13 @@ impl Health {
     }
 
     /// Everything that is wrong, each once, since the first worker knew.
-    fn all(&self) -> BTreeMap<(NodeId, Option<String>), (Cause, String, Instant)> {
-        let mut all = BTreeMap::new();
+    fn all(&self) -> BTreeMap<(NodeId, Option<String>), Troubled> {
+        let mut all: BTreeMap<_, Troubled> = BTreeMap::new();
         for worker in &self.workers {
             for it in worker.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-                let trouble = &it.trouble;
-                let known = all
-                    .entry((it.node, it.redis_user.clone()))
-                    .or_insert_with(|| (trouble.cause, trouble.text.clone(), trouble.since));
-                known.2 = known.2.min(trouble.since);
+                let known = all.entry((it.node, it.redis_user.clone())).or_insert_with(|| it.clone());
+                known.trouble.since = known.trouble.since.min(it.trouble.since);
+                known.is_served |= it.is_served;
             }
         }
         all
@@ -96,16 +93,18 @@ impl Control {
             // What a worker has to say of a node that nobody has found is no more than that.
             let mine = || all.iter().filter(|((node, _), _)| *node == id && lost_since.is_none());
             let is_up = lost_since.is_none() && !mine().any(|((_, user), _)| user.is_none());
-            let refused: BTreeSet<&str> = mine().filter_map(|((_, user), _)| user.as_deref()).collect();
+            let refused = mine().filter(|(_, it)| !it.is_served);
+            let refused: BTreeSet<&str> = refused.filter_map(|((_, user), _)| user.as_deref()).collect();
             let is_enough = !live.reach.is_replica(id);
             backends.can_serve |= is_enough && is_up && !is_everybody(&live, &name, &refused);
-            backends.troubles.extend(mine().map(|((_, user), (cause, text, since))| BackendTrouble {
+            backends.troubles.extend(mine().map(|((_, user), Troubled { trouble, .. })| BackendTrouble {
                 database: name.clone(),
                 node: address.clone(),
                 redis_user: user.clone(),
-                cause: *cause,
-                text: text.clone(),
-                since: unix_now - i64::try_from(now.saturating_duration_since(*since).as_secs()).unwrap_or(0),
+                cause: trouble.cause,
+                text: trouble.text.clone(),
+                since: unix_now
+                    - i64::try_from(now.saturating_duration_since(trouble.since).as_secs()).unwrap_or(0),
             }));
             backends.troubles.extend(lost_since.map(|since| BackendTrouble {
                 database: name.clone(),

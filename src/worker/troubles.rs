@@ -2,7 +2,7 @@
 //! nothing.
 
 use super::{Loss, Worker};
-use crate::upstream::{Cause, GreetError, NodeId, Trouble};
+use crate::upstream::{Cause, GreetError, LaneKey, NodeId, Trouble};
 
 impl Loss {
     /// What has failed; nothing where the loss follows from that, or is nobody's failure.
@@ -40,6 +40,8 @@ pub struct Troubled {
     pub node: NodeId,
     /// Only this Redis user, or everybody.
     pub redis_user: Option<String>,
+    /// Whether the user is served all the same: by the password before the one that is refused.
+    pub is_served: bool,
     /// What it is.
     pub trouble: Trouble,
 }
@@ -52,13 +54,15 @@ impl Worker {
         for (node, known) in self.nodes.iter() {
             let trouble = known.trouble.as_ref().filter(|_| known.circuit.is_open());
             if let Some(trouble) = trouble.or(known.not_now.as_ref()) {
-                all.push(Troubled { node, redis_user: None, trouble: trouble.clone() });
+                all.push(Troubled { node, redis_user: None, is_served: false, trouble: trouble.clone() });
             }
         }
         for (_, lane) in &self.lanes {
             if let Some(trouble) = lane.trouble.as_ref().filter(|_| lane.backoff.is_failing()) {
-                let redis_user = Some(lane.key.credential.redis_user.clone());
-                all.push(Troubled { node: lane.key.node, redis_user, trouble: trouble.clone() });
+                let LaneKey { node, credential, .. } = &lane.key;
+                let redis_user = Some(credential.redis_user.clone());
+                let is_served = self.in_force(*node, credential) != *credential;
+                all.push(Troubled { node: *node, redis_user, is_served, trouble: trouble.clone() });
             }
         }
         all

@@ -8,7 +8,7 @@ use crate::echo::say;
 use crate::ledger::Workers;
 use crate::pki::write_secret;
 use crate::wire::{Client, PATIENCE};
-use crate::world::{LOST, Setup, World};
+use crate::world::{APP, LOST, Setup, World};
 
 const REFUSED: &str = "Redis refuses the changed password";
 
@@ -89,6 +89,42 @@ fn a_password_that_redis_refuses_takes_no_working_link_away() {
     assert_eq!((ledger.not_sent(), ledger.unknown()), (0, 0));
     assert_eq!(root.ask("PUBLISH news hello"), ":1");
     assert_eq!(listener.read().to_string(), "[$message, $news, $hello]");
+}
+
+/// As long as everybody is served by the old one, no load balancer is told to go elsewhere.
+#[test]
+fn the_gateway_is_ready_until_the_old_password_is_refused_as_well() {
+    let world = World::with(Setup { users: vec![APP], ..Setup::default() });
+    world.announce(LOST);
+    world.announce(REFUSED);
+    let mut root = world.redis.client("root");
+    // One of each worker.
+    let mut clients = [world.client("app"), world.client("app")];
+    clients.iter_mut().for_each(|client| client.talk(&[("ACL WHOAMI", "$app")]));
+    write_secret(&world.path("app.password"), "canary-new");
+    world.reload();
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        let (status, told) = world.gateway.get("/readyz");
+        if told.contains("Redis user app: auth since") {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "the refusal is not told: {told}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    world.client("app").talk(&[("ACL WHOAMI", "$app"), ("WATCH k", "+OK")]);
+    assert_eq!(status, 200);
+    set_user(&mut root, "resetpass >canary-other");
+    root.ask("CLIENT KILL USER app");
+    for client in &mut clients {
+        let deadline = Instant::now() + PATIENCE;
+        while !client.ask("ACL WHOAMI").ends_with("command not sent") {
+            assert!(Instant::now() < deadline, "it is still served");
+        }
+    }
+    assert!(world.gateway.wait_status("/readyz", 503).contains("Redis user app: auth since"));
+    set_user(&mut root, ">canary-new");
+    world.gateway.wait_ready();
 }
 
 /// Without a working link there is nothing to keep: the new one is taken at once.
