@@ -12,6 +12,9 @@ use crate::world::{LOST, Setup, World};
 
 const NO_REPLICA: &str = "-ERR respgate: no replica within its lag, command not sent";
 
+/// Nor does one that is within it.
+const NONE_USABLE: &str = "-ERR respgate: no replica within its lag can be used, command not sent";
+
 /// The port of the node that runs it.
 const PORT: &str = "return tonumber(string.match(redis.call('INFO'), 'tcp_port:(%d+)'))";
 
@@ -161,6 +164,35 @@ fn one_that_is_away_or_behind_is_not_asked() {
     stage.nodes[other].ask("REPLICAOF NO ONE");
     wait_until("nobody is asked", || only.ask("GET k") == NO_REPLICA);
     wait_until("but for the master", || client.ask("GET who") == "$master");
+}
+
+#[test]
+fn one_that_refuses_the_user_is_not_asked_until_it_lets_it_in() {
+    let stage = Stage::begin(PATIENT);
+    stage.world.announce(LOST);
+    stage.mark();
+    assert_eq!(stage.nodes[2].ask("ACL DELUSER ops"), ":1");
+    let mut preferring: Vec<Client> = (0..8).map(|_| stage.world.client("app")).collect();
+    // Each worker knows both replicas by then.
+    preferring.iter_mut().for_each(|client| drop(wait_for_a_replica(client)));
+    let mut only: Vec<Client> = (0..8).map(|_| stage.world.client("ops")).collect();
+    for _ in 0..3 {
+        only.iter_mut().for_each(|client| client.talk(&[("GET who", "$replica1")]));
+    }
+    assert_eq!(stage.nodes[2].ask("ACL DELUSER app"), ":1");
+    for client in &mut preferring {
+        wait_until("the other one answers", || client.ask("GET who") == "$replica1");
+    }
+    // It is tried now and then.
+    assert_eq!(stage.nodes[2].ask("ACL SETUSER ops on >canary-ops ~* &* +@all"), "+OK");
+    wait_until("it is asked", || only.iter_mut().any(|client| client.ask("GET who") == "$replica2"));
+    // Nobody lets it in, and the master is not asked.
+    for node in &stage.nodes[1..] {
+        assert_eq!(node.ask("ACL DELUSER ops"), ":1");
+    }
+    for client in &mut only {
+        wait_until("that is said", || client.ask("GET who") == NONE_USABLE);
+    }
 }
 
 #[test]
