@@ -79,6 +79,8 @@ pub struct Split {
     parts: Vec<Part>,
     /// Parts without a reply.
     left: usize,
+    /// Invariant: the sum of the lengths of the replies that have come.
+    weight: usize,
     joined: Joined,
 }
 
@@ -133,7 +135,7 @@ impl Split {
     pub fn new(flights: Vec<Flight>, joined: Joined) -> Self {
         let left = flights.len();
         let parts = flights.into_iter().map(|flight| Part { flight, reply: None }).collect();
-        Self { parts, left, joined }
+        Self { parts, left, weight: 0, joined }
     }
 
     /// Takes the reply of a part. True if it was awaited.
@@ -143,6 +145,7 @@ impl Split {
         };
         let awaited = part.reply.is_none();
         if awaited {
+            self.weight += reply.len();
             part.reply = Some(reply);
             self.left -= 1;
         }
@@ -151,11 +154,15 @@ impl Split {
 
     /// Memory of the replies that have come.
     pub(super) fn weight(&self) -> usize {
-        self.parts.iter().filter_map(|part| part.reply.as_ref()).map(|reply| reply.len()).sum()
+        self.weight
     }
 
     /// The reply that the client gets, once all parts have theirs.
     pub(super) fn reply(&self) -> Option<Bytes> {
+        // There may be thousands, and this is asked for each.
+        if self.left > 0 {
+            return None;
+        }
         let replies: Vec<&[u8]> =
             self.parts.iter().map(|part| part.reply.as_deref()).collect::<Option<_>>()?;
         Some(self.joined.of(&replies))

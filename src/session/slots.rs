@@ -303,6 +303,10 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "a test needs some instant to count from")]
+
+    use std::time::{Duration, Instant};
+
     use bytes::Bytes;
 
     use super::super::flight::To;
@@ -437,5 +441,23 @@ mod tests {
         assert_eq!(out.front(), b":3\r\n+x\r\n");
         assert!(slots.is_empty() && slots.held_bytes() == 0 && slots.kept_bytes() == 0);
         assert_eq!(slots.outstanding(), 0);
+    }
+
+    #[test]
+    fn a_reply_to_one_of_many_parts_costs_no_look_at_the_others() {
+        // Far more than there are hash slots: looking at all of them for each takes minutes.
+        const PARTS: u32 = 1 << 17;
+        let (mut slots, mut out) = (Slots::default(), Outbox::default());
+        let parts = (0..PARTS).map(|_| flight(b"x")).collect();
+        let place = slots.push_split(Split::new(parts, Joined::Sum), false);
+        let begun_at = Instant::now();
+        for part in (0..PARTS).rev() {
+            slots.stray(place, part);
+            slots.arrived(place, part, Bytes::from_static(b":1\r\n"));
+            slots.release(&mut out);
+            assert!(begun_at.elapsed() < Duration::from_secs(30), "{part} parts are left");
+        }
+        assert_eq!(out.front(), b":131072\r\n");
+        assert!(slots.is_empty() && slots.held_bytes() == 0 && slots.kept_bytes() == 0);
     }
 }

@@ -39,7 +39,8 @@ impl Worker {
         flight.until.get_or_insert(not_before + patience);
         (flight.at, flight.hops) = (None, 0);
         if awaits != Awaits::Turn {
-            self.steps.push(Step::WantMap(session.database));
+            let database = session.database;
+            self.want_map(database);
         }
         self.clusters.parked.insert((id, at), Parked { not_before, awaits });
     }
@@ -52,9 +53,11 @@ impl Worker {
         }
     }
 
-    /// Has the map of a cluster read again.
+    /// Has the map of a cluster read again. Thousands that have to wait at once ask for it once.
     pub(super) fn want_map(&mut self, database: DatabaseId) {
-        self.steps.push(Step::WantMap(database));
+        if !matches!(self.steps.last(), Some(Step::WantMap(last)) if *last == database) {
+            self.steps.push(Step::WantMap(database));
+        }
     }
 
     /// A node has run this request. One before it, of the same slot, that a node would not run although
@@ -63,7 +66,8 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let Some(to @ To::Slot(_)) = session.slots.flight(at.0, at.1).map(|flight| flight.to) else { return };
         let mut overtaken = Vec::new();
-        for (&(_, place), parked) in self.clusters.parked.range((id, (0, 0))..(id, at)) {
+        // Other parts of its own request are of other slots, and there may be thousands.
+        for (&(_, place), parked) in self.clusters.parked.range((id, (0, 0))..(id, (at.0, 0))) {
             let flight = session.slots.flight(place.0, place.1).filter(|flight| flight.to == to);
             match (parked.awaits, flight) {
                 (Awaits::Service, Some(_)) => overtaken.push((place, DOWN)),
