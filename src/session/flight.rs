@@ -84,6 +84,10 @@ pub struct Split {
     joined: Joined,
 }
 
+/// What a part weighs until all are answered, besides its bytes and its reply: itself, its ticket, how
+/// it is parked, and where its elements belong, with what the allocator adds.
+const PART_BYTES: usize = 512;
+
 #[derive(Debug)]
 struct Part {
     flight: Flight,
@@ -112,11 +116,11 @@ impl Way {
         whole.into_iter().chain(parts.map(|part| &part.flight))
     }
 
-    /// Bytes of requests that it keeps.
+    /// Memory that it takes to keep it.
     pub(super) fn kept(&self) -> usize {
         match self {
             Self::Whole(flight) => flight.bytes.len(),
-            Self::Split(split) => split.parts.iter().map(|part| part.flight.bytes.len()).sum(),
+            Self::Split(split) => split.parts.iter().map(|part| part.flight.bytes.len() + PART_BYTES).sum(),
         }
     }
 

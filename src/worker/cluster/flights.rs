@@ -12,7 +12,7 @@ use super::super::requests::Flow;
 use super::super::{Closed, Loss, Report, Step, Worker};
 use super::parked::Awaits;
 use crate::resp::{SHARE_MIN, SmallBytes, write};
-use crate::session::{Fate, Flight, Joined, SessionId, Split, To, Via};
+use crate::session::{Fate, Flight, Joined, SessionId, Split, Stall, To, Via};
 use crate::upstream::cluster::Redirect;
 use crate::upstream::{Expect, LinkId, NodeId};
 
@@ -68,7 +68,27 @@ impl Worker {
         Flow::Done
     }
 
-    /// Sends the parts of one request, each to whoever is to answer it. The caller has asked `may_fly`.
+    /// Whether a request for all of these may be sent now. A link that has room takes its parts, however
+    /// many there are: all of a large request may be more than it ever has room for.
+    pub(super) fn may_fly_to(
+        &mut self,
+        id: SessionId,
+        targets: impl Iterator<Item = To>,
+        now: Instant,
+    ) -> Result<(), Stall> {
+        self.may_fly(id)?;
+        let mut seen = Vec::new();
+        for to in targets {
+            let Some(node) = self.node_to(id, to).filter(|node| !seen.contains(node)) else { continue };
+            seen.push(node);
+            let Some(lane) = self.lane_at(id, node) else { continue };
+            let link = self.link_in(id, lane, now)?;
+            self.reserve_room(id, link)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the parts of one request, each to whoever is to answer it. The caller has asked `may_fly_to`.
     pub(super) fn fly_split(&mut self, id: SessionId, flights: Vec<Flight>, joined: Joined, now: Instant) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let mute = session.take_mute();
@@ -84,7 +104,7 @@ impl Worker {
         }
     }
 
-    /// The link for a request that cannot wait for room.
+    /// The link for what does not wait for room, or does so no more.
     fn link_at(&mut self, id: SessionId, node: NodeId, is_control: bool, now: Instant) -> Option<LinkId> {
         let lane = self.lane_at(id, node)?;
         if is_control {

@@ -142,15 +142,22 @@ impl Worker {
         let (flights, joined) = if name.starts_with("cluster|") {
             return self.about_cluster(id, input, request, now);
         } else if let Some((step, joined)) = scatter::splits(name) {
-            let whole = request.argc > step && (request.argc - 1).is_multiple_of(step);
             if place != Placement::Crossed {
                 return None;
             }
+            let whole = request.argc > step && (request.argc - 1).is_multiple_of(step);
             if !whole {
                 let text = format!("ERR wrong number of arguments for '{name}' command");
                 return Some(self.refuse_words(id, input, request, &text));
             }
-            scatter::split(&args(), step, joined)
+            // Before it is split: it may have thousands of keys, and to wait more than once.
+            if let Err(stall) = self.may_fly_to(id, scatter::targets(&args(), step), now) {
+                return Some(Flow::Wait(stall));
+            }
+            let (flights, joined) = scatter::split(&args(), step, joined);
+            self.fly_split(id, flights, joined, now);
+            input.skip(request.len);
+            return Some(Flow::Done);
         } else if name == "scan" {
             // Any node says what is wrong with a cursor that is no number.
             let cursor = args().get(1).and_then(|word| std::str::from_utf8(word).ok()?.parse().ok())?;
@@ -171,7 +178,8 @@ impl Worker {
         } else {
             return None;
         };
-        if let Err(stall) = self.may_fly(id) {
+        let sharing = flights.iter().filter(|flight| !flight.is_control).map(|flight| flight.to);
+        if let Err(stall) = self.may_fly_to(id, sharing, now) {
             return Some(Flow::Wait(stall));
         }
         for flight in flights.iter().filter(|flight| flight.is_script) {

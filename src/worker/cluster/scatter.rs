@@ -27,6 +27,11 @@ struct Part<'a> {
     keys: Vec<usize>,
 }
 
+/// Who is to answer such a request: for each of its keys, in their order.
+pub(super) fn targets(args: &[&[u8]], step: usize) -> impl Iterator<Item = To> {
+    args[1..].chunks(step).map(|key| To::Slot(slot(key[0])))
+}
+
 /// The parts of such a request, one a slot, in the order of their first keys.
 pub(super) fn split(args: &[&[u8]], step: usize, joined: Joined) -> (Vec<Flight>, Joined) {
     let mut parts: Vec<Part<'_>> = Vec::new();

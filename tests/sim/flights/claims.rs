@@ -1,10 +1,11 @@
 //! Single claims in the same world: what chance meets too seldom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use respgate::command::slot::slot;
+use respgate::limits::Limits;
 use respgate::upstream::cluster::{Endpoint, Map, Part, Topology};
 use respgate::upstream::{Database, LinkId, NodeId};
 use respgate::worker::Loss;
@@ -99,4 +100,43 @@ fn a_node_that_nobody_is_at_any_more_is_tried_for_those_who_wait_for_it() {
     let back = world.now;
     assert_eq!(world.is_told(&[]), "$3\r\n0:3\r\n");
     assert!(world.now - back < WAIT / 2, "after {:?}", world.now - back);
+}
+
+/// Requests that are split wait for room on their links as others do. One of more parts than a link
+/// ever has room for is answered as well.
+#[test]
+fn a_request_that_is_split_waits_for_room_on_its_links() {
+    let mut world = World::of_nodes(5, Instant::now(), false);
+    let limits = Limits {
+        client_in_flight_max: 1_024,
+        link_in_flight_max: 4,
+        link_queue_bytes_max: 1 << 22,
+        shared_links_max: 1,
+        ..world.limits.clone()
+    };
+    world.worker.set_limits(Arc::new(limits));
+    world.sockets[0].out_cap = 1 << 20;
+    let get_all = |seq: usize| -> Vec<String> {
+        let keys = (0..100).map(|tag| format!("{{{tag}}}0:{seq}:{tag}"));
+        std::iter::once("MGET".to_owned()).chain(keys).collect()
+    };
+    let slots: BTreeSet<u16> = get_all(0)[1..].iter().map(|key| slot(key.as_bytes())).collect();
+    for seq in 0..6 {
+        let words = get_all(seq);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if seq == 0 {
+            assert!(world.is_told(&words).starts_with("*100\r\n"), "it has more parts than there is room");
+            world.wires.values_mut().for_each(|wire| wire.hung = true);
+        } else {
+            world.sockets[0].inbound.extend(command(&words));
+        }
+    }
+    world.carry();
+    let written: Vec<u8> = world.wires.values().flat_map(|wire| wire.to_backend.clone()).collect();
+    assert_eq!(written.windows(4).filter(|word| word == b"MGET").count(), slots.len());
+    world.wires.values_mut().for_each(|wire| wire.hung = false);
+    let mut told = String::new();
+    while told.matches("*100\r\n").count() < 5 {
+        told += &world.is_told(&[]);
+    }
 }
