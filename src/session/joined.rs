@@ -26,6 +26,10 @@ pub enum Joined {
     Scanned(Onward),
 }
 
+/// The answer to a command that may change something, a part of which the gateway says it has not sent, or a
+/// node has not run: of the other parts that is not so.
+const PARTLY: &str = "ERR respgate: not every node has run its part, outcome unknown";
+
 const UNLIKE: &str = "ERR respgate: the nodes of the cluster do not answer alike";
 
 impl Joined {
@@ -35,6 +39,10 @@ impl Joined {
         if *self != Self::Stopped
             && let Some(error) = replies.iter().find(|reply| matches!(reply.first(), Some(b'-' | b'!')))
         {
+            let may_change = matches!(self, Self::Sum | Self::Same);
+            if may_change && has_not_run(error) && !replies.iter().all(|reply| has_not_run(reply)) {
+                return write::error(PARTLY).into();
+            }
             return Bytes::copy_from_slice(error);
         }
         let joined = match self {
@@ -49,6 +57,12 @@ impl Joined {
         };
         joined.unwrap_or_else(|| write::error(UNLIKE)).into()
     }
+}
+
+/// Whether these are the gateway's own words for what can be sent again without harm.
+fn has_not_run(reply: &[u8]) -> bool {
+    let ends = [&b", command not sent\r\n"[..], b", command not run\r\n"];
+    reply.first() == Some(&b'-') && ends.iter().any(|end| reply.ends_with(end))
 }
 
 fn sum(replies: &[&[u8]]) -> Option<Vec<u8>> {
@@ -140,6 +154,27 @@ mod tests {
             (Joined::Stopped, &[b"-NOTBUSY a\r\n", b"-ERR b\r\n", b"+OK\r\n"], b"+OK\r\n"),
             (Joined::Stopped, &[b"-NOTBUSY a\r\n", b"-UNKILLABLE b\r\n"], b"-UNKILLABLE b\r\n"),
             (Joined::Stopped, &[b"-NOTBUSY a\r\n", b"-NOTBUSY b\r\n"], b"-NOTBUSY a\r\n"),
+        ] {
+            assert_eq!(joined.of(replies).escape_ascii().to_string(), one.escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn what_has_not_run_is_said_of_a_whole_of_which_nothing_has() {
+        let not_sent = &b"-ERR respgate: backend unavailable, command not sent\r\n"[..];
+        let not_run =
+            &b"-TRYAGAIN respgate: the hash slot is on its way between nodes, command not run\r\n"[..];
+        let lost = &b"-ERR respgate: connection to the backend was lost, outcome unknown\r\n"[..];
+        let partly = write::error(PARTLY);
+        for (joined, replies, one) in [
+            (Joined::Same, &[not_sent, b"+OK\r\n"][..], &partly[..]),
+            (Joined::Sum, &[b":1\r\n", not_run, b":2\r\n"], &partly),
+            (Joined::Sum, &[not_run, lost], &partly),
+            (Joined::Same, &[not_run, not_sent], not_run),
+            (Joined::Same, &[b"+OK\r\n", lost], lost),
+            (Joined::Same, &[b"+OK\r\n", b"-NOPERM no\r\n"], b"-NOPERM no\r\n"),
+            // Nothing is changed by reading a part of it again.
+            (Joined::Placed(vec![vec![0], vec![1]]), &[b"*1\r\n$-1\r\n", not_run], not_run),
         ] {
             assert_eq!(joined.of(replies).escape_ascii().to_string(), one.escape_ascii().to_string());
         }

@@ -18,6 +18,8 @@ struct Asked {
     /// The right answer; for DBSIZE any number of nodes.
     want: Vec<u8>,
     keys: Vec<Vec<u8>>,
+    /// Whether it changes something, and is split.
+    changes_by_parts: bool,
     /// Whether a slot that moves may have it refused: it has several keys of one slot, or is on a link
     /// of the session's own.
     may_be_refused: bool,
@@ -107,8 +109,9 @@ impl Client {
                     (several(b"MGET"), all, fresh.clone(), true)
                 }
             };
+            let changes_by_parts = bytes.windows(3).any(|word| word == b"DEL");
             self.to_send.extend(bytes);
-            self.asked.push_back(Asked { seq: self.seq, want, keys, may_be_refused });
+            self.asked.push_back(Asked { seq: self.seq, want, keys, changes_by_parts, may_be_refused });
         }
     }
 
@@ -129,11 +132,15 @@ fn judge(asked: &Asked, tag: Tag, reply: &[u8], nodes: &Nodes, terms: &Terms) {
     let ran = asked.keys.iter().filter(|key| nodes.has_run(tag, key)).count();
     let said = || format!("{tag:?} {asked:?}: {:?}, {ran} have run", show(reply));
     let text = std::str::from_utf8(reply).unwrap_or_default();
-    // Parts of a request may have run where another was refused.
-    let has_not_run = ran == 0 || asked.keys.len() > 1;
+    // What only reads may have been read in part where another part was refused.
+    let has_not_run = ran == 0 || (asked.keys.len() > 1 && !asked.changes_by_parts);
     match text.trim_end() {
         "-ERR respgate: connection to the backend was lost, outcome unknown" => {
             assert!(terms.has_lost, "{}", said());
+        }
+        "-ERR respgate: not every node has run its part, outcome unknown" => {
+            let is_counted = asked.changes_by_parts && asked.keys.len() > 1;
+            assert!(is_counted || (asked.want.is_empty() && terms.has_lost), "{}", said());
         }
         "-ERR respgate: backend unavailable, command not sent" => {
             assert!(terms.has_lost && has_not_run, "{}", said());
