@@ -81,6 +81,8 @@ pub struct Split {
     left: usize,
     /// Invariant: the sum of the lengths of the replies that have come.
     weight: usize,
+    /// One of the replies that have come is that of the whole.
+    is_decided: bool,
     joined: Joined,
 }
 
@@ -139,7 +141,7 @@ impl Split {
     pub fn new(flights: Vec<Flight>, joined: Joined) -> Self {
         let left = flights.len();
         let parts = flights.into_iter().map(|flight| Part { flight, reply: None }).collect();
-        Self { parts, left, weight: 0, joined }
+        Self { parts, left, weight: 0, is_decided: false, joined }
     }
 
     /// Takes the reply of a part. True if it was awaited.
@@ -150,6 +152,7 @@ impl Split {
         let awaited = part.reply.is_none();
         if awaited {
             self.weight += reply.len();
+            self.is_decided |= self.joined.is_decided_by(&reply);
             part.reply = Some(reply);
             self.left -= 1;
         }
@@ -161,14 +164,19 @@ impl Split {
         self.weight
     }
 
-    /// The reply that the client gets, once all parts have theirs.
+    /// Parts that are not waited for once there is the reply of the whole, and how many of them are astray.
+    pub(super) fn left_behind(&self) -> (usize, usize) {
+        let left = self.parts.iter().filter(|part| part.reply.is_none());
+        (self.left, left.filter(|part| part.flight.is_astray).count())
+    }
+
+    /// The reply that the client gets, once all parts have theirs or one is enough.
     pub(super) fn reply(&self) -> Option<Bytes> {
         // There may be thousands, and this is asked for each.
-        if self.left > 0 {
+        if self.left > 0 && !self.is_decided {
             return None;
         }
-        let replies: Vec<&[u8]> =
-            self.parts.iter().map(|part| part.reply.as_deref()).collect::<Option<_>>()?;
+        let replies: Vec<&[u8]> = self.parts.iter().filter_map(|part| part.reply.as_deref()).collect();
         Some(self.joined.of(&replies))
     }
 }

@@ -30,9 +30,17 @@ pub enum Joined {
 /// node has not run: of the other parts that is not so.
 const PARTLY: &str = "ERR respgate: not every node has run its part, outcome unknown";
 
+/// What a node says that has stopped what it ran.
+const STOPPED: &[u8] = b"+OK\r\n";
+
 const UNLIKE: &str = "ERR respgate: the nodes of the cluster do not answer alike";
 
 impl Joined {
+    /// Whether this reply of one part is that of the whole, whatever the others say.
+    pub(super) fn is_decided_by(&self, reply: &[u8]) -> bool {
+        *self == Self::Stopped && reply == STOPPED
+    }
+
     /// The reply made of these, one for each part. An error of any part is the reply of all:
     /// the others may have run. `Stopped` is for nodes most of which have nothing to stop.
     pub(super) fn of(&self, replies: &[&[u8]]) -> Bytes {
@@ -76,7 +84,7 @@ fn same(replies: &[&[u8]]) -> Option<Vec<u8>> {
 }
 
 fn stopped(replies: &[&[u8]]) -> Option<Vec<u8>> {
-    let done = replies.iter().find(|reply| **reply == b"+OK\r\n");
+    let done = replies.iter().find(|reply| **reply == STOPPED);
     let other = || replies.iter().find(|reply| !reply.starts_with(b"-NOTBUSY "));
     Some(done.or_else(other).or_else(|| replies.first())?.to_vec())
 }

@@ -249,7 +249,10 @@ impl Slots {
                 self.held_bytes += split.weight() - before;
                 let reply = split.reply();
                 if reply.is_some() {
+                    let (left, astray) = split.left_behind();
                     self.held_bytes -= split.weight();
+                    self.outstanding -= left;
+                    self.astray -= astray;
                 }
                 reply.map(SmallBytes::from)
             }
@@ -442,6 +445,29 @@ mod tests {
         assert_eq!(out.front(), b":3\r\n+x\r\n");
         assert!(slots.is_empty() && slots.held_bytes() == 0 && slots.kept_bytes() == 0);
         assert_eq!(slots.outstanding(), 0);
+    }
+
+    #[test]
+    fn who_has_stopped_what_ran_is_waited_for_and_no_other() {
+        let (mut slots, mut out) = (Slots::default(), Outbox::default());
+        let nodes =
+            (0..4).map(|node| Flight::new(Bytes::from_static(b"x"), To::Node(NodeId(node)))).collect();
+        let place = slots.push_split(Split::new(nodes, Joined::Stopped), false);
+        slots.push_flight(flight(b"next"), false);
+        slots.stray(place, 0);
+        slots.arrived(place, 3, Bytes::from_static(b"-NOTBUSY x\r\n"));
+        slots.release(&mut out);
+        assert!(out.is_empty());
+        slots.arrived(place, 1, Bytes::from_static(b"+OK\r\n"));
+        slots.release(&mut out);
+        assert_eq!((out.front(), slots.outstanding(), slots.has_astray()), (&b"+OK\r\n"[..], 1, false));
+        assert_eq!((slots.held_bytes(), slots.kept_bytes()), (0, 4));
+        for late in [0, 2] {
+            slots.arrived(place, late, Bytes::from_static(b"-NOTBUSY late\r\n"));
+        }
+        slots.land(place + 1, 0, b"+next\r\n", &mut out);
+        assert_eq!(out.front(), b"+OK\r\n+next\r\n");
+        assert!(slots.is_empty() && slots.outstanding() == 0);
     }
 
     #[test]

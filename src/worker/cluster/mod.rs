@@ -101,6 +101,11 @@ impl Clusters {
         Some(&self.maps.get(&id)?.now)
     }
 
+    /// Whether the map says that this node has no slot: another has taken over what it had.
+    fn is_no_master(&self, id: DatabaseId, node: NodeId) -> bool {
+        self.map(id).is_some_and(|map| map.masters().all(|member| member.id != node))
+    }
+
     /// A node has said that a slot is another's, one of the map.
     fn moved(&mut self, id: DatabaseId, slot: u16, to: NodeId) {
         if let Some(mapped) = self.maps.get_mut(&id)

@@ -10,6 +10,9 @@ use crate::resp::write;
 use crate::session::{Fate, SessionId, To};
 use crate::upstream::{DatabaseId, NodeId};
 
+/// What a node says that runs nothing that could be stopped: said for one that another has replaced.
+const NOTHING_RUNS: &str = "NOTBUSY No scripts in execution right now.";
+
 /// A flight that waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parked {
@@ -104,6 +107,12 @@ impl Worker {
             let database = session.database;
             let Some(flight) = session.slots.flight(at.0, at.1) else { continue };
             let (to, over) = (flight.to, flight.until.is_some_and(|until| until <= now));
+            if matches!(to, To::Node(node) if self.clusters.is_no_master(database, node)) {
+                self.tally.not_sent += 1;
+                let text = if flight.is_control { NOTHING_RUNS } else { NOT_SENT };
+                self.answer_flight(id, at, write::error(text).into());
+                continue;
+            }
             let was_refused = awaits == Awaits::Service || flight.tries > 0;
             let node = self.node_to(id, to);
             let due = not_before <= now && awaits != Awaits::Map(self.clusters.maps_seen);

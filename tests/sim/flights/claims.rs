@@ -140,3 +140,46 @@ fn a_request_that_is_split_waits_for_room_on_its_links() {
         told += &world.is_told(&[]);
     }
 }
+
+/// One node has stopped what it ran: nobody waits for another that hangs, whose answer is nobody's then.
+#[test]
+fn what_has_been_stopped_is_said_although_another_node_hangs() {
+    let mut world = World::of_nodes(3, Instant::now(), false);
+    world.sockets[0].out_cap = 1 << 20;
+    let notbusy = "-NOTBUSY nothing runs\r\n";
+    assert_eq!(world.is_told(&["SCRIPT", "KILL"]), notbusy);
+    world.scene.nodes.busy = Some(1);
+    let World { wires, scene, .. } = &mut world;
+    let of_last = wires.values_mut().filter(|wire| scene.nodes.node_of(wire.conn) == 2);
+    of_last.for_each(|wire| wire.hung = true);
+    let asked = world.now;
+    assert_eq!(world.is_told(&["SCRIPT", "KILL"]), "+OK\r\n");
+    assert!(world.now - asked < WAIT, "after {:?}", world.now - asked);
+    world.wires.values_mut().for_each(|wire| wire.hung = false);
+    assert_eq!(world.is_told(&["PING", "0:1"]), "$3\r\n0:1\r\n");
+    assert_eq!(world.is_told(&["SCRIPT", "KILL"]), notbusy);
+}
+
+/// What was for a master that does not answer does not wait for it once another has its slots.
+#[test]
+fn a_master_that_another_has_replaced_is_not_waited_for() {
+    let mut world = World::of_nodes(3, Instant::now(), false);
+    world.scene.terms.has_lost = true;
+    world.sockets[0].out_cap = 1 << 20;
+    world.scene.nodes.busy = Some(0);
+    world.tell_map_from(0, [0, 1]);
+    world.sockets[0].inbound.extend(command(&["SCRIPT", "KILL"]));
+    // All connections fail, and then those are back that serve.
+    for _ in 0..4 {
+        world.client_arrives(0, true);
+        while world.poll_one() {}
+        let fresh: Vec<LinkId> = world.wires.keys().copied().collect();
+        fresh.into_iter().for_each(|link| world.lose(link, Loss::Connect("refused".into())));
+        world.pass(50);
+    }
+    assert!(world.sockets[0].outbound.is_empty(), "it waits");
+    world.tell_map_from(0, [1, 2]);
+    let asked = world.now;
+    assert_eq!(world.is_told(&[]), "-NOTBUSY No scripts in execution right now.\r\n");
+    assert!(world.now - asked < WAIT / 2, "after {:?}", world.now - asked);
+}

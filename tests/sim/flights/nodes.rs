@@ -47,6 +47,8 @@ pub(super) struct Nodes {
     /// The last request of a client that has run for one of its keys.
     last: BTreeMap<(usize, Vec<u8>), u64>,
     pub(super) redirects: usize,
+    /// The one that runs a script without an end.
+    pub(super) busy: Option<usize>,
     /// They serve nothing, and say so.
     pub(super) are_down: bool,
 }
@@ -155,6 +157,11 @@ impl Nodes {
             b"PING" if args.len() == 1 => return b"+PONG\r\n".to_vec(),
             b"PING" | b"ECHO" => return bulk(&args[1]),
             b"DBSIZE" => return b":1\r\n".to_vec(),
+            b"SCRIPT" => {
+                let node = conn.node;
+                let stopped = self.busy.take_if(|busy| *busy == node);
+                return stopped.map_or_else(|| b"-NOTBUSY nothing runs\r\n".to_vec(), |_| ok());
+            }
             b"MGET" | b"DEL" => args[1..].to_vec(),
             b"MSET" => vec![args[1].clone(), args[3].clone()],
             b"EVAL" => vec![args[3].clone()],
