@@ -49,6 +49,8 @@ pub(super) struct Clusters {
     parked: BTreeMap<(SessionId, Place), Parked>,
     /// When some of that can be sent before a tick.
     parked_until: Option<Instant>,
+    /// Counts the requests that go to all masters of which only one is heard.
+    firsts: usize,
     /// What links have written together.
     cycles: BTreeMap<DatabaseId, Cycle>,
     /// Clients that are not told yet what there is.
@@ -74,6 +76,7 @@ impl Default for Clusters {
             maps_seen: 0,
             parked: BTreeMap::new(),
             parked_until: None,
+            firsts: 0,
             cycles: BTreeMap::new(),
             held: BTreeSet::new(),
             roused_at: None,
@@ -104,6 +107,12 @@ impl Clusters {
     /// Whether the map says that this node has no slot: another has taken over what it had.
     fn is_no_master(&self, id: DatabaseId, node: NodeId) -> bool {
         self.map(id).is_some_and(|map| map.masters().all(|member| member.id != node))
+    }
+
+    /// Which master is to be the first to be heard, counted round and round.
+    fn next_first(&mut self) -> usize {
+        self.firsts = self.firsts.wrapping_add(1);
+        self.firsts
     }
 
     /// A node has said that a slot is another's, one of the map.

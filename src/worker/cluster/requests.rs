@@ -169,9 +169,15 @@ impl Worker {
             (vec![Flight::new(bytes, To::Node(scan.node))], Joined::Scanned(scan.onward))
         } else if let Some(joined) = scatter::spreads(name) {
             let map = self.clusters.map(self.sessions.get(id)?.database)?;
-            let nodes: Vec<NodeId> = map.serving().into_iter().map(|member| member.id).collect();
+            let mut nodes: Vec<NodeId> = map.serving().into_iter().map(|member| member.id).collect();
             if nodes.is_empty() {
                 return Some(self.refuse_words(id, input, request, DOWN));
+            }
+            if joined == Joined::First {
+                // Each of them is the first in its turn, or only one would ever be heard.
+                let first = self.clusters.next_first();
+                let count = nodes.len();
+                nodes.rotate_left(first % count);
             }
             let bytes = Bytes::copy_from_slice(&input.bytes()[..request.len]);
             (scatter::spread(&bytes, &nodes, class), joined)

@@ -86,6 +86,23 @@ fn scan(client: &mut Client, options: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
+fn random_keys_are_of_all_nodes() {
+    let world = Clustered::start(Version::System, 3, 0);
+    let mut client = world.client("app");
+    for number in 0..300 {
+        client.talk(&[(&format!("SET key:{number} x"), "+OK")]);
+    }
+    let mut nodes: Vec<Client> = (0..3).map(|number| world.cluster.client(number, "root")).collect();
+    let mut heard = BTreeSet::new();
+    for _ in 0..30 {
+        let key = text(&client.call(&["RANDOMKEY"]));
+        let has_it = |node: &mut Client| !node.ask(&format!("EXISTS {key}")).starts_with('-');
+        heard.insert(nodes.iter_mut().position(has_it).unwrap_or_else(|| panic!("{key} is nobody's")));
+    }
+    assert_eq!(heard, BTreeSet::from([0, 1, 2]));
+}
+
+#[test]
 fn scripts_and_functions_are_on_every_node() {
     let world = Clustered::start(Version::System, 3, 0);
     let mut client = world.client("app");
