@@ -12,7 +12,7 @@ use super::about::{self, About};
 use super::flights::DOWN;
 use super::scatter;
 use crate::command::{Answer, Class, Keys, Placement, Tx, Why};
-use crate::resp::Request;
+use crate::resp::{Request, long};
 use crate::session::{Flight, Joined, SessionId, Stall, To, scan};
 use crate::upstream::NodeId;
 
@@ -281,8 +281,10 @@ impl Worker {
     ) -> Flow {
         match answer {
             Answer::Select => match arguments(input, request)[..] {
-                [_, b"0"] => {}
-                [_, _] => return self.refuse_words(id, input, request, ONE_DATABASE),
+                // What is no number is refused in the words for that.
+                [_, db] if long(db).is_some_and(|db| db != 0 && i32::try_from(db).is_ok()) => {
+                    return self.refuse_words(id, input, request, ONE_DATABASE);
+                }
                 _ => {}
             },
             // The one node that the client knows has every slot.
