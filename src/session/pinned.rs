@@ -51,8 +51,10 @@ pub struct Transaction {
     pub aborted: bool,
     /// The database that the session is in after EXEC.
     pub select: Option<u32>,
-    /// With a cluster: its first command has come, and so it is at the right node.
+    /// With a cluster: it stays at the node where it is, since its first key is there or it cannot go on.
     pub is_placed: bool,
+    /// With a cluster: the requests that came before that, and so would have to be queued elsewhere.
+    pub before_key: Vec<Vec<u8>>,
     /// What the gateway answers of it.
     pub queue: Queue,
 }

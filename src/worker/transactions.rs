@@ -101,8 +101,8 @@ impl Worker {
         if self.awaits_boundary(id, verdict) {
             return Flow::Wait(Stall::Barrier);
         }
-        if let Err(stall) = self.place_transaction(id, input.bytes(), request, verdict, now) {
-            return Flow::Wait(stall);
+        if let Err(flow) = self.place_transaction(id, input, request, verdict, now) {
+            return flow;
         }
         let class = match verdict {
             Verdict::Refuse(name) => {
@@ -203,6 +203,7 @@ impl Worker {
             Class::Pin(Why::Connection) => pinned.connection = true,
             _ => {}
         }
+        self.keep_before_key(id, &input.bytes()[..request.len]);
         self.send_pinned(id, link, input, request.len, expect, now);
         Flow::Done
     }

@@ -13,10 +13,14 @@ use super::super::{Worker, ends::TOO_MANY_PINNED};
 use super::flights::{DOWN, MOVING, Place};
 use super::requests::CROSSED;
 use crate::command::{Class, Placement, Verdict, Why};
-use crate::resp::{Found, Request, RequestScanner, write};
-use crate::session::{Flight, Session, SessionId, Stall, To, Via};
+use crate::resp::{Found, Request, RequestScanner, SHARE_MIN, write};
+use crate::session::{Flight, Session, SessionId, Stall, To, Transaction, Via};
 use crate::upstream::cluster::Redirect;
 use crate::upstream::{Expect, LaneKey, LinkId, NodeId};
+
+/// The answer to a key of another node in a transaction that cannot go there any more.
+const KEY_FIRST: &str = "ERR respgate: with a cluster a transaction is at the node of its first command: \
+    begin it with one that has a key";
 
 impl Worker {
     /// Sends a request over the session's own link, at the node that is to answer it.
@@ -181,13 +185,22 @@ impl Worker {
         }
     }
 
-    /// Where the request behind a MULTI belongs, if it has arrived.
+    /// Where what stands behind a MULTI belongs: the first key of it that has arrived says so.
     pub(super) fn key_behind(&self, id: SessionId, input: &[u8], request: &Request) -> Option<To> {
-        let rest = &input[request.len..];
-        let Ok(Found::Request(behind)) = RequestScanner::default().scan(rest, self.request_limits()) else {
-            return None;
-        };
-        self.slot_of(id, rest, &behind).map(To::Slot)
+        let mut rest = &input[request.len..];
+        loop {
+            let Ok(Found::Request(behind)) = RequestScanner::default().scan(rest, self.request_limits())
+            else {
+                return None;
+            };
+            if let Some(slot) = self.slot_of(id, rest, &behind) {
+                return Some(To::Slot(slot));
+            }
+            if matches!(self.commands.name(rest, &behind), Some("exec" | "discard")) {
+                return None;
+            }
+            rest = &rest[behind.len..];
+        }
     }
 
     fn slot_of(&self, id: SessionId, input: &[u8], request: &Request) -> Option<u16> {
@@ -197,43 +210,92 @@ impl Worker {
         }
     }
 
-    /// The first command of a transaction says at which node it is. MULTI may have gone to another
-    /// one: then it is begun again there, and nobody has missed anything.
-    pub(in super::super) fn place_transaction(
+    /// The first key of a transaction says at which node it is. MULTI may have gone to another one: then
+    /// it is begun again there, with what was queued since, and nobody has missed anything.
+    pub(in super::super) fn place_transaction<I: Input>(
         &mut self,
         id: SessionId,
-        input: &[u8],
+        input: &mut I,
         request: &Request,
         verdict: Verdict,
         now: Instant,
-    ) -> Result<(), Stall> {
+    ) -> Result<(), Flow> {
         let Some(session) = self.sessions.get(id) else { return Ok(()) };
+        if self.clusters.map(session.database).is_none() {
+            return Ok(());
+        }
         let Some(pinned) = session.pinned.as_ref() else { return Ok(()) };
-        let Some(transaction) = pinned.transaction.as_ref().filter(|it| !it.is_placed) else { return Ok(()) };
-        let free = !pinned.watching && !pinned.connection && pinned.subscriptions.total() == 0;
-        let slot = matches!(verdict, Verdict::Pass(_)).then(|| self.slot_of(id, input, request)).flatten();
+        let Some(transaction) = pinned.transaction.as_ref() else { return Ok(()) };
+        if transaction.is_placed && pinned.slot.is_some() {
+            return Ok(());
+        }
+        let passes = matches!(verdict, Verdict::Pass(_));
+        let slot = passes.then(|| self.slot_of(id, input.bytes(), request)).flatten();
+        if slot.is_none() && may_be_queued_again(verdict) {
+            return Ok(());
+        }
         let node = slot.and_then(|slot| self.node_to(id, To::Slot(slot)));
         let here = self.lanes[session.lane].key.node;
+        let free = !pinned.watching && !pinned.connection && pinned.subscriptions.total() == 0;
         let transaction = transaction.clone();
-        if let Some(node) = node.filter(|node| free && *node != here) {
-            if !session.is_settled() {
-                return Err(Stall::Barrier);
-            }
-            self.unpin(id);
-            self.move_to_node(id, node)?;
-            let lane = self.sessions.get(id).map(|session| session.lane);
-            let Some(lane) = lane else { return Ok(()) };
-            let on = self.pin(id, lane, now);
-            if let Some(link) = self.links.get_mut(on) {
-                link.claim(NOBODY, 1, Expect::Nothing, now);
-                link.append(&write::command(&[b"MULTI"]));
+        if let Some(node) = node.filter(|node| *node != here) {
+            if free && !transaction.is_placed {
+                self.begin_again(id, node, &transaction, now)?;
+            } else if pinned.slot.is_none() {
+                return Err(self.spoil_transaction(id, input, request, KEY_FIRST));
             }
         }
         if let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut()) {
             pinned.slot = pinned.slot.or(slot);
-            pinned.transaction = Some(crate::session::Transaction { is_placed: true, ..transaction });
+            pinned.transaction = Some(Transaction { is_placed: true, before_key: Vec::new(), ..transaction });
         }
         Ok(())
+    }
+
+    /// Begins a transaction again, at this node.
+    fn begin_again(
+        &mut self,
+        id: SessionId,
+        node: NodeId,
+        transaction: &Transaction,
+        now: Instant,
+    ) -> Result<(), Flow> {
+        if self.sessions.get(id).is_none_or(|session| !session.is_settled()) {
+            return Err(Flow::Wait(Stall::Barrier));
+        }
+        self.unpin(id);
+        self.move_to_node(id, node).map_err(Flow::Wait)?;
+        let Some(lane) = self.sessions.get(id).map(|session| session.lane) else { return Ok(()) };
+        let on = self.pin(id, lane, now);
+        if let Some(link) = self.links.get_mut(on) {
+            link.claim(NOBODY, 1, Expect::Nothing, now);
+            link.append(&write::command(&[b"MULTI"]));
+            for queued in &transaction.before_key {
+                // The client knows what the other node has said of it.
+                link.claim(NOBODY, 1, Expect::Ignored, now);
+                link.append(queued);
+            }
+        }
+        Ok(())
+    }
+
+    /// A request is about to be queued. Of a transaction that has no key yet it is kept, up to a bound:
+    /// its first key may be of another node.
+    pub(in super::super) fn keep_before_key(&mut self, id: SessionId, request: &[u8]) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if self.clusters.map(session.database).is_none() {
+            return;
+        }
+        let transaction = session.pinned.as_mut().and_then(|pinned| pinned.transaction.as_mut());
+        let Some(transaction) = transaction.filter(|it| !it.is_placed) else { return };
+        let kept: usize =
+            transaction.before_key.iter().map(|queued| queued.len() + size_of::<Vec<u8>>()).sum();
+        if kept + request.len() <= SHARE_MIN {
+            transaction.before_key.push(request.to_vec());
+        } else {
+            transaction.is_placed = true;
+            transaction.before_key = Vec::new();
+        }
     }
 
     /// A redirect on a session's own link names a node, which is not the client's to know. True if
@@ -265,4 +327,9 @@ impl Worker {
         *input = line;
         Some(hidden)
     }
+}
+
+/// Whether a command that is queued at one node can as well be queued at another in its place.
+fn may_be_queued_again(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Pass(Class::Share | Class::Script))
 }

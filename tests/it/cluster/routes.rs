@@ -127,6 +127,49 @@ fn a_transaction_whose_slot_has_moved_is_not_held_against_the_slot_of_the_one_be
 }
 
 #[test]
+fn a_transaction_is_where_its_first_key_is_whatever_comes_before_that() {
+    let world = Clustered::start(Version::System, 3, 0);
+    let mut client = world.client("app");
+    // One of each node.
+    for key in [0, 1, 2].map(|node| {
+        let is_there = |key: &String| world.cluster.owner(slot_of(&world, key)) == node;
+        (0..).map(|n| format!("key:{n}")).find(is_there).expect("each has some")
+    }) {
+        let (set, get) = (format!("SET {key} 12"), format!("GET {key}"));
+        let turns = [
+            ("MULTI", "+OK"),
+            ("PING", "+QUEUED"),
+            ("EVAL return{ARGV[1]} 0 x", "+QUEUED"),
+            (&set, "+QUEUED"),
+            (&get, "+QUEUED"),
+            ("EXEC", "[+PONG, [$x], +OK, $12]"),
+        ];
+        client.talk(&turns);
+        client.pipeline(&turns);
+        // What the gateway answers in a transaction stays where it is: then the key has to come first.
+        let answered = [("MULTI", "+OK"), ("CLIENT GETNAME", "+QUEUED")];
+        client.pipeline(&[&answered[..], &[(&get, "+QUEUED"), ("EXEC", "[nil, $12]")]].concat());
+        client.talk(&answered);
+        match client.ask(&get).as_str() {
+            "+QUEUED" => client.talk(&[("EXEC", "[nil, $12]")]),
+            told => {
+                assert!(told.starts_with("-ERR respgate: with a cluster a transaction is at"), "{told}");
+                client.talk(&[("EXEC", "-EXECABORT Transaction discarded because of previous errors.")]);
+            }
+        }
+        client.talk(&[
+            ("MULTI", "+OK"),
+            ("PING", "+QUEUED"),
+            ("ECHO", "-ERR wrong number of arguments for 'echo' command"),
+        ]);
+        client.talk(&[
+            (&set, "+QUEUED"),
+            ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+        ]);
+    }
+}
+
+#[test]
 fn a_transaction_at_a_slot_that_nobody_serves_takes_its_commands_along() {
     let world = Clustered::starting(Setup { limits: "cluster_wait_ms = 2000\n", ..Setup::default() }, 2, 0);
     world.announce("the map of the cluster is not whole");
