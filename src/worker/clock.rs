@@ -215,3 +215,44 @@ fn age_max(limit_ms: u64, id: LinkId) -> u64 {
     let spread = u64::from(id.index.wrapping_mul(2_654_435_761) >> 16) % 201;
     limit_ms / 1000 * (900 + spread)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests need some instant to count from")]
+
+    use std::sync::Arc;
+
+    use super::super::Seed;
+    use super::*;
+    use crate::identity::Credential;
+    use crate::limits::Limits;
+    use crate::resp::Proto;
+    use crate::secret::Secret;
+    use crate::upstream::{Expect, LaneKey, Link, NodeId};
+
+    /// How often the node of a link is asked how it is in two seconds, after one request.
+    fn pulses(fences: bool) -> usize {
+        let limits = Limits { fence_ms: 1000, ..Limits::default() };
+        let mut worker = Worker::new(Arc::new(limits), &Seed { random: [1; 32], number: 0, workers: 1 });
+        let mut now = Instant::now();
+        let credential = Arc::new(Credential::new("app", Secret::new(b"pass".to_vec())));
+        let lane = worker.lane(LaneKey { node: NodeId(0), credential, proto: Proto::Resp2, db: 0 });
+        worker.lanes[lane].links = 1;
+        worker.lanes[lane].fences = fences;
+        let mut link = Link::new(lane, LinkRole::Shared, 1, now);
+        link.phase = Phase::Ready;
+        link.since_fence = 1;
+        let id = worker.links.insert(link);
+        for _ in 0..40 {
+            now += Duration::from_millis(50);
+            worker.tick(now, 0);
+        }
+        let link = worker.links.get(id).expect("a link");
+        link.pending.iter().filter(|ticket| ticket.expect == Expect::Pulse).count()
+    }
+
+    #[test]
+    fn a_node_is_asked_once_after_a_request_also_where_the_user_may_not_echo() {
+        assert_eq!([true, false].map(pulses), [1, 1]);
+    }
+}

@@ -176,18 +176,19 @@ impl Worker {
 
     /// Has a link prove that its replies are in step: the next reply must be this one.
     pub(super) fn send_fence(&mut self, id: LinkId, strict: bool, now: Instant) {
-        let token = self.token();
         let Some(link) = self.links.get_mut(id) else { return };
+        // Also where nothing is sent: else the next would be due at once, and again.
+        (link.since_fence, link.fence_at) = (0, now);
         if !self.lanes[link.lane].fences {
             return;
         }
+        let token = self.token();
+        let Some(link) = self.links.get_mut(id) else { return };
         let used_at = link.used_at;
         let reply = fence_reply(&token).into_boxed_slice();
         link.claim(NOBODY, 1, Expect::Fence { reply, strict }, now);
         link.append(&fence(&token));
         link.used_at = used_at;
-        link.since_fence = 0;
-        link.fence_at = now;
         self.tally.fences += 1;
         self.wake_link(id);
     }
