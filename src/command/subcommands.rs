@@ -150,7 +150,7 @@ pub(super) const SUBCOMMANDS: &[Row] = &[
     row("pubsub|numsub", Share),
     row("pubsub|shardchannels", Share),
     row("pubsub|shardnumsub", Share),
-    row("script|debug", Pin(Why::Connection)),
+    guarded("script|debug", Pin(Why::Connection)),
     row("script|exists", Share),
     row("script|flush", Share),
     row("script|help", Share),

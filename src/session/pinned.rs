@@ -33,6 +33,9 @@ pub struct Pinned {
     pub stream: bool,
     /// It is MONITOR's.
     pub monitors: bool,
+    /// SCRIPT DEBUG has been sent there: where a debugged script ends, its result comes behind the
+    /// debugger's own answer to the last step.
+    pub debugs: bool,
     /// What WAIT says on the link can be believed of the session's writes.
     pub is_marked: bool,
     /// The hash slot that it is used for, with a cluster.
@@ -131,6 +134,7 @@ impl Pinned {
             awaits_stream: false,
             stream: false,
             monitors: false,
+            debugs: false,
             is_marked: false,
             slot: None,
             redirect: None,

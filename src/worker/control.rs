@@ -109,6 +109,11 @@ impl Worker {
     ) -> Flow {
         let args = arguments(input, request);
         let tracks = args.get(1).is_some_and(|sub| sub.eq_ignore_ascii_case(b"TRACKING"));
+        if args[0].eq_ignore_ascii_case(b"SCRIPT")
+            && let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut())
+        {
+            pinned.debugs = true;
+        }
         let Some(at) = redirect(&args) else {
             let expect = if tracks { Expect::Tracking(None) } else { Expect::Reply };
             self.send_pinned(id, link, input, request.len, expect, now);

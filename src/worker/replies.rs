@@ -31,7 +31,7 @@ impl Default for Run {
 
 /// What a frame on a pinned link is.
 enum Frame {
-    /// It belongs to nobody's request (a message, an invalidation).
+    /// It belongs to nobody's request (a message, an invalidation, the result of a debugged script).
     Push,
     /// It confirms a change of subscriptions.
     Confirmation(Topic, u64),
@@ -329,12 +329,12 @@ impl Worker {
     }
 
     fn kind(&self, id: LinkId, owner: SessionId, frame: &[u8]) -> Frame {
-        let confirms = self
-            .links
-            .get(id)
-            .and_then(|link| link.pending.front())
-            .is_some_and(|ticket| matches!(ticket.expect, Expect::Confirmations(_)));
+        let front = self.links.get(id).and_then(|link| link.pending.front());
+        let confirms = front.is_some_and(|ticket| matches!(ticket.expect, Expect::Confirmations(_)));
         let Some(session) = self.sessions.get(owner) else { return Frame::Reply };
+        if front.is_none() && session.pinned.as_ref().is_some_and(|pinned| pinned.debugs) {
+            return Frame::Push;
+        }
         let is_modal = session.proto == Proto::Resp2 && session.subscriptions().total() > 0;
         match frame[0] {
             b'>' => {}

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::backend::Version;
-use crate::world::{ROOT, Setup, User, World, at_both_doors};
+use crate::resp::Value;
+use crate::world::{Door, ROOT, Setup, User, World, at_both_doors};
 
 #[test]
 fn guarded_commands_are_refused_in_redis_words() {
@@ -32,7 +33,13 @@ fn guarded_commands_are_refused_in_redis_words() {
         let words = format!("-NOPERM User app has no permissions to run the '{name}' command");
         client.talk(&[(command, &words), (&command.to_lowercase(), &words)]);
     }
-    for command in ["CONFIG SET maxmemory 0", "CONFIG REWRITE", "ACL SETUSER app nopass", "ACL DELUSER ops"] {
+    for command in [
+        "CONFIG SET maxmemory 0",
+        "CONFIG REWRITE",
+        "ACL SETUSER app nopass",
+        "ACL DELUSER ops",
+        "SCRIPT DEBUG SYNC",
+    ] {
         assert!(
             client.ask(command).starts_with("-NOPERM User app has no permissions to run the '"),
             "{command}"
@@ -76,6 +83,28 @@ fn a_profile_lets_named_commands_through() {
     assert!(app.ask("CONFIG REWRITE").starts_with("-NOPERM "));
     let mut root = world.client("root");
     root.talk(&[("SAVE", "+OK"), ("ACL SETUSER extra off", "+OK"), ("ACL DELUSER extra", ":1")]);
+}
+
+/// Where the script ends, its result comes behind the debugger's answer to the last step, without having
+/// been asked for.
+#[test]
+fn a_script_may_be_debugged_by_whoever_is_given_that() {
+    at_both_doors(|door| {
+        if let Door::Gateway(world) = door {
+            // Redis closes it then.
+            world.announce("the backend closed the connection");
+        }
+        for (mode, size) in [("YES", 1), ("YES", 1 << 20), ("SYNC", 1), ("SYNC", 1 << 20)] {
+            let mut client = door.client("root");
+            client.talk(&[(&format!("SCRIPT DEBUG {mode}"), "+OK")]);
+            let script = "local size = ARGV[1]; return {string.rep('x', size)}";
+            let stopped = client.call(&["EVAL", script, "0", &size.to_string()]).to_string();
+            assert!(stopped.contains("+* Stopped at 1"), "{stopped}");
+            client.talk(&[("continue", "[+<endsession>]")]);
+            assert!(client.read().items() == [Value::Bulk(vec![b'x'; size])], "{mode} {size}");
+            client.expect_end();
+        }
+    });
 }
 
 #[test]
