@@ -97,7 +97,10 @@ pub enum Expect {
     /// Whatever it says goes to nobody.
     Ignored,
     /// Whatever it says goes to nobody: whether the link has been marked for the WAIT behind.
-    Mark,
+    Mark {
+        /// By a command that goes to the replicas, which marks it on every server.
+        replicates: bool,
+    },
     /// PING's: how the node is, which goes to nobody.
     Pulse,
     /// WAIT's, which may take as long as it likes.
@@ -131,7 +134,7 @@ impl Expect {
     pub fn is_for_session(&self) -> bool {
         !matches!(
             self,
-            Self::Fence { .. } | Self::Role | Self::Pulse | Self::Nothing | Self::Ignored | Self::Mark
+            Self::Fence { .. } | Self::Role | Self::Pulse | Self::Nothing | Self::Ignored | Self::Mark { .. }
         )
     }
 

@@ -52,7 +52,7 @@ pub enum Loss {
     PushOnShared,
     #[error("a fence did not come back: replies are out of step")]
     OutOfStep,
-    #[error("the backend refused PING, without which WAIT means nothing")]
+    #[error("the backend refused MULTI for a transaction that had begun at another node")]
     Refused,
     #[error("no reply in time")]
     OpTimeout,

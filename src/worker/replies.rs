@@ -289,10 +289,10 @@ impl Worker {
                 link.settle(1);
                 return Ok(());
             }
-            Expect::Mark => {
+            Expect::Mark { replicates } => {
                 input.advance(len);
                 link.settle(1);
-                self.marked(id, session, is_error);
+                self.marked(id, session, replicates, is_error);
                 return Ok(());
             }
             Expect::Wait => self.waited(session, input, len, now),

@@ -26,19 +26,20 @@ impl Worker {
     /// Gives the session's own link an offset at or past the session's last write.
     pub(super) fn mark(&mut self, id: SessionId, on: LinkId, now: Instant) {
         if let Some(link) = self.links.get_mut(on) {
-            link.claim(id, 1, Expect::Nothing, now);
+            link.claim(id, 1, Expect::Mark { replicates: false }, now);
             link.append(&write::command(&[b"PING"]));
-            link.claim(id, 1, Expect::Mark, now);
+            link.claim(id, 1, Expect::Mark { replicates: true }, now);
             link.append(&write::command(&[b"SPUBLISH", CHANNEL, b""]));
         }
     }
 
-    /// The mark has been answered.
-    pub(super) fn marked(&mut self, on: LinkId, id: SessionId, is_error: bool) {
+    /// The first of the two that mark the link has been answered, or the second.
+    pub(super) fn marked(&mut self, on: LinkId, id: SessionId, replicates: bool, is_error: bool) {
         let Some(link) = self.links.get(on) else { return };
-        let ping_marks = self.lanes[link.lane].server.as_ref().is_some_and(any_command_marks);
+        let any_marks = self.lanes[link.lane].server.as_ref().is_some_and(any_command_marks);
         if let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut()) {
-            pinned.is_marked = !is_error || ping_marks;
+            let is_marked = !is_error && (replicates || any_marks);
+            pinned.is_marked = is_marked || (replicates && pinned.is_marked);
         }
     }
 

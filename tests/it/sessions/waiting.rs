@@ -60,6 +60,23 @@ fn where_nothing_can_be_said_of_the_writes_wait_says_nothing() {
     }
 }
 
+/// What a Redis user may not is no reason to end its connection: PING is not needed where SPUBLISH is
+/// allowed.
+#[test]
+fn a_user_that_may_not_ping_waits_by_its_right_to_publish() {
+    let refused =
+        "-NOPERM respgate: WAIT needs the Redis user's right to SPUBLISH on the channel respgate:wait";
+    for version in Version::ALL {
+        let world = World::with(Setup { version, ..Setup::default() });
+        let mut root = world.redis.client("root");
+        root.talk(&[("ACL SETUSER narrow -ping", "+OK")]);
+        let mut narrow = world.client("narrow");
+        narrow.pipeline(&[("SET narrow:k v", "+OK"), ("WAIT 0 0", refused), ("GET narrow:k", "$v")]);
+        root.talk(&[("ACL SETUSER narrow &respgate:wait", "+OK")]);
+        narrow.pipeline(&[("SET narrow:k w", "+OK"), ("WAIT 0 0", ":0"), ("GET narrow:k", "$w")]);
+    }
+}
+
 #[test]
 fn inside_a_transaction_wait_is_refused() {
     let world = World::start();
