@@ -348,7 +348,9 @@ impl Worker {
     /// sends is read and held: its end may lie behind, and must end the wait. Redis does so, too.
     pub(super) fn waits_patiently(&self, session: &Session) -> bool {
         let link = session.pinned.as_ref().and_then(|pinned| self.links.get(pinned.link));
-        let front = link.and_then(|link| link.pending.front());
+        // What is still on its way to Redis waits for nothing yet.
+        let is_whole = |link: &&Link| session.upload.is_none() || link.pending.len() > 1;
+        let front = link.filter(is_whole).and_then(|link| link.pending.front());
         front.is_some_and(|ticket| {
             matches!(ticket.expect, Expect::Patient | Expect::Flown { patient: true, .. })
         })

@@ -67,6 +67,7 @@ impl Worker {
                 return self.skip_in_subscribed_mode(id, input);
             }
             Verdict::Pass(_) if self.awaits_boundary(id, verdict) => return Flow::Wait(Stall::Barrier),
+            Verdict::Pass(Class::Pin(Why::Block | Why::Answers | Why::Unknown)) => Expect::Patient,
             Verdict::Pass(_) => Expect::Reply,
         };
         if let Some(session) = self.sessions.get_mut(id)

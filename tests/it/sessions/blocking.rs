@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::resp::typed;
+use rustix::process::Signal;
+
+use crate::resp::{request, typed};
 use crate::wire::{Client, PATIENCE};
-use crate::world::at_both_doors;
+use crate::world::{LOST, Setup, World, at_both_doors};
 
 #[test]
 fn a_blocked_client_is_woken_by_another() {
@@ -34,6 +36,34 @@ fn waiting_ends_at_its_timeout() {
         ]);
         assert!(start.elapsed() >= Duration::from_millis(500), "{:?}", start.elapsed());
     });
+}
+
+/// The request is passed on as it arrives, and its reply has as long as any.
+#[test]
+fn a_wait_for_a_megabyte_of_keys_is_as_long_as_any() {
+    let world = World::with(Setup { limits: "op_timeout_ms = 1000", ..Setup::default() });
+    let (mut waiter, mut other) = (world.client("app"), world.client("app"));
+    waiter.write(&request(&["BLPOP", "queue", &"x".repeat(3 << 20), "0"]));
+    waiter.expect_silence(Duration::from_millis(2500));
+    other.talk(&[("RPUSH queue item", ":1")]);
+    assert_eq!(waiter.read().to_string(), "[$queue, $item]");
+    waiter.talk(&[("PING", "+PONG")]);
+}
+
+/// Whoever waits is read on, to be heard when it leaves; not before all that it waits for has been taken.
+#[test]
+fn a_wait_that_redis_does_not_take_is_not_read_further() {
+    let world = World::start();
+    world.announce(LOST);
+    let mut waiter = world.client("app");
+    waiter.talk(&[("PING", "+PONG")]);
+    let before = world.gateway.resident();
+    world.redis.signal(Signal::STOP);
+    waiter.limit_write(Duration::from_secs(1));
+    let _ = waiter.try_write(&request(&["BLPOP", "queue", &"x".repeat(128 << 20), "0"]));
+    let grown = world.gateway.resident().saturating_sub(before);
+    world.redis.signal(Signal::CONT);
+    assert!(grown < 48 << 20, "{grown} bytes for one request");
 }
 
 #[test]
