@@ -61,7 +61,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         id: "inside-multi",
-        differs: "In a transaction these are refused, and EXEC then fails: (P|S)SUBSCRIBE and their ends, MONITOR, WAIT and WAITAOF, CLIENT REPLY, CLIENT KILL, UNBLOCK and TRACKING by a client's id, and HELLO with another protocol version.",
+        differs: "In a transaction these are refused, and EXEC then fails: (P|S)SUBSCRIBE and their ends, MONITOR, REPLCONF, WAIT and WAITAOF, CLIENT REPLY, CLIENT KILL, UNBLOCK and TRACKING by a client's id, and HELLO with another protocol version.",
         why: "Redis would queue them, and what they do at EXEC is not Redis' to do alone, or not one reply.",
     },
     Exception {
