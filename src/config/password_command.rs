@@ -57,7 +57,8 @@ pub(super) fn all(file: &File, files: &Files<'_>, notes: &mut Notes) -> Option<V
     let all = of_users.chain(of_roles).chain(of_databases);
     let all: Vec<_> = all.map(|command| command.command(files, notes)).collect();
     let mut all = all.into_iter().collect::<Option<Vec<_>>>()?;
-    all.sort_by(|one, other| one.keeping.cmp(&other.keeping));
+    // As often as whoever wants it most often.
+    all.sort_by(|one, other| (&one.keeping, one.refresh).cmp(&(&other.keeping, other.refresh)));
     all.dedup_by(|one, other| one.keeping == other.keeping);
     Some(all)
 }
@@ -70,10 +71,11 @@ pub(super) fn seconds(written: &Written<u64>, notes: &mut Notes) -> Option<u64> 
 }
 
 impl CommandFile {
-    /// The name of its password: the same for all who name the same command.
+    /// The name of its password: the same for all who name the same command, however often they want
+    /// it run, so that a change of that alone changes nobody's password.
     pub(super) fn keeping(&self) -> Keeping {
         let words: Vec<&str> = self.words.iter().map(|word| word.value.as_str()).collect();
-        Keeping(format!("each {} s: {words:?}", self.refresh).into())
+        Keeping(format!("printed by {words:?}").into())
     }
 
     /// What is to be run, or a note of why it cannot be.

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::Rng;
 
 use super::dialect::Dialect;
 use super::{Loss, Worker};
-use crate::identity::Kept;
+use crate::identity::{Kept, Password};
 use crate::upstream::{Greeting, LinkId, Next, Phase, REPLY_BYTES_MAX};
 
 impl Worker {
@@ -39,8 +39,18 @@ impl Worker {
         token
     }
 
-    /// These are the passwords that are kept, from now on. What has been greeted stays.
-    pub fn set_kept(&mut self, kept: Arc<Kept>, now: Instant) {
+    /// These are the passwords that are kept, from now on. What has been greeted stays, and a lane
+    /// whose password is among them no more goes on with the one that it had: by a reload another may
+    /// have taken its place, which has to prove itself first.
+    pub fn set_kept(&mut self, mut kept: Arc<Kept>, now: Instant) {
+        for (_, lane) in &self.lanes {
+            if let Password::Kept(keeping) = &lane.key.credential.password
+                && !kept.contains_key(keeping)
+                && let Some(last) = self.kept.get(keeping)
+            {
+                Arc::make_mut(&mut kept).insert(keeping.clone(), last.clone());
+            }
+        }
         let before = std::mem::replace(&mut self.kept, kept);
         for (_, lane) in &mut self.lanes {
             if lane.key.credential.secret(&before) != lane.key.credential.secret(&self.kept) {

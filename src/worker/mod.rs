@@ -233,6 +233,7 @@ impl Worker {
     ) -> Option<SessionId> {
         let node = self.nodes.database(database)?.node;
         let credential = Arc::clone(permit.credential());
+        self.succeed_unknown(node, &credential);
         let key = LaneKey { node, credential, proto: Proto::Resp2, db: 0 };
         let lane = self.lane(key);
         self.lanes[lane].sessions += 1;

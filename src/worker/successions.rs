@@ -56,6 +56,23 @@ impl Worker {
         self.successions.tried.push(Succession { node, old, new: Arc::clone(new), lane, is_told: false });
     }
 
+    /// Somebody comes whose password is not known yet: the command for it is another since a reload, and
+    /// has to yield one first. Until then a link of the same Redis user that works is as good for
+    /// them as for whoever was there.
+    pub(super) fn succeed_unknown(&mut self, node: NodeId, new: &Arc<Credential>) {
+        if new.secret(&self.kept).is_some() {
+            return;
+        }
+        let is_same = |lane: LaneId| {
+            let LaneKey { node: at, credential, .. } = &self.lanes[lane].key;
+            *at == node && credential.redis_user == new.redis_user
+        };
+        let works = self.links.iter().find(|(_, link)| link.is_ready() && is_same(link.lane));
+        if let Some(lane) = works.map(|(_, link)| link.lane) {
+            self.succeed(lane, new);
+        }
+    }
+
     /// Whether some link speaks for its user by this.
     fn works(&self, node: NodeId, credential: &Arc<Credential>) -> bool {
         let mut ready = self.links.iter().filter(|(_, link)| link.is_ready());

@@ -128,20 +128,21 @@ fn a_user_that_is_made_is_called_by_prefix_instance_kind_and_name() {
 }
 
 #[test]
-fn a_command_that_two_users_name_is_run_once() {
+fn a_command_that_two_users_name_is_run_once_as_often_as_either_wants() {
     let world = World::new();
     world.write("token", "");
     let login = "redis_user = \"app\"\nredis_password_command = [\"./token\", \"a b\"]";
     let text = FINE.replace(LOGIN, login)
-        + &format!("[[user]]\nname = \"b\"\ncertificate_subject_line = \"CN=b\"\n{login}");
+        + &format!("[[user]]\nname = \"b\"\ncertificate_subject_line = \"CN=b\"\n{login}\n")
+        + "redis_password_refresh_s = 60";
     let settings = world.load(&text).unwrap().settings;
     let [command] = &settings.password_commands[..] else { panic!("one command") };
     assert!(command.program.ends_with("token") && command.program.is_absolute());
     assert_eq!(
         (&command.arguments[..], command.refresh),
-        (&["a b".to_owned()][..], Duration::from_secs(600))
+        (&["a b".to_owned()][..], Duration::from_secs(60))
     );
-    let keeping = Keeping("each 600 s: [\"./token\", \"a b\"]".into());
+    let keeping = Keeping("printed by [\"./token\", \"a b\"]".into());
     assert_eq!(command.keeping, keeping);
 }
 

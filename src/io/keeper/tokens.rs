@@ -41,9 +41,23 @@ impl Meters {
 /// One program.
 struct Token {
     command: PasswordCommand,
-    due: Instant,
+    /// When its last run ended, if there was one.
+    ended_at: Option<Instant>,
     is_running: bool,
+    /// Since it worked last.
     failures: u32,
+}
+
+impl Token {
+    /// When it is to be run again. A reload may have changed how often.
+    fn due(&self, now: Instant) -> Instant {
+        let refresh = self.command.refresh;
+        let wait = match self.failures.checked_sub(1) {
+            None => refresh,
+            Some(more) => (RETRY * 2u32.pow(more.min(RETRIES))).min(refresh),
+        };
+        self.ended_at.map_or(now, |at| at + wait)
+    }
 }
 
 /// A run and what it gave.
@@ -65,7 +79,8 @@ pub(super) async fn keep(shared: Arc<Shared>, meters: Meters, first: impl FnOnce
         {
             first();
         }
-        let due = tokens.values().filter(|token| !token.is_running).map(|token| token.due).min();
+        let now = clock::now();
+        let due = tokens.values().filter(|token| !token.is_running).map(|token| token.due(now)).min();
         tokio::select! {
             _ = wake.changed() => {}
             Some(run) = runs.join_next() => {
@@ -79,7 +94,8 @@ pub(super) async fn keep(shared: Arc<Shared>, meters: Meters, first: impl FnOnce
     }
 }
 
-/// Which programs there are by the settings.
+/// Which programs there are by the settings. The token of one that has gone is held by the workers
+/// for as long as they speak by it.
 fn follow(tokens: &mut BTreeMap<Keeping, Token>, commands: &[PasswordCommand], shared: &Shared) {
     let is_wanted = |keeping: &Keeping| commands.iter().any(|command| command.keeping == *keeping);
     let gone: Vec<Keeping> = tokens.keys().filter(|keeping| !is_wanted(keeping)).cloned().collect();
@@ -88,16 +104,16 @@ fn follow(tokens: &mut BTreeMap<Keeping, Token>, commands: &[PasswordCommand], s
         shared.keep.put(|kept| kept.retain(|keeping, _| !gone.contains(keeping)));
     }
     for command in commands {
-        let (due, command) = (clock::now(), command.clone());
-        let token = || Token { command: command.clone(), due, is_running: false, failures: 0 };
-        tokens.entry(command.keeping.clone()).or_insert_with(token);
+        let token = || Token { command: command.clone(), ended_at: None, is_running: false, failures: 0 };
+        let token = tokens.entry(command.keeping.clone()).or_insert_with(token);
+        token.command.refresh = command.refresh;
     }
 }
 
 /// Runs those that are due.
 fn begin(tokens: &mut BTreeMap<Keeping, Token>, runs: &mut JoinSet<Run>, timeout: Duration) {
     let now = clock::now();
-    for token in tokens.values_mut().filter(|token| !token.is_running && token.due <= now) {
+    for token in tokens.values_mut().filter(|token| !token.is_running && token.due(now) <= now) {
         token.is_running = true;
         let command = token.command.clone();
         runs.spawn_local(async move { (command.keeping.clone(), command.run(timeout).await) });
@@ -106,7 +122,7 @@ fn begin(tokens: &mut BTreeMap<Keeping, Token>, runs: &mut JoinSet<Run>, timeout
 
 fn note(tokens: &mut BTreeMap<Keeping, Token>, (keeping, result): Run, shared: &Shared, meters: &Meters) {
     let Some(token) = tokens.get_mut(&keeping) else { return };
-    token.is_running = false;
+    (token.is_running, token.ended_at) = (false, Some(clock::now()));
     let program = token.command.program.display();
     match result {
         Ok(secret) => {
@@ -114,7 +130,6 @@ fn note(tokens: &mut BTreeMap<Keeping, Token>, (keeping, result): Run, shared: &
                 tracing::info!(%program, "the password command works again");
             }
             token.failures = 0;
-            token.due = clock::now() + token.command.refresh;
             shared.keep.put(|kept| drop(kept.insert(keeping.clone(), secret.clone())));
         }
         Err(why) => {
@@ -122,9 +137,7 @@ fn note(tokens: &mut BTreeMap<Keeping, Token>, (keeping, result): Run, shared: &
             let meanwhile = if has_last { "the last one stays in use" } else { "there is none" };
             tracing::error!(%program, %why, "no password from its command: {meanwhile}");
             meters.failures.increment(1);
-            let wait = (RETRY * 2u32.pow(token.failures.min(RETRIES))).min(token.command.refresh);
             token.failures = token.failures.saturating_add(1);
-            token.due = clock::now() + wait;
         }
     }
 }

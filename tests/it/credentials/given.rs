@@ -17,7 +17,7 @@ fn set_user(root: &mut Client, rule: &str) {
 }
 
 /// Waits until the clients of both workers go by the new password. How many lines there were.
-fn wait_until_taken(world: &World, before: usize) -> usize {
+pub(super) fn wait_until_taken(world: &World, before: usize) -> usize {
     let (log, deadline) = (&world.gateway.stderr, Instant::now() + PATIENCE);
     while log.after(before).iter().filter(|line| line.contains("\"the changed password")).count() < 2 {
         assert!(Instant::now() < deadline, "the new password is not taken");

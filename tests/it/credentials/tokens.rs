@@ -1,11 +1,13 @@
 //! Passwords that a program yields, and a Redis that knows no users.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::given::wait_until_taken;
 use crate::backend::Version;
 use crate::ledger::Workers;
 use crate::pki::write_secret;
-use crate::wire::PATIENCE;
+use crate::wire::{Client, PATIENCE};
 use crate::world::{APP, LOST, OPS, ROOT, Setup, World};
 
 const APP_LOGIN: &str = "redis_user = \"app\"\nredis_password_file = \"app.password\"";
@@ -14,15 +16,24 @@ const APP_LOGIN: &str = "redis_user = \"app\"\nredis_password_file = \"app.passw
 const PROGRAM: &str = "cd \"$(dirname \"$0\")\"; echo run >> runs; \
     if test -e broken; then echo canary-app; echo no token today >&2; exit 3; fi; cat token";
 
+/// Prints it when it is let.
+const SLOW: &str = "cd \"$(dirname \"$0\")\"; until test -e go; do sleep 0.05; done; cat token";
+
+/// The login by a program.
+fn login(program: &Path, refresh_s: u64) -> String {
+    format!(
+        "redis_user = \"app\"\nredis_password_command = [\"sh\", \"{}\"]\nredis_password_refresh_s = {refresh_s}",
+        program.display()
+    )
+}
+
 fn world(version: Version) -> World {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.keep();
     write_secret(&path.join("program"), PROGRAM);
+    write_secret(&path.join("slow"), SLOW);
     write_secret(&path.join("token"), "canary-app\n");
-    let login = format!(
-        "redis_user = \"app\"\nredis_password_command = [\"sh\", \"{}/program\"]\nredis_password_refresh_s = 1",
-        path.display()
-    );
+    let login = login(&path.join("program"), 1);
     World::with(Setup {
         version,
         limits: "connect_timeout_ms = 500\nreconnect_max_ms = 100",
@@ -44,6 +55,15 @@ fn wait_for_runs(world: &World, more: usize) {
     let (wanted, deadline) = (runs() + more, Instant::now() + PATIENCE);
     while runs() < wanted {
         assert!(Instant::now() < deadline, "the program is not run any more");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until so many are there.
+fn wait_for_clients(world: &World, count: f64) {
+    let deadline = Instant::now() + PATIENCE;
+    while world.gateway.metric("respgate_clients", "") != count {
+        assert!(Instant::now() < deadline, "it is not {count} that are there");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -77,6 +97,77 @@ fn a_token_is_fetched_again_before_it_ends_and_a_failure_keeps_the_last_one() {
         assert!(world.gateway.metric("respgate_password_commands_failed_total", "") >= 1.0);
         std::fs::remove_dir_all(place(&world)).expect("ours");
     }
+}
+
+/// Whoever comes while the new program runs, and whoever is there and needs another link, goes by
+/// the last token of the one before.
+#[test]
+fn a_reload_to_another_command_keeps_the_last_token_until_the_new_one_is_in_use() {
+    let world = world(Version::System);
+    let place = place(&world);
+    let mut root = world.redis.client("root");
+    let workers = Workers::start(&world, &["app"]);
+    workers.work(200);
+    world.write_again(|setup| setup.edits = vec![(APP_LOGIN, login(&place.join("slow"), 1))]);
+    world.reload();
+    let mut comers: Vec<Client> = (0..4).map(|_| world.client("app")).collect();
+    for (client, db) in comers.iter_mut().zip(1..) {
+        client.talk(&[(&format!("SELECT {db}"), "+OK"), ("ACL WHOAMI", "$app")]);
+        client.talk(&[("MULTI", "+OK"), ("ACL WHOAMI", "+QUEUED"), ("EXEC", "[$app]")]);
+    }
+    drop(comers);
+    workers.work(200);
+    root.talk(&[("ACL SETUSER app >canary-second", "+OK")]);
+    write_secret(&place.join("token"), "canary-second");
+    std::fs::write(place.join("go"), "").expect("writable");
+    wait_until_taken(&world, 0);
+    root.talk(&[("ACL SETUSER app <canary-app", "+OK")]);
+    workers.work(200);
+    world.client("app").talk(&[("SELECT 9", "+OK"), ("WATCH k", "+OK"), ("ACL WHOAMI", "$app")]);
+    let ledger = workers.call_off();
+    ledger.audit(&mut root);
+    assert_eq!((ledger.not_sent(), ledger.unknown()), (0, 0));
+    std::fs::remove_dir_all(place).expect("ours");
+}
+
+/// Who was there has left, and its link works still.
+#[test]
+fn who_comes_after_a_reload_to_another_command_goes_by_the_last_token_as_well() {
+    let world = world(Version::System);
+    let place = place(&world);
+    // One at each worker.
+    let mut first: Vec<Client> = (0..2).map(|_| world.client("app")).collect();
+    first.iter_mut().for_each(|client| client.talk(&[("ACL WHOAMI", "$app")]));
+    wait_for_clients(&world, 2.0);
+    drop(first);
+    wait_for_clients(&world, 0.0);
+    world.write_again(|setup| setup.edits = vec![(APP_LOGIN, login(&place.join("slow"), 1))]);
+    world.reload();
+    for _ in 0..4 {
+        world.client("app").talk(&[("ACL WHOAMI", "$app"), ("SELECT 5", "+OK"), ("WATCH k", "+OK")]);
+    }
+    std::fs::remove_dir_all(place).expect("ours");
+}
+
+#[test]
+fn a_reload_that_changes_how_often_a_command_is_run_keeps_its_token() {
+    let world = world(Version::System);
+    let place = place(&world);
+    world.announce("no password from its command");
+    world.announce(LOST);
+    let mut client = world.client("app");
+    client.talk(&[("ACL WHOAMI", "$app")]);
+    std::fs::write(place.join("broken"), "").expect("writable");
+    world.write_again(|setup| setup.edits = vec![(APP_LOGIN, login(&place.join("program"), 2))]);
+    world.reload();
+    let before = world.gateway.stderr.count();
+    let failed = |line: &str| line.contains("no password from its command");
+    let line = world.gateway.stderr.wait_after(before, "of the failure", failed);
+    assert!(line.contains("the last one stays in use"), "{line}");
+    let mut root = world.redis.client("root");
+    assert_ne!(root.ask("CLIENT KILL USER app"), ":0");
+    world.client("app").talk(&[("ACL WHOAMI", "$app"), ("WATCH k", "+OK")]);
+    std::fs::remove_dir_all(place).expect("ours");
 }
 
 /// Redis may know nobody but `default`: then commands tells what each may do.
