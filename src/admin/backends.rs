@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::io::{BackendTrouble, Backends};
+use crate::observe::log;
 
 /// A line for each trouble: where, whom it concerns, the word for it, since when, and what was said.
 pub(super) fn lines(backends: &Backends) -> String {
@@ -18,8 +19,7 @@ fn line(trouble: &BackendTrouble) -> String {
         .ok()
         .and_then(|since| since.format(&Rfc3339).ok())
         .unwrap_or_else(|| "?".to_owned());
-    // A server's text is one line, whatever it holds.
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = log::one_line(text);
     format!("database {database} at {node}{user}: {} since {since}: {text}\n", cause.as_str())
 }
 

@@ -46,6 +46,12 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
         .map_err(|cause| LogError::Filter { got: level.to_owned(), cause: cause.to_string() })
 }
 
+/// What a server or a program says is one line, whatever it holds, and moves no cursor.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 fn subscriber<W>(format: LogFormat, filter: EnvFilter, writer: W, colour: bool) -> tracing::Dispatch
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,

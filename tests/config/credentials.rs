@@ -138,10 +138,7 @@ fn a_command_that_two_users_name_is_run_once_as_often_as_either_wants() {
     let settings = world.load(&text).unwrap().settings;
     let [command] = &settings.password_commands[..] else { panic!("one command") };
     assert!(command.program.ends_with("token") && command.program.is_absolute());
-    assert_eq!(
-        (&command.arguments[..], command.refresh),
-        (&["a b".to_owned()][..], Duration::from_secs(60))
-    );
+    assert_eq!((&command.arguments[..], command.refresh), (&["a b".to_owned()][..], Duration::from_secs(60)));
     let keeping = Keeping("printed by [\"./token\", \"a b\"]".into());
     assert_eq!(command.keeping, keeping);
 }

@@ -11,6 +11,7 @@ use tokio::process::Command;
 use zeroize::Zeroizing;
 
 use crate::identity::Keeping;
+use crate::observe::log;
 use crate::secret::Secret;
 
 /// The longest password. Tokens of clouds are some kilobytes.
@@ -67,7 +68,7 @@ impl PasswordCommand {
         }
         let status = child.wait().await.map_err(NoPassword::Start)?;
         if !status.success() {
-            let said = String::from_utf8_lossy(&complaint).trim().to_owned();
+            let said = log::one_line(String::from_utf8_lossy(&complaint).trim());
             let complaint = if said.is_empty() { said } else { format!(": {said}") };
             return Err(NoPassword::Failed { status, complaint });
         }
@@ -114,6 +115,11 @@ mod tests {
         let failed = said("echo canary; echo no such account >&2; exit 3").await.unwrap_err();
         assert!(failed.contains("3") && failed.ends_with("no such account"), "{failed}");
         assert!(!failed.contains("canary"), "{failed}");
+        let forged = said("printf 'bad \\033[31m\\nERROR forged' >&2; exit 2").await.unwrap_err();
+        assert!(
+            forged.ends_with("bad  [31m ERROR forged") && !forged.contains(char::is_control),
+            "{forged:?}"
+        );
         assert_eq!(said("true").await.unwrap_err(), "it printed nothing");
         assert!(said("head -c 70000 /dev/zero").await.unwrap_err().contains("more than"));
         assert!(said("head -c 3000000 /dev/zero >&2; exit 1").await.is_err());
