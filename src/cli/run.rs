@@ -122,6 +122,8 @@ fn gateway(path: &Path) -> Result<(), RunError> {
     });
     control.stop();
     writer.finish();
+    // Without waiting for a reload that still reads.
+    runtime.shutdown_background();
     tracing::info!("stopped");
     result
 }
@@ -162,20 +164,20 @@ impl Watch<'_> {
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
-                _ = hangup.recv() => {
-                    files.look();
-                    files.follow(&self.reload().await);
-                }
-                () = files.changed() => {
-                    tracing::info!("a file of the configuration has changed");
-                    files.follow(&self.reload().await);
-                }
+                _ = hangup.recv() => files.look(),
+                () = files.changed() => tracing::info!("a file of the configuration has changed"),
                 () = either(&mut terminate, &mut interrupt) => break,
                 _ = look.tick() => {
                     self.health.look_at(self.control.backends());
                     self.registry.upkeep();
                     lost.flush(self.audit.lost_total());
+                    continue;
                 }
+            }
+            // Until it is in force, a reload that is given up has changed nothing.
+            tokio::select! {
+                depends = self.reload() => files.follow(&depends),
+                () = either(&mut terminate, &mut interrupt) => break,
             }
         }
         self.health.raise(NotReady::Draining);
@@ -190,7 +192,11 @@ impl Watch<'_> {
     /// Reads and checks everything, then swaps it; if any of it is wrong, nothing changes.
     async fn reload(&self) -> Depends {
         self.audit.reopen();
-        let Loaded { settings, warnings } = match config::load(self.path) {
+        let path = self.path.to_owned();
+        // A file, and its whole file system, may keep its reader waiting.
+        let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        let loaded = loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        let Loaded { settings, warnings } = match loaded {
             Ok(loaded) => loaded,
             Err(problems) => {
                 for problem in &problems.list {

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use notify::event::AccessKind;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use rustix::fs::OFlags;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, Sleep};
 
@@ -155,9 +156,16 @@ fn directories(path: &Path) -> Vec<PathBuf> {
 /// A digest of a file's content and mode.
 fn look(path: &Path) -> Seen {
     let read = || -> io::Result<[u8; 32]> {
-        let file = File::open(path)?;
+        // As it is, the open would wait for a writer of a pipe that has none.
+        let at_once = OFlags::NONBLOCK.bits().cast_signed();
+        let file = File::options().read(true).custom_flags(at_once).open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            // What a pipe holds is for whoever reads the configuration.
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let mut context = digest::Context::new(&digest::SHA256);
-        context.update(&file.metadata()?.permissions().mode().to_be_bytes());
+        context.update(&metadata.permissions().mode().to_be_bytes());
         let mut file = file.take(FILE_BYTES_MAX);
         let mut piece = zeroize::Zeroizing::new([0; 16 * 1024]);
         loop {
@@ -178,7 +186,19 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let (say, said) = std::sync::mpsc::sync_channel(1);
+        std::thread::spawn(move || say.send(look(&path)));
+        assert_eq!(said.recv_timeout(Duration::from_secs(20)), Ok(None));
+    }
 
     #[tokio::test]
     async fn what_was_looked_at_is_changed_only_by_another_content_or_mode() {

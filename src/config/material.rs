@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::cause::Cause;
@@ -173,12 +175,26 @@ pub(super) fn read(path: &Path) -> Result<Content, Cause> {
 
 fn read_up_to(path: &Path, most: usize) -> Result<Content, Cause> {
     let unreadable = |error: &io::Error| Cause::Unreadable { path: path.to_owned(), why: why(error) };
-    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    // As it is, the open would wait for a writer of a pipe that has none, and everybody for it.
+    let at_once = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(at_once).open(path);
+    let file = file.map_err(|error| unreadable(&error))?;
     let metadata = file.metadata().map_err(|error| unreadable(&error))?;
     // With room for everything from the start, no copy is left behind by growing.
     let mut bytes = Zeroizing::new(Vec::with_capacity(most.min(metadata.len() as usize + 1)));
     let bound = most as u64 + 1;
-    file.take(bound).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    let mut bounded = file.take(bound);
+    let mut read = bounded.read_to_end(&mut bytes);
+    if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+        // A pipe that somebody writes to, or a terminal: the rest is waited for.
+        rustix::io::ioctl_fionbio(bounded.get_ref(), false).map_err(|error| unreadable(&error.into()))?;
+        read = bounded.read_to_end(&mut bytes);
+    }
+    read.map_err(|error| unreadable(&error))?;
+    if bytes.is_empty() && metadata.file_type().is_fifo() {
+        let why = "it is a pipe that nobody writes to".to_owned();
+        return Err(Cause::Unreadable { path: path.to_owned(), why });
+    }
     if bytes.len() > most {
         return Err(Cause::TooLarge { path: path.to_owned(), most });
     }
@@ -192,5 +208,47 @@ pub(super) fn why(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    /// What is read there, or why it is not; within a wide deadline.
+    fn read_soon(path: &Path) -> Result<Vec<u8>, String> {
+        let (say, said) = mpsc::sync_channel(1);
+        let path = path.to_owned();
+        std::thread::spawn(move || {
+            let content = read(&path).map(|content| content.bytes.to_vec());
+            say.send(content.map_err(|cause| cause.to_string()))
+        });
+        said.recv_timeout(Duration::from_secs(20)).expect("it does not wait")
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_if_somebody_writes_and_refused_if_nobody_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let refused = read_soon(&path).unwrap_err();
+        assert!(refused.ends_with("pipe: it is a pipe that nobody writes to"), "{refused}");
+        // Open for both, it waits for nobody.
+        let mut writer = File::options().read(true).write(true).open(&path).unwrap();
+        writer.write_all(b"one, ").unwrap();
+        let (for_reader, left) = (path.clone(), writer.try_clone().unwrap());
+        let reader = std::thread::spawn(move || read_soon(&for_reader));
+        while rustix::io::ioctl_fionread(&left).unwrap() > 0 && !reader.is_finished() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        writer.write_all(b"two").unwrap();
+        drop((writer, left));
+        assert_eq!(reader.join().unwrap(), Ok(b"one, two".to_vec()));
     }
 }

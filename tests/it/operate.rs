@@ -1,10 +1,14 @@
 //! What whoever operates the gateway does with it: reload, drain, watch.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::io::ioctl_fionread;
 use rustix::process::Signal;
 
 use crate::pki::{Leaf, pki};
+use crate::wire::PATIENCE;
 use crate::world::{APP, NARROW, OPS, ROOT, Setup, User, World};
 
 const LATE: User =
@@ -91,6 +95,35 @@ fn a_broken_configuration_leaves_the_old_one_in_force() {
     world.gateway.signal(Signal::HUP);
     wait_until_let_in(&world, "late");
     app.talk(&[("ACL WHOAMI", "$app")]);
+}
+
+/// Nobody writes to it, and then somebody who does not go on.
+#[test]
+fn a_pipe_in_the_place_of_a_file_keeps_nobody_from_asking_or_ending_the_gateway() {
+    let mut world = World::start();
+    let mut app = world.client("app");
+    let password = world.path("app.password");
+    std::fs::remove_file(&password).expect("it is there");
+    mknodat(CWD, &password, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("writable");
+    world.announce("reload refused");
+    world.announce("nothing was reloaded");
+    world.gateway.signal(Signal::HUP);
+    let refused = |line: &str| line.contains("it is a pipe that nobody writes to");
+    world.gateway.stderr.wait_for("of the pipe", refused);
+    // Open for both, it waits for nobody.
+    let mut pipe = std::fs::File::options().read(true).write(true).open(&password).expect("a pipe");
+    pipe.write_all(b"canary-").expect("room for it");
+    world.gateway.signal(Signal::HUP);
+    let deadline = Instant::now() + PATIENCE;
+    while ioctl_fionread(&pipe).expect("a pipe") > 0 {
+        assert!(Instant::now() < deadline, "the reload does not begin");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    app.talk(&[("ACL WHOAMI", "$app")]);
+    assert_eq!(world.gateway.get("/readyz").0, 200);
+    drop(app);
+    world.gateway.signal(Signal::TERM);
+    assert!(world.gateway.wait_end().success());
 }
 
 #[test]
