@@ -31,6 +31,9 @@ pub enum AclError {
     /// `nopass`, `resetpass`, `on`, `off`, `reset`.
     #[error("{0:?} is about who comes in, which is the gateway's to set")]
     Access(&'static str),
+    /// `(+get ~b`: Redis takes all that follows for a part of it.
+    #[error("the parenthesis of {0:?} is not closed")]
+    Open(String),
 }
 
 impl AclRules {
@@ -50,7 +53,10 @@ impl AclRules {
             return Err(AclError::Empty);
         }
         words.iter().try_for_each(|word| about_rights(word))?;
-        Ok(Self(words))
+        match open_selector(&words) {
+            Some(word) => Err(AclError::Open(word.chars().take(100).collect())),
+            None => Ok(Self(words)),
+        }
     }
 
     /// The words, in order.
@@ -75,6 +81,31 @@ fn about_rights(word: &str) -> Result<(), AclError> {
         Some(found) => Err(AclError::Access(found)),
         None => Ok(()),
     }
+}
+
+/// The first word of a selector that does not end. Where one does, is by `ACLMergeSelectorArguments` in
+/// Redis' `acl.c`: outside of selectors `~a)` is a pattern.
+fn open_selector(words: &[String]) -> Option<&String> {
+    let mut open = None;
+    for word in words {
+        if open.is_none() && word.starts_with('(') {
+            open = Some(word);
+        }
+        if word.ends_with(')') {
+            open = None;
+        }
+    }
+    open
+}
+
+/// Whether an error that ACL SETUSER is answered with is about the user that it names. What else a node
+/// has to say has a code of its own (NOPERM, LOADING, ..), but for a node that does not know the command.
+#[must_use]
+pub fn is_refusal(error: &str) -> bool {
+    let Some(what) = error.strip_prefix("ERR ") else { return false };
+    let is =
+        |beginning: &str| what.get(..beginning.len()).is_some_and(|it| it.eq_ignore_ascii_case(beginning));
+    !is("unknown command ") && !is("unknown subcommand ")
 }
 
 #[cfg(test)]
@@ -103,11 +134,44 @@ mod tests {
             ("resetpass", AclError::Access("resetpass")),
             ("((reset)", AclError::Access("reset")),
             ("+get\0", AclError::Control),
+            ("+@read (+get ~b", AclError::Open("(+get".to_owned())),
+            ("(+get ~b) ( +set ~c", AclError::Open("(".to_owned())),
         ] {
             assert_eq!(AclRules::parse(text), Err(error.clone()), "{text:?}");
             assert!(!error.to_string().contains("hunter2"));
         }
         let long = "+get ".repeat(20_000);
         assert_eq!(AclRules::parse(&long), Err(AclError::Long(long.len())));
+    }
+
+    #[test]
+    fn parentheses_are_matched_as_redis_matches_them() {
+        for text in
+            ["(+get ~b)", "( +get ~b )", "(+get ~b) (+set ~c)", "(+get ~(b)", "(+get) ~b)", "~b(c", "~b)"]
+        {
+            assert!(AclRules::parse(text).is_ok(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_about_the_user_unless_the_node_cannot_make_any() {
+        for error in [
+            "ERR Error in ACL SETUSER modifier '+nonsense': Unknown command or category name in ACL",
+            "ERR Unmatched parenthesis in acl selector starting at '(+get'.",
+            "ERR Usernames can't contain spaces or null characters",
+        ] {
+            assert!(is_refusal(error), "{error}");
+        }
+        for error in [
+            "NOPERM User adm has no permissions to run the 'acl|setuser' command",
+            "NOAUTH Authentication required.",
+            "LOADING Redis is loading the dataset in memory",
+            "READONLY You can't write against a read only replica.",
+            "ERR unknown command 'ACL', with args beginning with: 'SETUSER' 'x'",
+            "ERR unknown subcommand 'SETUSER'. Try ACL HELP.",
+            "ERR Unknown subcommand or wrong number of arguments for 'SETUSER'. Try ACL HELP.",
+        ] {
+            assert!(!is_refusal(error), "{error}");
+        }
     }
 }

@@ -19,7 +19,7 @@ pub mod sentinel;
 mod shown;
 mod trouble;
 
-pub use acl::{AclError, AclRules};
+pub use acl::{AclError, AclRules, is_refusal};
 pub use backoff::Backoff;
 pub use circuit::Circuit;
 pub use greet::{GreetError, Greeting, Role, Server};

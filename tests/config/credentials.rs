@@ -33,6 +33,11 @@ const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        claim: "rules with a parenthesis that is not closed",
+        edits: &[(DATABASE, MADE), (LOGIN, "acl = \"+@read (+get ~b\"")],
+        ..CASE
+    },
+    Case {
         claim: "rules beside a user and a password",
         edits: &[
             (DATABASE, MADE),

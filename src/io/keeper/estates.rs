@@ -16,7 +16,7 @@ use crate::io::control::{Live, Shared};
 use crate::io::node::Node;
 use crate::limits::Limits;
 use crate::observe::metrics::Registry;
-use crate::upstream::{Change, NodeId, NodeUsers, Order, Passwords, Provisioning, Shown};
+use crate::upstream::{Change, NodeId, NodeUsers, Order, Passwords, Provisioning, Shown, is_refusal};
 
 /// After a node could not be put right.
 const RETRY: Duration = Duration::from_millis(500);
@@ -368,7 +368,7 @@ impl Place {
                 self.users.obeyed(order);
                 looked.obeyed.push((redis_user, change));
             }
-            Err(TalkError::Refused(_, text)) if text.starts_with("ERR Error in ACL SETUSER modifier") => {
+            Err(TalkError::Refused(_, text)) if change != Change::Removed && is_refusal(&text) => {
                 if self.users.refused(order) {
                     looked.refused.push((redis_user, text));
                 }

@@ -9,7 +9,7 @@ use crate::io::reach::Reach;
 use crate::io::sentinel;
 use crate::io::settings::{Location, Settings};
 use crate::limits::Limits;
-use crate::upstream::{Change, Provisioning, beginning, objection, rehearsal};
+use crate::upstream::{Change, Provisioning, beginning, is_refusal, objection, rehearsal};
 
 /// What would become of one node.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ async fn ask(
     into.users = beginning(wanted, &talk.list().await?);
     for account in &wanted.accounts {
         match talk.order("ACL SETUSER", &rehearsal(account)).await {
-            Err(TalkError::Refused(_, text)) if text.starts_with("ERR ") => {
+            Err(TalkError::Refused(_, text)) if is_refusal(&text) => {
                 if let Some(objection) = objection(&text) {
                     into.refused.push((account.redis_user.clone(), objection.to_owned()));
                 }
