@@ -17,7 +17,7 @@ use crate::io::{Address, Cluster};
 pub(super) struct ClusterFile {
     at: At,
     seeds: Vec<Written<String>>,
-    redis_user: Option<Written<String>>,
+    pub(super) redis_user: Option<Written<String>>,
     password: SecretFile,
     addresses: Vec<AddressFile>,
 }

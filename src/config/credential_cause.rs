@@ -24,6 +24,8 @@ pub enum CredentialCause {
     TwoInstances,
     #[error("an earlier database is the same Redis with the same prefix and instance")]
     SameInstance,
+    #[error("{found:?} begins with {namespace:?}, as those do that the gateway makes: it would be removed")]
+    GivenAsMade { found: String, namespace: String },
     #[error("found {found} s, expected {least} to {most}")]
     Seconds { found: u64, least: u64, most: u64 },
     #[error("no user and no role has an acl: the gateway makes nobody, and removes whom it has made")]
@@ -67,6 +69,7 @@ impl CredentialCause {
             Self::NoInstance => "no_instance",
             Self::TwoInstances => "two_instances",
             Self::SameInstance => "same_instance",
+            Self::GivenAsMade { .. } => "given_as_made",
             Self::Seconds { .. } => "seconds",
             Self::NobodyProvisioned => "nobody_provisioned",
             Self::CommandBesidePassword => "second_password",
@@ -90,6 +93,7 @@ impl CredentialCause {
             }
             Self::BesideAcl | Self::CommandBesidePassword => "remove one of the two",
             Self::SameInstance => "give each an instance of its own",
+            Self::GivenAsMade { .. } => "call it otherwise at Redis, or change prefix or instance",
             Self::NoInstance | Self::TwoInstances => {
                 "gateways that share a database need different ones: instance = \"a\", or instance_env = \"HOSTNAME\""
             }

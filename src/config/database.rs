@@ -32,7 +32,7 @@ pub(super) struct DatabaseFile {
     pub(super) address: Option<Written<String>>,
     sentinel: Option<SentinelFile>,
     require_master: Option<Written<bool>>,
-    cluster: Option<ClusterFile>,
+    pub(super) cluster: Option<ClusterFile>,
     tls: Option<TlsFile>,
     pub(super) subscriptions: Subscriptions,
     pub(super) roles: Vec<RoleFile>,

@@ -29,6 +29,16 @@ pub(super) enum Logins {
     Nameless(Option<Arc<Credential>>),
 }
 
+impl Logins {
+    /// What those are called that the gateway makes, if it does.
+    pub(super) fn naming(&self) -> Option<&Naming> {
+        match self {
+            Self::Named(naming) => naming.as_ref(),
+            Self::Nameless(_) => None,
+        }
+    }
+}
+
 /// Takes the keys out of their section. `may_lack`: whether it need not say anything.
 pub(super) fn read(section: &mut Section<'_>, may_lack: bool, notes: &mut Notes) -> LoginFile {
     let password = secret(section, keys!("redis_password"), notes);
@@ -86,6 +96,9 @@ impl LoginFile {
             return Some(Arc::new(naming?.credential(kind, name?)));
         }
         let redis_user = self.redis_user.as_ref().and_then(|user| users::redis_user(user, notes));
+        if let (Some(naming), Some(user)) = (naming, &self.redis_user) {
+            naming.spares(user, notes);
+        }
         if let Some(command) = &self.command {
             return Some(Arc::new(Credential::kept(redis_user?, command.keeping())));
         }

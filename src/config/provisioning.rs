@@ -69,6 +69,16 @@ impl Naming {
         Credential::kept(redis_user, keeping)
     }
 
+    /// Notes a user that is given and called as if the gateway had made it: it would be removed. One who
+    /// makes users would remove itself.
+    pub(super) fn spares(&self, given: &Written<String>, notes: &mut Notes) {
+        // Where the names cannot be told, that has been noted.
+        if !self.namespace.is_empty() && given.value.starts_with(&self.namespace) {
+            let (found, namespace) = (given.value.clone(), self.namespace.clone());
+            notes.error(&given.at, CredentialCause::GivenAsMade { found, namespace }.into());
+        }
+    }
+
     fn keeping(&self, redis_user: &str) -> Keeping {
         Keeping(format!("made in {}: {redis_user}", self.database).into())
     }
@@ -162,6 +172,14 @@ pub(super) fn of(
         (Some(named), None) => named.value == DATABASE_NAME,
         (None, _) => is_only,
     };
+    // Whoever else speaks to its nodes. Users and roles are looked at with their passwords.
+    let replicas = database.replicas.as_ref().and_then(|it| it.redis_user.as_ref());
+    let cluster = database.cluster.as_ref().and_then(|it| it.redis_user.as_ref());
+    for given in [written.redis_user.as_ref(), replicas, cluster].into_iter().flatten() {
+        if let Some(naming) = naming {
+            naming.spares(given, notes);
+        }
+    }
     let users: Vec<&UserFile> = file.users.iter().flatten().filter(is_here).collect();
     written.build(naming, &users, &database.roles, files, notes).map(Some)
 }

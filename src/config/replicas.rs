@@ -28,7 +28,7 @@ const LAG_MS_MOST: u64 = 3_600_000;
 /// The section as written.
 pub(super) struct ReplicasFile {
     pub(super) at: At,
-    redis_user: Option<Written<String>>,
+    pub(super) redis_user: Option<Written<String>>,
     password: SecretFile,
     lag_max_ms: Option<Written<u64>>,
 }

@@ -107,6 +107,10 @@ fn one(
     if is_itself && name.is_some_and(|name| name == "default") {
         notes.error(written.name.as_ref().map_or(&written.at, |name| &name.at), Cause::DefaultUser);
     }
+    if let (true, Some(name)) = (is_itself, &written.name) {
+        // At whichever database.
+        elsewhere.logins.iter().filter_map(Logins::naming).for_each(|naming| naming.spares(name, notes));
+    }
     let database = elsewhere.databases.of_user(written, elsewhere.logins, notes);
     let credential = if is_itself || is_by_role {
         None

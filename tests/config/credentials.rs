@@ -79,6 +79,35 @@ const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        claim: "given users that are called as those that the gateway makes, which it would remove",
+        edits: &[
+            (
+                DATABASE,
+                "[database]\nprovisioning = { redis_user = \"respgate:a:admin\", redis_password_file = \"app.password\", \
+                 instance = \"a\" }\nreplicas = { redis_user = \"respgate:a:repl\", redis_password_file = \"app.password\" }\n\
+                 roles = [{ role = \"r\", redis_user = \"respgate:a:role:r\", redis_password_file = \"app.password\" }]\n",
+            ),
+            (LOGIN, "redis_user = \"respgate:a:user:app\"\nredis_password_file = \"app.password\""),
+        ],
+        more: "[[user]]\nname = \"respgate:a:itself\"\nauth_method = \"password\"\n\
+               [[user]]\nname = \"b\"\ncertificate_subject_line = \"CN=b\"\nacl = \"+@read\"\n\
+               [[user]]\nname = \"c\"\ncertificate_subject_line = \"CN=c\"\nredis_user = \"respgate:ab\"\n\
+               redis_password_file = \"app.password\"",
+        ..CASE
+    },
+    Case {
+        claim: "a cluster that is asked for its map by such a user",
+        edits: &[
+            (
+                "address = \"127.0.0.1:6379\"",
+                "provisioning = { redis_user = \"admin\", redis_password_file = \"app.password\", instance = \"a\" }\n\
+                 cluster = { seeds = [\"a:1\"], redis_user = \"respgate:a:map\", redis_password_file = \"app.password\" }",
+            ),
+            (LOGIN, "acl = \"+@read\""),
+        ],
+        ..CASE
+    },
+    Case {
         claim: "commands for passwords that cannot be",
         edits: &[(
             LOGIN,
