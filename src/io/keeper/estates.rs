@@ -9,6 +9,7 @@ use metrics::{Counter, Gauge};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::place::Place;
 use super::talk::{Talk, TalkError};
 use crate::identity::Keeping;
 use crate::io::clock;
@@ -16,16 +17,13 @@ use crate::io::control::{Live, Shared};
 use crate::io::node::Node;
 use crate::limits::Limits;
 use crate::observe::metrics::Registry;
-use crate::upstream::{Change, NodeId, NodeUsers, Order, Passwords, Provisioning, Shown, is_refusal};
+use crate::upstream::{Change, NodeId, NodeUsers, Passwords, Provisioning};
 
 /// After a node could not be put right.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Between two looks, however often logins are refused.
 const LOOKS_APART: Duration = Duration::from_millis(20);
-
-/// How often a node is looked at again after orders: what it shows then has to be remembered.
-const LOOKS_MAX: usize = 4;
 
 /// How long the last words may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -36,9 +34,9 @@ const TAKEN_OVER: Duration = Duration::from_secs(1);
 
 /// What is counted.
 pub(super) struct Meters {
-    changes: BTreeMap<&'static str, Counter>,
-    refusals: Counter,
-    failures: Counter,
+    pub(super) changes: BTreeMap<&'static str, Counter>,
+    pub(super) refusals: Counter,
+    pub(super) failures: Counter,
     failing: Gauge,
 }
 
@@ -75,15 +73,6 @@ struct Estate {
     /// Users that somebody else has a password in, as they are told.
     told: BTreeSet<String>,
     published: BTreeSet<Keeping>,
-}
-
-/// One node of it.
-#[derive(Default)]
-struct Place {
-    users: NodeUsers,
-    talk: Option<Talk>,
-    /// What was wrong at the last look.
-    failing: Option<String>,
 }
 
 /// Looks after them until the gateway ends. `first` is called when all have been looked at once.
@@ -301,108 +290,6 @@ async fn farewell(talk: &mut Talk, users: &NodeUsers) -> Result<(), TalkError> {
         talk.order("ACL", &command).await?;
     }
     Ok(())
-}
-
-/// What became of the orders of one look.
-#[derive(Default)]
-struct Looked {
-    obeyed: Vec<(String, Change)>,
-    refused: Vec<(String, String)>,
-}
-
-impl Place {
-    /// Looks until there is nothing to say.
-    async fn look(
-        &mut self,
-        node: &Node,
-        wanted: &Provisioning,
-        passwords: &Passwords,
-        limits: &Limits,
-    ) -> (Looked, Result<(), TalkError>) {
-        let mut looked = Looked::default();
-        for _ in 0..LOOKS_MAX {
-            let list = match self.list(node, wanted, limits).await {
-                Ok(list) => list,
-                Err(error) => return (looked, Err(error)),
-            };
-            let orders = self.users.orders(wanted, passwords, &list, clock::now());
-            if orders.is_empty() {
-                break;
-            }
-            for order in orders {
-                if let Err(error) = self.carry_out(order, &mut looked).await {
-                    self.talk = None;
-                    return (looked, Err(error));
-                }
-            }
-        }
-        (looked, Ok(()))
-    }
-
-    /// The users that the node shows. A connection that was there may have been lost.
-    async fn list(
-        &mut self,
-        node: &Node,
-        wanted: &Provisioning,
-        limits: &Limits,
-    ) -> Result<Vec<Shown>, TalkError> {
-        if let Some(talk) = &mut self.talk
-            && let Ok(list) = talk.list().await
-        {
-            return Ok(list);
-        }
-        self.talk = None;
-        let mut talk = Talk::open(node, &wanted.admin, limits).await?;
-        self.users.reconnected();
-        let list = talk.list().await?;
-        self.talk = Some(talk);
-        Ok(list)
-    }
-
-    async fn carry_out(&mut self, order: Order, looked: &mut Looked) -> Result<(), TalkError> {
-        let Some(talk) = &mut self.talk else { return Err(TalkError::Closed) };
-        let name = if order.change == Change::Removed { "ACL DELUSER" } else { "ACL SETUSER" };
-        let (redis_user, change) = (order.redis_user.clone(), order.change);
-        match talk.order(name, &order.command).await {
-            Ok(()) => {
-                self.users.obeyed(order);
-                looked.obeyed.push((redis_user, change));
-            }
-            Err(TalkError::Refused(_, text)) if change != Change::Removed && is_refusal(&text) => {
-                if self.users.refused(order) {
-                    looked.refused.push((redis_user, text));
-                }
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    /// Tells what became of a look, and a failure when it begins.
-    fn note(&mut self, node: &Node, (looked, result): (Looked, Result<(), TalkError>), meters: &Meters) {
-        for (redis_user, change) in looked.obeyed {
-            tracing::info!(redis_user, change = change.as_str(), %node, "Redis user provisioned");
-            if let Some(counter) = meters.changes.get(change.as_str()) {
-                counter.increment(1);
-            }
-        }
-        for (redis_user, why) in looked.refused {
-            tracing::error!(redis_user, why, %node, "Redis refuses the acl of this user, which stays what it was");
-            meters.refusals.increment(1);
-        }
-        let failing = result.err().map(|error| error.to_string());
-        match (&failing, &self.failing) {
-            (Some(error), before) => {
-                meters.failures.increment(1);
-                if before.as_ref() != Some(error) {
-                    tracing::error!(error, %node, "the users of this node cannot be looked after: they stay what they are");
-                }
-            }
-            (None, Some(_)) => tracing::info!(%node, "the users of this node are looked after again"),
-            (None, None) => {}
-        }
-        self.failing = failing;
-    }
 }
 
 /// 256 bits that nobody can guess.

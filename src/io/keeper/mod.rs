@@ -4,6 +4,7 @@
 
 mod command;
 mod estates;
+mod place;
 mod rehearse;
 pub(super) mod talk;
 mod tokens;
