@@ -1,8 +1,9 @@
 //! Passwords that are known only while the gateway runs: a thread of its own makes users at
-//! Redis (`estates`, over `talk`) and runs programs (`tokens`, each a `command`), and every worker takes
+//! Redis (`estates`: an `estate` a database, a `place` a node, over `talk`) and runs programs (`tokens`, each a `command`), and every worker takes
 //! over what is known. Knows no client and no link.
 
 mod command;
+mod estate;
 mod estates;
 mod place;
 mod rehearse;
@@ -11,12 +12,12 @@ mod tokens;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 pub use command::PasswordCommand;
@@ -62,7 +63,7 @@ impl Keep {
 /// The thread, and how it is ended.
 pub(super) struct Keeper {
     thread: JoinHandle<()>,
-    end: oneshot::Sender<()>,
+    end: watch::Sender<()>,
 }
 
 impl Keeper {
@@ -78,30 +79,26 @@ impl Keeper {
 /// Starts the thread and waits, not too long, until everything that can be known is.
 pub(super) fn start(shared: &Arc<Shared>, registry: &Registry) -> io::Result<Keeper> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (end, ended) = oneshot::channel();
-    let (first, firsts) = sync_channel(2);
-    let patience = Duration::from_millis(shared.live.load().settings.limits.connect_timeout_ms);
+    let (end, ended) = watch::channel(());
+    let (first, firsts) = sync_channel(1);
+    let live = shared.live.load_full();
+    let limits = &live.settings.limits;
     let (estates, tokens) = (estates::Meters::new(registry), tokens::Meters::new(registry));
     let shared = Arc::clone(shared);
     let thread = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
         LocalSet::new().block_on(&runtime, async {
             let told = first.clone();
-            let tokens = tokens::keep(Arc::clone(&shared), tokens, move || told_once(&told));
+            let tokens = tokens::keep(Arc::clone(&shared), tokens, move || drop(told));
             let tokens = tokio::task::spawn_local(tokens);
-            estates::keep(&shared, estates, move || told_once(&first), ended).await;
+            estates::keep(&shared, estates, first, ended).await;
             tokens.abort();
         });
     })?;
-    for _ in 0..2 {
-        if firsts.recv_timeout(patience).is_err() {
-            // Why it takes so long is in the log, or will be.
-            break;
-        }
+    // Why it takes longer is in the log, or will be. Once a database can be served it does not wait that long
+    // for others: their clients do.
+    let mut patience = limits.connect_timeout_ms;
+    while firsts.recv_timeout(Duration::from_millis(patience)).is_ok() {
+        patience = patience.min(limits.fail_fast_ms);
     }
     Ok(Keeper { thread, end })
-}
-
-/// Tells whoever waits for the start; nobody may.
-fn told_once(first: &SyncSender<()>) {
-    let _ = first.try_send(());
 }

@@ -1,6 +1,8 @@
 //! One node of a database whose users the gateway makes: over one connection, as long as it lasts, it is
 //! asked which there are and told what is to be said.
 
+use std::sync::Arc;
+
 use super::estates::Meters;
 use super::talk::{Talk, TalkError};
 use crate::io::clock;
@@ -12,8 +14,9 @@ use crate::upstream::{Change, NodeUsers, Order, Passwords, Provisioning, Shown, 
 const LOOKS_MAX: usize = 4;
 
 /// One node.
-#[derive(Default)]
 pub(super) struct Place {
+    /// How it is reached now.
+    pub(super) node: Arc<Node>,
     pub(super) users: NodeUsers,
     pub(super) talk: Option<Talk>,
     /// What was wrong at the last look.
@@ -27,18 +30,25 @@ pub(super) struct Looked {
     refused: Vec<(String, String)>,
 }
 
+/// A look: what became of its orders, and how it ended.
+pub(super) type Look = (Looked, Result<(), TalkError>);
+
 impl Place {
+    /// One of which nothing is known.
+    pub(super) fn at(node: &Arc<Node>) -> Self {
+        Self { node: Arc::clone(node), users: NodeUsers::default(), talk: None, failing: None }
+    }
+
     /// Looks until there is nothing to say.
     pub(super) async fn look(
         &mut self,
-        node: &Node,
         wanted: &Provisioning,
         passwords: &Passwords,
         limits: &Limits,
-    ) -> (Looked, Result<(), TalkError>) {
+    ) -> Look {
         let mut looked = Looked::default();
         for _ in 0..LOOKS_MAX {
-            let list = match self.list(node, wanted, limits).await {
+            let list = match self.list(wanted, limits).await {
                 Ok(list) => list,
                 Err(error) => return (looked, Err(error)),
             };
@@ -57,23 +67,28 @@ impl Place {
     }
 
     /// The users that the node shows. A connection that was there may have been lost.
-    async fn list(
-        &mut self,
-        node: &Node,
-        wanted: &Provisioning,
-        limits: &Limits,
-    ) -> Result<Vec<Shown>, TalkError> {
+    async fn list(&mut self, wanted: &Provisioning, limits: &Limits) -> Result<Vec<Shown>, TalkError> {
         if let Some(talk) = &mut self.talk
             && let Ok(list) = talk.list().await
         {
             return Ok(list);
         }
         self.talk = None;
-        let mut talk = Talk::open(node, &wanted.admin, limits).await?;
+        let mut talk = Talk::open(&self.node, &wanted.admin, limits).await?;
         self.users.reconnected();
         let list = talk.list().await?;
         self.talk = Some(talk);
         Ok(list)
+    }
+
+    /// Removes what this process has made here.
+    pub(super) async fn farewell(&mut self, _: &Provisioning, _: &Limits) -> Result<(), TalkError> {
+        let Some(talk) = &mut self.talk else { return Ok(()) };
+        let list = talk.list().await?;
+        for command in self.users.farewell(&list) {
+            talk.order("ACL", &command).await?;
+        }
+        Ok(())
     }
 
     async fn carry_out(&mut self, order: Order, looked: &mut Looked) -> Result<(), TalkError> {
@@ -96,12 +111,8 @@ impl Place {
     }
 
     /// Tells what became of a look, and a failure when it begins.
-    pub(super) fn note(
-        &mut self,
-        node: &Node,
-        (looked, result): (Looked, Result<(), TalkError>),
-        meters: &Meters,
-    ) {
+    pub(super) fn note(&mut self, (looked, result): Look, meters: &Meters) {
+        let node = &self.node;
         for (redis_user, change) in looked.obeyed {
             tracing::info!(redis_user, change = change.as_str(), %node, "Redis user provisioned");
             if let Some(counter) = meters.changes.get(change.as_str()) {

@@ -12,8 +12,8 @@ use crate::log::complaint;
 use crate::wire::{Client, PATIENCE};
 use crate::world::{APP, LOST, NARROW, OPS, ROOT, Setup, World};
 
-const APP_LOGIN: &str = "redis_user = \"app\"\nredis_password_file = \"app.password\"";
-const OPS_LOGIN: &str = "redis_user = \"ops\"\nredis_password_file = \"ops.password\"";
+pub(super) const APP_LOGIN: &str = "redis_user = \"app\"\nredis_password_file = \"app.password\"";
+pub(super) const OPS_LOGIN: &str = "redis_user = \"ops\"\nredis_password_file = \"ops.password\"";
 
 /// The section, made by this user of Redis.
 fn section(admin: &str, instance: &str, more: &str) -> String {
@@ -43,14 +43,14 @@ fn ordinary(version: Version) -> World {
 }
 
 /// The lines of ACL LIST about users whose names begin so.
-fn users(root: &mut Client, beginning: &str) -> Vec<String> {
+pub(super) fn users(root: &mut Client, beginning: &str) -> Vec<String> {
     let list = root.call(&["ACL", "LIST"]).to_string();
     let lines = list.trim_start_matches('[').trim_end_matches(']').split(", $");
     let lines = lines.map(|line| line.trim_start_matches('$').to_owned());
     lines.filter(|line| line.starts_with(&format!("user {beginning}"))).collect()
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "not in time: {what}");
