@@ -201,6 +201,12 @@ impl NodeUsers {
         self.done.contains_key(redis_user)
     }
 
+    /// Whether this process has made nobody here.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.done.is_empty()
+    }
+
     /// Whether every user that is there has all the passwords that it is to have.
     #[must_use]
     pub fn is_keyed(&self, wanted: &Provisioning, passwords: &Passwords) -> bool {

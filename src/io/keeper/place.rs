@@ -82,9 +82,12 @@ impl Place {
     }
 
     /// Removes what this process has made here.
-    pub(super) async fn farewell(&mut self, _: &Provisioning, _: &Limits) -> Result<(), TalkError> {
-        let Some(talk) = &mut self.talk else { return Ok(()) };
-        let list = talk.list().await?;
+    pub(super) async fn farewell(&mut self, wanted: &Provisioning, limits: &Limits) -> Result<(), TalkError> {
+        if self.users.are_none() {
+            return Ok(());
+        }
+        let list = self.list(wanted, limits).await?;
+        let Some(talk) = &mut self.talk else { return Err(TalkError::Closed) };
         for command in self.users.farewell(&list) {
             talk.order("ACL", &command).await?;
         }

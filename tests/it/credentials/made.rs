@@ -90,6 +90,17 @@ fn users_are_made_by_their_rules_and_nobody_else_is_touched() {
 }
 
 #[test]
+fn users_go_at_the_end_even_if_the_connection_to_who_made_them_was_lost() {
+    let mut world = ordinary(Version::System);
+    let mut root = world.redis.client("root");
+    assert_eq!(users(&mut root, "respgate:").len(), 2);
+    root.talk(&[("CLIENT KILL USER root", ":1")]);
+    world.gateway.signal(rustix::process::Signal::TERM);
+    world.gateway.wait_end();
+    assert_eq!(users(&mut root, "respgate:"), Vec::<String>::new());
+}
+
+#[test]
 fn passwords_are_rotated_under_load_and_nothing_fails() {
     for version in [Version::System, Version::Redis8] {
         let world = World::with(setup(version, "~* &* +@all", ", rotate_every_s = 1"));
