@@ -140,3 +140,60 @@ impl Place {
         self.failing = failing;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixListener;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::identity::{Credential, Keeping};
+    use crate::io::settings::Address;
+    use crate::secret::Secret;
+    use crate::upstream::{Account, AclRules};
+
+    const WORDS: &str = "ERR Unmatched parenthesis in acl selector starting at '(+get'.";
+
+    /// A node that refuses users of this name, until its client goes. Of each command it reads all lines.
+    fn refuse(listener: &UnixListener, name: &str) {
+        let (mut socket, _) = listener.accept().expect("a client");
+        let mut lines = BufReader::new(socket.try_clone().expect("a socket")).lines().map_while(Result::ok);
+        while let Some(head) = lines.next() {
+            let words: usize = head[1..].parse().expect("a number of words");
+            let words: Vec<String> = lines.by_ref().take(2 * words).skip(1).step_by(2).collect();
+            let answer = match &words[..] {
+                [_, list] if list == "LIST" => "*0\r\n".to_owned(),
+                [_, _, user, ..] if user == name => format!("-{WORDS}\r\n"),
+                _ => "+OK\r\n".to_owned(),
+            };
+            socket.write_all(answer.as_bytes()).expect("it reads");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_user_that_is_refused_in_whatever_words_holds_up_no_other() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("redis.sock");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        std::thread::spawn(move || refuse(&listener, "r:a:user:bad"));
+        let account = |name: &str| Account {
+            redis_user: name.to_owned(),
+            keeping: Keeping(name.into()),
+            rules: AclRules::parse("+get").expect("rules"),
+        };
+        let wanted = Provisioning {
+            admin: Arc::new(Credential::new("admin", Secret::new(b"x".to_vec()))),
+            namespace: "r:a:".to_owned(),
+            rotate_every: Duration::from_secs(60),
+            accounts: vec![account("r:a:user:bad"), account("r:a:user:app")],
+        };
+        let mut passwords = Passwords::default();
+        passwords.want(&wanted, &mut || [0; 32]);
+        let mut place = Place::at(&Arc::new(Node::at(Address::Unix(path), None).expect("no TLS")));
+        let (looked, result) = place.look(&wanted, &passwords, &Limits::default()).await;
+        assert!(result.is_ok(), "{result:?}");
+        assert_eq!(looked.refused, [("r:a:user:bad".to_owned(), WORDS.to_owned())]);
+        assert!(place.users.has("r:a:user:app") && !place.users.has("r:a:user:bad"));
+    }
+}
