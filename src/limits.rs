@@ -57,7 +57,9 @@ limits! {
     /// A client that has not finished its TLS handshake by then is closed.
     handshake_timeout_ms: u64 = 5_000,
     /// Handshakes under way at a time; further ones wait their turn, so that a
-    /// flood of new clients cannot starve those already in.
+    /// flood of new clients cannot starve those already in. Who does not answer within a
+    /// tenth of a second lets others go on, and keeps nobody waiting. What such handshakes
+    /// hold is bounded at 64 MiB; past that the one that began first is closed.
     handshakes_max: usize = 256,
     /// Clients of one network (an IPv4 address, an IPv6 /64) whose handshake has not ended,
     /// silent ones included; further ones are closed at once, since waiting they would take

@@ -163,8 +163,8 @@ async fn say_and_close(mut stream: Box<ClientStream>, line: &[u8], shared: &Shar
     }
 }
 
-/// The TLS handshake. Waiting for the client's first byte takes no place among the
-/// handshakes under way; doing it does.
+/// The TLS handshake. Waiting for the client's first byte takes no turn, and waiting for
+/// the rest of it takes none for long.
 async fn handshake(
     shared: &Shared,
     door: usize,
@@ -179,8 +179,8 @@ async fn handshake(
     let timeout = Duration::from_millis(live.settings.limits.handshake_timeout_ms);
     let shake = async {
         socket.readable().await?;
-        let _turn = shared.handshakes.acquire().await.map_err(io::Error::other)?;
-        ClientStream::accept(socket, Arc::clone(&entrance.tls)).await
+        let turn = shared.handshakes.begin().await?;
+        ClientStream::accept(socket, Arc::clone(&entrance.tls), turn).await
     };
     match tokio::time::timeout(timeout, shake).await {
         Ok(Ok(stream)) => Ok(stream),

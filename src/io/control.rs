@@ -29,6 +29,7 @@ use super::sentinel;
 use super::shed::Shed;
 use super::tally::{Gauges, Meters};
 use super::thread::{self, Post};
+use super::turns::Turns;
 use super::{Settings, WORKERS_MAX, needs_restart};
 use crate::fault::Reference;
 use crate::identity::{Permit, Refusal};
@@ -77,7 +78,7 @@ pub(super) struct Shared {
     pub(super) census: Arc<Census>,
     /// What is held for clients.
     pub(super) budget: Budget,
-    pub(super) handshakes: Semaphore,
+    pub(super) handshakes: Turns,
     pub(super) clients_max: usize,
     /// What the workers know of the backends.
     pub(super) health: Health,
@@ -158,7 +159,7 @@ pub fn start(mut settings: Settings, handles: Handles) -> Result<Control, StartE
         doors,
         census: Census::new(workers),
         budget: Budget::new(workers),
-        handshakes: Semaphore::new(settings.limits.handshakes_max.max(1)),
+        handshakes: Turns::new(settings.limits.handshakes_max),
         clients_max,
         health: Health::new(workers),
         wanted_maps: Mutex::default(),

@@ -40,6 +40,7 @@ mod tally;
 mod thread;
 pub mod tls;
 mod transfer;
+pub mod turns;
 mod unproven;
 
 pub use control::{Control, Handles, StartError, start};

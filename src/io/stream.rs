@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::tls::take_asked;
+use super::turns::Turn;
 
 /// Read into by one client after the other: a part of a record that was kept, and as much as a
 /// socket has at a time.
@@ -92,8 +93,13 @@ impl ClientStream {
     /// The handshake. In a box: it is handed on often, and most of a client's life is waiting.
     ///
     /// # Errors
-    /// As rustls refuses the client, within the same poll, or as the socket fails.
-    pub async fn accept(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<Box<Self>> {
+    /// As rustls refuses the client, within the same poll, as the socket fails, or if others need the
+    /// memory.
+    pub async fn accept(
+        socket: TcpStream,
+        config: Arc<ServerConfig>,
+        mut turn: Turn<'_>,
+    ) -> io::Result<Box<Self>> {
         let mut stream = Box::new(Self {
             socket,
             tls: UnbufferedServerConnection::new(config).map_err(io::Error::other)?,
@@ -113,7 +119,12 @@ impl ClientStream {
                 }
                 records.resize(2 * filled, 0);
             }
-            match stream.socket.read(&mut records[filled..]).await? {
+            let room = records.len();
+            let next = async {
+                stream.flush().await?;
+                stream.socket.read(&mut records[filled..]).await
+            };
+            match turn.await_client(room, next).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 count => filled += count,
             }
@@ -127,8 +138,9 @@ impl ClientStream {
             };
             records.copy_within(done..filled, 0);
             filled -= done;
-            stream.flush().await?;
         }
+        drop(turn);
+        stream.flush().await?;
         stream.partial = records[..filled].to_vec();
         Ok(stream)
     }

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use respgate::io::ClientAuth;
 use respgate::io::stream::{ClientStream, SCRATCH_BYTES, Sealed};
 use respgate::io::tls::{self, TlsSettings, TlsVersion, TrustSettings};
+use respgate::io::turns::Turns;
 use respgate::resp::{Found, Outbox, RequestLimits, RequestScanner, args, write};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -58,6 +59,7 @@ struct Desk {
     values: Values,
     scratch: RefCell<Box<[u8]>>,
     sealed: RefCell<Sealed>,
+    turns: Turns,
 }
 
 /// One client after its handshake.
@@ -131,7 +133,13 @@ async fn accept(port: u16, workers: &[mpsc::Sender<std::net::TcpStream>]) -> io:
 
 async fn work(tls: Arc<ServerConfig>, values: Values, mut clients: mpsc::Receiver<std::net::TcpStream>) {
     let scratch = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
-    let desk = Rc::new(Desk { tls, values, scratch, sealed: RefCell::default() });
+    let desk = Rc::new(Desk {
+        tls,
+        values,
+        scratch,
+        sealed: RefCell::default(),
+        turns: Turns::new(BACKLOG as usize),
+    });
     while let Some(socket) = clients.recv().await {
         let desk = Rc::clone(&desk);
         // How a client ends is its own affair.
@@ -141,7 +149,8 @@ async fn work(tls: Arc<ServerConfig>, values: Values, mut clients: mpsc::Receive
 
 async fn serve(desk: &Desk, socket: std::net::TcpStream) -> io::Result<()> {
     let socket = TcpStream::from_std(socket)?;
-    let stream = Box::pin(ClientStream::accept(socket, Arc::clone(&desk.tls))).await?;
+    let turn = desk.turns.begin().await?;
+    let stream = Box::pin(ClientStream::accept(socket, Arc::clone(&desk.tls), turn)).await?;
     let mut guest = Box::new(Guest { stream, conversation: Conversation::default() });
     // What came along with the end of the handshake.
     guest.conversation.take_in(&guest.stream.take_early(), desk)?;

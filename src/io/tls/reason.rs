@@ -12,7 +12,11 @@ use crate::identity::{Reason, Refusal};
 /// Why a handshake failed, given the error that `ClientStream::accept` returned for it.
 #[must_use]
 pub fn reason(error: &io::Error) -> Reason {
-    of_rustls(error).map_or(Reason::HandshakeFailed, of_tls)
+    match of_rustls(error) {
+        Some(error) => of_tls(error),
+        None if error.kind() == io::ErrorKind::TimedOut => Reason::HandshakeTimeout,
+        None => Reason::HandshakeFailed,
+    }
 }
 
 /// The same as a sentence for the log and the audit; never for the client.

@@ -1,7 +1,11 @@
 //! Clients that connect and say nothing, too many of them, and too few files.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 
 use crate::wire::Client;
 use crate::world::{Setup, World};
@@ -13,7 +17,7 @@ fn a_silent_connection_is_closed_after_the_handshake_timeout() {
     let mut silent = TcpStream::connect(world.gateway.address).expect("it listens");
     silent.set_read_timeout(Some(crate::wire::PATIENCE)).expect("a positive time");
     let mut rest = Vec::new();
-    let _ = std::io::Read::read_to_end(&mut silent, &mut rest);
+    let _ = silent.read_to_end(&mut rest);
     let took = start.elapsed();
     assert!(took >= Duration::from_millis(650) && took < Duration::from_secs(5), "{took:?}");
     world.wait_audit("of the timeout", |record| record["reason"] == "handshake_timeout");
@@ -37,6 +41,40 @@ fn silent_connections_do_not_keep_others_out() {
         assert!(Instant::now() < deadline, "{} files, {before} before", world.gateway.open_files());
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn clients_that_stop_within_their_handshake_keep_nobody_waiting() {
+    // Their time is longer than anybody would wait for a turn.
+    let limits = "handshake_timeout_ms = 60000\nhandshakes_max = 16";
+    let world = World::with(Setup { limits, ..Setup::default() });
+    let mut begun: Vec<TcpStream> = Vec::new();
+    for round in 0..10 {
+        for _ in 0..30 {
+            for first in [vec![22], client_hello(&world)] {
+                let mut socket = TcpStream::connect(world.gateway.address).expect("it listens");
+                socket.write_all(&first).expect("open");
+                begun.push(socket);
+            }
+        }
+        let start = Instant::now();
+        world.client("app").talk(&[("PING", "+PONG")]);
+        assert!(start.elapsed() < Duration::from_secs(10), "round {round}: {:?}", start.elapsed());
+    }
+    for socket in &mut begun {
+        socket.set_nonblocking(true).expect("a socket");
+        let ended = matches!(socket.read(&mut [0; 16 * 1024]), Ok(0));
+        assert!(!ended, "it has its time, too");
+    }
+}
+
+/// The first that a client says, whole.
+fn client_hello(world: &World) -> Vec<u8> {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let mut tls = ClientConnection::new(world.tls("app"), name).expect("a client");
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).expect("room for it");
+    hello
 }
 
 #[test]
