@@ -96,7 +96,8 @@ limits! {
     password_connections_max: usize = 32,
     /// Passwords that are being checked or wait for it; more are told to try again.
     password_checks_max: usize = 256,
-    /// A client in the middle of a request that makes no progress for this long is closed.
+    /// A client in the middle of a request, or of a TLS record, that makes no progress for this long
+    /// is closed.
     request_stall_timeout_ms: u64 = 30_000,
     /// A client that sends nothing for this long is closed; 0 is never, since
     /// long-lived subscribers and pools are normal.

@@ -28,8 +28,7 @@ use super::turns::Turn;
 /// socket has at a time.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
 
-/// The least that must be left of the scratch to read into, beside what was kept. So a message of several
-/// records, which only a handshake has, can be of 60 KiB; rustls itself takes no more than 64.
+/// What is read at least at a time, beside what was kept.
 const READ_BYTES_MIN: usize = 4 * 1024;
 
 /// The first reads of a handshake: a ClientHello is smaller.
@@ -40,6 +39,11 @@ const FRAGMENT_BYTES: usize = 16 * 1024;
 
 /// More than a record adds to what it carries, with a change of keys before it.
 const OVERHEAD_BYTES: usize = 256;
+
+/// What is kept of a client that is in: less than a record with its header. Only a handshake has messages of
+/// several; rustls itself would take 64 KiB of one at any time.
+const PARTIAL_BYTES_MAX: usize = FRAGMENT_BYTES + OVERHEAD_BYTES + 5;
+const _: () = assert!(PARTIAL_BYTES_MAX + READ_BYTES_MIN <= SCRATCH_BYTES);
 
 /// Records of a thread's clients on their way to a socket, one client at a time.
 #[derive(Debug)]
@@ -140,6 +144,9 @@ impl ClientStream {
             filled -= done;
         }
         drop(turn);
+        if filled > PARTIAL_BYTES_MAX {
+            return Err(too_long());
+        }
         stream.flush().await?;
         stream.partial = records[..filled].to_vec();
         Ok(stream)
@@ -177,6 +184,13 @@ impl ClientStream {
         !self.unsent.is_empty()
     }
 
+    /// What is kept of a record that has not arrived whole, and of those that the socket has had no
+    /// room for.
+    #[must_use]
+    pub fn held_bytes(&self) -> (usize, usize) {
+        (self.partial.len(), self.unsent.len())
+    }
+
     /// Whether the client has said that nothing follows.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -205,9 +219,6 @@ impl ClientStream {
             return Poll::Ready(Ok(false));
         }
         let kept = self.partial.len();
-        if scratch.len() < kept + READ_BYTES_MIN {
-            return Poll::Ready(Err(too_long()));
-        }
         let mut buffer = ReadBuf::new(&mut scratch[kept..]);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
         let count = buffer.filled().len();
@@ -224,6 +235,9 @@ impl ClientStream {
             }
         };
         if kept > 0 || done < records.len() {
+            if records.len() - done > PARTIAL_BYTES_MAX {
+                return Poll::Ready(Err(too_long()));
+            }
             self.partial = records[done..].to_vec();
         }
         Poll::Ready(Ok(!self.has_ended))

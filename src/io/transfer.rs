@@ -34,6 +34,7 @@ pub(super) async fn transfer(hub: &Rc<Hub>, id: SessionId, stream: &mut ClientSt
     if stream.has_ended() {
         hub.with(|machine, now| machine.client_eof(id, now));
     }
+    let mut held = (0, 0);
     poll_fn(|cx| {
         hub.client_waits(id, cx);
         let now = clock::now();
@@ -41,7 +42,13 @@ pub(super) async fn transfer(hub: &Rc<Hub>, id: SessionId, stream: &mut ClientSt
         if hub.at(|machine| machine.client_awaits_more(id, now)) {
             return Poll::Pending;
         }
-        Turn { hub, id, stream: &mut *stream, now, cx }.run()
+        let end = Turn { hub, id, stream: &mut *stream, now, cx }.run();
+        let holds = stream.held_bytes();
+        if holds != held {
+            held = holds;
+            hub.peek(|machine| machine.client_holds(id, holds, now));
+        }
+        end
     })
     .await
 }

@@ -145,6 +145,10 @@ pub struct Session {
     pub input: BytesMut,
     /// Where in it the scan stopped.
     pub scan: RequestScanner,
+    /// The beginning of a TLS record that has not arrived whole, in bytes.
+    pub record_begun: usize,
+    /// Bytes of TLS records that its socket has had no room for.
+    pub unsent: usize,
     /// Replies for the client.
     pub out: Outbox,
     /// The order of the replies that it awaits.
@@ -229,6 +233,8 @@ impl Session {
             transport: None,
             input: BytesMut::new(),
             scan: RequestScanner::default(),
+            record_begun: 0,
+            unsent: 0,
             out: Outbox::default(),
             slots: Slots::default(),
             via: Via::Nothing,
@@ -335,7 +341,8 @@ impl Session {
     pub fn held_bytes(&self) -> usize {
         let names = self.subscribed.as_ref().map_or(0, |subscribed| subscribed.bytes());
         let common = self.out.len() - self.out.held();
-        self.input.len() + self.unread_bytes() + self.slots.kept_bytes() - common + names
+        let records = self.record_begun + self.unsent;
+        self.input.len() + records + self.unread_bytes() + self.slots.kept_bytes() - common + names
     }
 
     /// Puts it on the list of those that may hold memory.

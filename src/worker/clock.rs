@@ -192,7 +192,8 @@ impl Worker {
     /// A request under way that makes no progress, or too little.
     fn request_has_stalled(&mut self, id: SessionId, now: Instant) -> bool {
         let Some(session) = self.sessions.get_mut(id) else { return false };
-        let under_way = session.stall.is_none() && (!session.input.is_empty() || session.upload.is_some());
+        let has_begun = !session.input.is_empty() || session.upload.is_some() || session.record_begun > 0;
+        let under_way = session.stall.is_none() && has_begun;
         if !under_way {
             session.partial = None;
             return false;

@@ -58,6 +58,17 @@ impl Worker {
         self.run_ready(now);
     }
 
+    /// Beneath the client's bytes there is so much of a TLS record that has yet to arrive whole, and of
+    /// records that its socket has had no room for.
+    pub fn client_holds(&mut self, id: SessionId, (record_begun, unsent): (usize, usize), now: Instant) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if record_begun > session.record_begun {
+            session.heard_at = now;
+        }
+        (session.record_begun, session.unsent) = (record_begun, unsent);
+        session.lade(id, &mut self.laden);
+    }
+
     /// Looks at the input that the session holds.
     pub(super) fn run_held(&mut self, id: SessionId, now: Instant) {
         let Some(session) = self.sessions.get_mut(id) else { return };

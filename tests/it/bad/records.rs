@@ -4,10 +4,12 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384;
+use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection, ConnectionTrafficSecrets, ContentType, ProtocolVersion};
 
 use super::certificates::unharmed;
 use crate::dice::Dice;
@@ -191,4 +193,85 @@ fn a_changed_byte_anywhere_ends_that_client_alone() {
     });
     eprintln!("of clients with changed bytes {refused} were refused, {let_in} were not touched or ended");
     assert!(refused > CHANGED && let_in > 0, "{refused} refused, {let_in} not");
+}
+
+/// Whether the gateway has ended this connection, waiting for that.
+fn ends(socket: &mut TcpStream) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    let mut piece = [0; 4096];
+    while Instant::now() < deadline {
+        match socket.read(&mut piece) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() == io::ErrorKind::ConnectionReset,
+        }
+    }
+    false
+}
+
+#[test]
+fn records_that_do_not_end_are_held_with_the_rest_and_waited_for_as_requests_are() {
+    const CLIENTS: usize = 20;
+    let world = World::start();
+    let mut idle = world.client("app");
+    idle.talk(&[("PING", "+PONG")]);
+    let mut wires: Vec<Wire> = (0..CLIENTS)
+        .map(|seed| {
+            let mut wire = Wire::new(&world, &world.tls("app"), seed as u64);
+            wire.shake().expect("the handshake succeeds");
+            wire.tls.writer().write_all(&[b'x'; 16 * 1024]).expect("no bound");
+            let mut record = Vec::new();
+            while wire.tls.wants_write() {
+                wire.tls.write_tls(&mut record).expect("room for it");
+            }
+            wire.socket.write_all(&record[..record.len() - 1]).expect("open");
+            wire
+        })
+        .collect();
+    let deadline = Instant::now() + PATIENCE;
+    let held = || world.gateway.metric("respgate_buffers_bytes", "") as usize;
+    while held() < CLIENTS * 16 * 1024 {
+        assert!(Instant::now() < deadline, "only {} bytes are counted", held());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    world.write_again(|setup| setup.limits = "request_stall_timeout_ms = 200");
+    world.reload();
+    assert!(wires.iter_mut().all(|wire| ends(&mut wire.socket)), "nobody waits for ever");
+    while held() > 0 {
+        assert!(Instant::now() < deadline, "{} bytes are still counted", held());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let closed = world.gateway.metric("respgate_clients_closed_total", "reason=\"request_stalled\"");
+    assert_eq!(closed, CLIENTS as f64);
+    idle.talk(&[("PING", "+PONG")]);
+}
+
+#[test]
+fn whoever_is_in_has_no_long_message_of_tls_to_send() {
+    let world = World::start();
+    let mut config = (*world.tls("app")).clone();
+    config.enable_secret_extraction = true;
+    let mut wire = Wire::new(&world, &Arc::new(config), 0);
+    wire.shake().and_then(|()| wire.say()).expect("the handshake succeeds");
+    // A change of keys (RFC 8446, 4.6.3) that announces to be as long as rustls would take.
+    let long = [&[24, 0, 0xef, 0xc0][..], &[0; 58_000]].concat();
+    let secrets = wire.tls.dangerous_extract_secrets().expect("they may be had");
+    let (mut number, ConnectionTrafficSecrets::Aes256Gcm { key, iv }) = secrets.tx else {
+        panic!("another cipher than usual")
+    };
+    let suite = TLS13_AES_256_GCM_SHA384.tls13().expect("a suite of TLS 1.3");
+    let mut sealer: Box<dyn MessageEncrypter> = suite.aead_alg.encrypter(key, iv);
+    for piece in long.chunks(16 * 1024) {
+        let plain = OutboundPlainMessage {
+            typ: ContentType::Handshake,
+            version: ProtocolVersion::TLSv1_2,
+            payload: OutboundChunks::Single(piece),
+        };
+        let record = sealer.encrypt(plain, number).expect("keys that are not used up").encode();
+        number += 1;
+        // It may have been closed by now.
+        let _ = wire.socket.write_all(&record);
+    }
+    assert!(ends(&mut wire.socket), "it is closed");
+    world.client("app").talk(&[("PING", "+PONG")]);
 }
