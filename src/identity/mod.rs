@@ -81,7 +81,7 @@ pub use permit::Permit;
 pub use principal::{Extraction, Principal, TableError, derived};
 pub use realm::{Chain, Realm, RealmKind, Verify};
 pub use recognition::Recognition;
-pub use refusal::{Reason, Refusal};
+pub use refusal::{Reason, Refusal, shortened};
 pub use rights::Rights;
 pub use rule::Rule;
 pub use san::{San, SanKind};

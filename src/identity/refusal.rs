@@ -145,7 +145,7 @@ impl Refusal {
     /// escaped: it may have come from a stranger.
     #[must_use]
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: shortened(detail.into()) }
     }
 
     /// The word from the closed list.
@@ -161,6 +161,22 @@ impl Refusal {
     }
 }
 
+/// The most that log and audit repeat of a text that a client may have chosen.
+const TEXT_BYTES_MAX: usize = 1024;
+
+/// What takes the place of the rest.
+const MARK: &str = "[...]";
+
+/// A text for log and audit, of at most a kilobyte, and marked where it was longer.
+#[must_use]
+pub fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX - MARK.len()));
+        text.push_str(MARK);
+    }
+    text
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason, self.detail)
@@ -172,6 +188,16 @@ impl std::error::Error for Refusal {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_marked() {
+        let whole = "a".repeat(TEXT_BYTES_MAX);
+        assert_eq!(shortened(whole.clone()), whole);
+        let long = Refusal::new(Reason::NoMapping, "\u{1f511}".repeat(TEXT_BYTES_MAX));
+        let kept = long.detail().strip_suffix(MARK).expect("marked");
+        assert!(kept.chars().all(|char| char == '\u{1f511}'), "{kept}");
+        assert!((TEXT_BYTES_MAX - 4..=TEXT_BYTES_MAX).contains(&long.detail().len()));
+    }
 
     #[test]
     fn every_reason_has_a_word_of_its_own() {

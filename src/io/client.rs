@@ -24,7 +24,9 @@ use super::transfer::{End, transfer};
 use super::unproven::{self, NoProof, Proven};
 use super::{clock, linger, tls};
 use crate::fault::Reference;
-use crate::identity::{Admission, Certificate, Claim, Evidence, Fingerprint, Permit, Reason, Refusal};
+use crate::identity::{
+    Admission, Certificate, Claim, Evidence, Fingerprint, Permit, Reason, Refusal, shortened,
+};
 use crate::observe::audit::{Event, Lost, Outcome, Record};
 use crate::resp::write;
 use crate::session::{SessionId, Transport};
@@ -434,7 +436,8 @@ impl Shared {
 }
 
 pub(super) fn describe(record: &mut Record, certificate: &Certificate) {
-    record.subject = Some(certificate.subject().to_string());
-    record.serial = Some(certificate.serial().to_owned());
+    // A stranger may call itself what it likes; the fingerprint says which certificate it is.
+    record.subject = Some(shortened(certificate.subject().to_string()));
+    record.serial = Some(shortened(certificate.serial().to_owned()));
     record.fingerprint = Some(certificate.fingerprint().to_string());
 }

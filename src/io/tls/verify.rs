@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
+use super::fit::bounded;
 use super::trust::Trust;
 
 thread_local! {
@@ -29,8 +30,11 @@ pub fn take_shown() -> Option<CertificateDer<'static>> {
     SHOWN.with_borrow_mut(Option::take)
 }
 
+/// One that is too large for a chain by itself is not read at all.
 fn remember(certificate: &CertificateDer<'_>) {
-    SHOWN.set(Some(certificate.clone().into_owned()));
+    if bounded(std::slice::from_ref(certificate)).is_ok() {
+        SHOWN.set(Some(certificate.clone().into_owned()));
+    }
 }
 
 /// Asks for a client's certificate and holds it against a [`Trust`].

@@ -30,7 +30,8 @@ use self::pen::{Pen, Sink};
 pub use self::record::{BackendRecord, Event, Outcome, Record};
 
 /// Lines that may wait for the disk: some ten seconds of handshakes at the rate
-/// that one core can do them, about 2 MiB.
+/// that one core can do them, about 2 MiB. What clients choose of a line is bounded: strangers that try
+/// make it 16 MiB.
 const QUEUE_LINES_MAX: usize = 4_096;
 
 /// Where the lines go.

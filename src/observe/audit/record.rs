@@ -58,7 +58,7 @@ pub struct Record {
     pub resumed: bool,
     /// The address that it came from.
     pub peer: SocketAddr,
-    /// Its certificate's subject, in RFC 4514.
+    /// Its certificate's subject, in RFC 4514; cut and marked where it is of more than a kilobyte.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// Its certificate's serial number, in hexadecimal.

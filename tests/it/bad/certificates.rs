@@ -76,6 +76,25 @@ fn a_certificate_that_does_not_hold_ends_in_an_alert_and_a_reason() {
 }
 
 #[test]
+fn a_stranger_fills_neither_audit_nor_log_with_what_it_calls_itself() {
+    let world = World::start();
+    // The second is longer than all that a client may show.
+    for (length, is_named) in [(20_000, true), (40_000, false)] {
+        let subject = format!("CN={},O=Acme", "\u{fc}".repeat(length / 2));
+        let identity = pki().foreign.issue(Leaf::client(&subject));
+        assert_refused_by_tls(&world, client_config(Some(&identity)));
+        let record = world.wait_audit("of the stranger", |record| {
+            record["outcome"] == "refused" && record["fingerprint"].is_string() == is_named
+        });
+        assert!(record.to_string().len() < 2_000, "{record}");
+        let cut = record["subject"].as_str().is_some_and(|subject| subject.ends_with("\u{fc}[...]"));
+        assert_eq!(cut, is_named, "{record}");
+    }
+    let long = world.gateway.stderr.all().iter().map(String::len).max();
+    assert!(long < Some(2_000), "{long:?}");
+}
+
+#[test]
 fn a_trusted_certificate_that_is_nobodys_gets_one_line_and_the_end() {
     let world = World::start();
     let cases = [
