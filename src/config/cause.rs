@@ -10,6 +10,7 @@ use super::cluster_cause::ClusterCause;
 use super::credential_cause::CredentialCause;
 use super::database_cause::DatabaseCause;
 use super::identity_cause::IdentityCause;
+use super::log::LEVELS;
 use super::role_cause::{Elsewhere, RoleCause};
 use super::secret_cause::SecretCause;
 use super::sentinel_cause::SentinelCause;
@@ -63,6 +64,10 @@ pub enum Cause {
     NotLoopback { found: std::net::SocketAddr },
     #[error("found {}, expected a log filter: {why}", Shown(found))]
     BadLogLevel { found: String, why: String },
+    #[error("found {}, expected {}", Shown(found), Words(LEVELS))]
+    UnknownLogLevel { found: String, near: Vec<&'static str> },
+    #[error("nothing that writes to the log is called {}", Shown(found))]
+    UnknownLogTarget { found: String, near: Vec<&'static str> },
 
     // Files that the configuration names.
     #[error("cannot read {}: {why}", path.display())]
@@ -227,7 +232,8 @@ impl Cause {
             Self::BadBackendAddress { .. } => "backend_address",
             Self::LongSocketPath { .. } => "long_socket_path",
             Self::NotLoopback { .. } => "not_loopback",
-            Self::BadLogLevel { .. } => "log_level",
+            Self::BadLogLevel { .. } | Self::UnknownLogLevel { .. } => "log_level",
+            Self::UnknownLogTarget { .. } => "log_target",
             Self::Unreadable { .. } => "unreadable_file",
             Self::TooLarge { .. } => "large_file",
             Self::Unwritable { .. } => "unwritable_file",
@@ -302,7 +308,13 @@ impl Cause {
         Some(match self {
             Self::Syntax { .. } => "nothing else was checked: correct this first".to_owned(),
             Self::UnknownKey { near, known } if near.is_empty() => format!("known here: {}", known.join(", ")),
-            Self::UnknownKey { near, .. } => format!("did you mean {}?", near.join(" or ")),
+            Self::UnknownKey { near, .. }
+            | Self::UnknownLogLevel { near, .. }
+            | Self::UnknownLogTarget { near, .. }
+                if !near.is_empty() =>
+            {
+                format!("did you mean {}?", near.join(" or "))
+            }
             Self::LegacyKey { instead } => format!("use {instead}"),
             Self::Role(cause) => return cause.way_out(),
             Self::Elsewhere(elsewhere) => return elsewhere.cause.way_out(),
@@ -316,7 +328,7 @@ impl Cause {
             Self::NotLoopback { .. } => {
                 "metrics and health are served without TLS or password: use 127.0.0.1 or [::1]".to_owned()
             }
-            Self::BadLogLevel { .. } => "for example: \"info\" or \"warn,respgate=debug\"".to_owned(),
+            Self::BadLogLevel { .. } | Self::UnknownLogLevel { .. } | Self::UnknownLogTarget { .. } => "for example: \"info\" or \"warn,respgate=debug\"".to_owned(),
             Self::Unreadable { .. } => "relative paths start at the configuration file's directory".to_owned(),
             Self::ReadableSecret { path, .. } => {
                 format!("run: chmod 600 {}; or set allow_readable_secrets = true", Shell(path))

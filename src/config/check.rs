@@ -6,8 +6,6 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use tracing_subscriber::EnvFilter;
-
 use super::cause::Cause;
 use super::destinations::{self, Known};
 use super::file::File;
@@ -17,9 +15,10 @@ use super::modes::Modes;
 use super::problem::{At, Notes};
 use super::source::{Source, Written};
 use super::{
-    Surroundings, auth, certificates, password_command, provisioning, realms, replicas, roles, users, ways,
+    Surroundings, auth, certificates, log, password_command, provisioning, realms, replicas, roles, users,
+    ways,
 };
-use crate::io::{Admin, Audit, Database, LISTENER_NAME, Listener, Log, Settings, WORKERS_MAX};
+use crate::io::{Admin, Audit, Database, LISTENER_NAME, Listener, Settings, WORKERS_MAX};
 
 /// Workers that are started where the number is left to us. More threads make
 /// smaller batches, and Redis' one thread is busy long before these are.
@@ -67,7 +66,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let written: Vec<_> = file.databases.iter_mut().flat_map(|it| std::mem::take(&mut it.roles)).collect();
     let roles = roles::role_map(&mut file, &mut files, &written, notes);
     let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
-    let log = log(&file, notes);
+    let log = log::log(&file, notes);
     let audit = file.audit_file.as_ref().map(|it| notes.ok(&it.at, audit_file(&files.resolve(&it.value))));
     notes.depends_on(files.paths());
     let workers = workers(file.workers.as_ref(), surroundings.cores, notes);
@@ -196,17 +195,6 @@ fn admin(found: &str) -> Result<Admin, Cause> {
     } else {
         Err(Cause::NotLoopback { found: address })
     }
-}
-
-fn log(file: &File, notes: &mut Notes) -> Option<Log> {
-    let Some(level) = &file.log_level else {
-        return Some(Log { format: file.log_format, level: "info".to_owned() });
-    };
-    let parsed = EnvFilter::builder()
-        .parse(&level.value)
-        .map_err(|error| Cause::BadLogLevel { found: level.value.clone(), why: error.to_string() });
-    notes.ok(&level.at, parsed)?;
-    Some(Log { format: file.log_format, level: level.value.clone() })
 }
 
 /// The file may be made later, its directory may not.

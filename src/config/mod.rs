@@ -28,6 +28,7 @@ mod keys;
 pub mod keystore;
 mod legacy;
 mod limits;
+mod log;
 mod login;
 mod material;
 mod modes;

@@ -104,6 +104,22 @@ const CASES: &[Case] = &[
         ..CASE
     },
     Case { claim: "a log filter that is none", more: "[log]\nlevel = \"respgate=loud\"", ..CASE },
+    Case {
+        claim: "words that are no levels do not silence the log",
+        more: "[log]\nlevel = \"info,Warning,verbose,respgate=debug\"",
+        ..CASE
+    },
+    Case { claim: "an empty log filter", more: "[log]\nlevel = \" , \"", ..CASE },
+    Case {
+        claim: "a log filter may have spaces, numbers and capitals",
+        more: "[log]\nlevel = \" WARN, 4,, respgate::io=debug ,rustls=warn\"",
+        ..CASE
+    },
+    Case {
+        claim: "a log filter for who writes nothing",
+        more: "[log]\nlevel = \"info,respgat=debug,redis=warn\"",
+        ..CASE
+    },
     Case { claim: "an audit file in no directory", more: "[audit]\nfile = \"log/audit.log\"", ..CASE },
     Case {
         claim: "an audit file that is a directory",
