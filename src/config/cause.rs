@@ -157,6 +157,8 @@ pub enum Cause {
     BadCommands { found: String },
     #[error("found {}, expected a command name such as \"debug\" or \"config|set\"", Shown(found))]
     BadCommand { found: String },
+    #[error("{} is no guarded command: to list it changes nothing", Shown(found))]
+    UnguardedCommand { found: String, near: Vec<&'static str> },
     #[error(transparent)]
     Hash(#[from] HashError),
     #[error("user \"default\" would be Redis' user of that name, for which any password may be right")]
@@ -276,6 +278,7 @@ impl Cause {
             Self::UnsetVariable { .. } => "unset_variable",
             Self::BadCommands { .. } => "commands",
             Self::BadCommand { .. } => "command_name",
+            Self::UnguardedCommand { .. } => "unguarded_command",
             Self::Hash(_) => "password_hash",
             Self::DefaultUser => "default_user",
             Self::SecondHash => "second_password_hash",
@@ -311,6 +314,7 @@ impl Cause {
             Self::UnknownKey { near, .. }
             | Self::UnknownLogLevel { near, .. }
             | Self::UnknownLogTarget { near, .. }
+            | Self::UnguardedCommand { near, .. }
                 if !near.is_empty() =>
             {
                 format!("did you mean {}?", near.join(" or "))
@@ -329,6 +333,7 @@ impl Cause {
                 "metrics and health are served without TLS or password: use 127.0.0.1 or [::1]".to_owned()
             }
             Self::BadLogLevel { .. } | Self::UnknownLogLevel { .. } | Self::UnknownLogTarget { .. } => "for example: \"info\" or \"warn,respgate=debug\"".to_owned(),
+            Self::UnguardedCommand { .. } => "remove it: only guarded commands wait for being listed".to_owned(),
             Self::Unreadable { .. } => "relative paths start at the configuration file's directory".to_owned(),
             Self::ReadableSecret { path, .. } => {
                 format!("run: chmod 600 {}; or set allow_readable_secrets = true", Shell(path))

@@ -12,9 +12,9 @@ use super::login::Logins;
 use super::material::Files;
 use super::problem::{At, Notes};
 use super::secrets::without_newline;
-use super::source::Written;
+use super::source::{Written, near};
 use super::ways::{self, Ways};
-use crate::command::Profile;
+use crate::command::{self, Profile};
 use crate::identity::{Certificate, PasswordHash, Rule, SubjectLine, User, UserMap};
 
 /// What users may have elsewhere than in their own sections.
@@ -246,10 +246,30 @@ fn profile(written: &CommandsFile, notes: &mut Notes) -> Option<Profile> {
     let names = written.names.iter().map(|name| {
         let lower = name.value.to_ascii_lowercase();
         let cause = || Cause::BadCommand { found: name.value.clone() };
-        notes.ok(&name.at, is_command(&lower).then_some(lower).ok_or_else(cause))
+        let command = notes.ok(&name.at, is_command(&lower).then_some(lower).ok_or_else(cause))?;
+        if !is_guarded(&command) {
+            let near = if command::rows().any(|row| row.name == command) {
+                Vec::new()
+            } else {
+                let guarded: Vec<_> = guarded().collect();
+                near(&command, &guarded)
+            };
+            notes.warn(&name.at, Cause::UnguardedCommand { found: name.value.clone(), near });
+        }
+        Some(command)
     });
     let names: Vec<_> = names.collect();
     names.into_iter().collect::<Option<BTreeSet<_>>>().map(Profile::Listed)
+}
+
+/// The names of guarded commands.
+fn guarded() -> impl Iterator<Item = &'static str> {
+    command::rows().filter(|row| row.guarded).map(|row| row.name)
+}
+
+/// Whether it changes anything that a profile lists this name.
+fn is_guarded(name: &str) -> bool {
+    guarded().any(|it| it == name || it.split_once('|').is_some_and(|(container, _)| container == name))
 }
 
 /// A name as Redis writes it in ACL rules: `debug`, `config|set`.

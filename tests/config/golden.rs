@@ -273,6 +273,14 @@ const CASES: &[Case] = &[
         ],
         ..CASE
     },
+    Case {
+        claim: "commands that are not guarded, or misspelled",
+        edits: &[(
+            "redis_user = \"app\"",
+            "redis_user = \"app\"\ncommands = [\"debug\", \"config\", \"ACL|SETUSER\", \"config|sett\", \"nosuchcommand\", \"get\", \"debug|object\"]",
+        )],
+        ..CASE
+    },
     Case { claim: "no password", edits: &[(PASSWORD, "")], ..CASE },
     Case {
         claim: "three passwords",
