@@ -4,6 +4,7 @@
 //! No variant carries a password, a line of the file, or bytes of a key file.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::cluster_cause::ClusterCause;
@@ -61,7 +62,7 @@ pub enum Cause {
     #[error("the path of the socket has {bytes} bytes, expected at most {most}")]
     LongSocketPath { bytes: usize, most: usize },
     #[error("{found} can be reached from other machines, expected a loopback address")]
-    NotLoopback { found: std::net::SocketAddr },
+    NotLoopback { found: SocketAddr },
     #[error("found {}, expected a log filter: {why}", Shown(found))]
     BadLogLevel { found: String, why: String },
     #[error("found {}, expected {}", Shown(found), Words(LEVELS))]
@@ -128,8 +129,10 @@ pub enum Cause {
     BadListenerName { found: String },
     #[error("the listener name {} is taken by an earlier listener", Shown(found))]
     DuplicateListener { found: String },
-    #[error("{found} is the address of an earlier listener")]
-    DuplicateAddress { found: std::net::SocketAddr },
+    #[error("{found} cannot be listened on: the listener at {by} has it")]
+    DuplicateAddress { found: SocketAddr, by: SocketAddr },
+    #[error("{found} can be listened on beside {by} only if net.ipv6.bindv6only is set")]
+    BothFamilies { found: SocketAddr, by: SocketAddr },
     #[error("the TLS settings cannot be used: {why}")]
     UnusableTls { why: String },
 
@@ -266,6 +269,7 @@ impl Cause {
             Self::BadListenerName { .. } => "listener_name",
             Self::DuplicateListener { .. } => "duplicate_listener",
             Self::DuplicateAddress { .. } => "duplicate_address",
+            Self::BothFamilies { .. } => "duplicate_address_by_family",
             Self::UnusableTls { .. } => "unusable_tls",
             Self::Secret(cause) => cause.id(),
             Self::NoUser => "no_user",
@@ -378,6 +382,7 @@ impl Cause {
             Self::DuplicateListener { .. } => {
                 "give each [[listener]] a name of its own, for example: name = \"apps\"".to_owned()
             }
+            Self::BothFamilies { .. } => "[::] stands for all addresses, those of IPv4 included".to_owned(),
             Self::CertificateExpired { .. } => {
                 "clients that verify it refuse to connect: replace it, or check this machine's clock".to_owned()
             }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::cause::Cause;
@@ -65,7 +65,7 @@ pub(super) fn settings(path: &Path, surroundings: &Surroundings<'_>, notes: &mut
     let commands = password_command::all(&file, &files, notes);
     let written: Vec<_> = file.databases.iter_mut().flat_map(|it| std::mem::take(&mut it.roles)).collect();
     let roles = roles::role_map(&mut file, &mut files, &written, notes);
-    let admin = file.admin_address.as_ref().map(|it| notes.ok(&it.at, admin(&it.value)));
+    let admin = file.admin_address.as_ref().map(|it| admin(it, &file, notes));
     let log = log::log(&file, notes);
     let audit = file.audit_file.as_ref().map(|it| notes.ok(&it.at, audit_file(&files.resolve(&it.value))));
     notes.depends_on(files.paths());
@@ -135,7 +135,7 @@ fn listeners(
     let written = file.realms.as_deref().unwrap_or_default();
     let has_roles = file.databases.iter().any(|it| !it.roles.is_empty());
     let built = realms::build(written, has_roles, files, notes);
-    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    let (mut names, mut addresses) = (BTreeSet::new(), Vec::new());
     let realms_known = file.realms.as_ref().and_then(|all| realms::known(all, notes));
     realms::inactive(written, &file.listeners, notes);
     let mut all = Vec::new();
@@ -148,12 +148,9 @@ fn listeners(
             named = None;
         }
         let mut address = it.address.as_ref().and_then(|it| notes.ok(&it.at, socket_address(&it.value)));
-        // Port 0 is another one each time.
-        if let (Some(found), Some(written)) = (address.filter(|it| it.port() != 0), &it.address)
-            && !addresses.insert(found)
-        {
-            notes.error(&written.at, Cause::DuplicateAddress { found });
-            address = None;
+        if let (Some(found), Some(written)) = (address, &it.address) {
+            address = free(found, &addresses, &written.at, notes);
+            addresses.push(found);
         }
         let tls = certificates::tls_settings(it, files, now, notes);
         let realms = file.realms.as_ref().and_then(|all| realms::chain(&built, all, it, notes));
@@ -188,13 +185,36 @@ fn socket_address(found: &str) -> Result<SocketAddr, Cause> {
     found.parse().map_err(|_error| Cause::BadSocketAddress { found: found.to_owned() })
 }
 
-fn admin(found: &str) -> Result<Admin, Cause> {
-    let address = socket_address(found)?;
-    if address.ip().to_canonical().is_loopback() {
-        Ok(Admin { address })
-    } else {
-        Err(Cause::NotLoopback { found: address })
+/// The address, if it can be listened on beside these.
+fn free(found: SocketAddr, taken: &[SocketAddr], at: &At, notes: &mut Notes) -> Option<SocketAddr> {
+    // Port 0 is another one each time.
+    let same_port = taken.iter().filter(|by| by.port() == found.port() && found.port() != 0);
+    let family = |address: &SocketAddr| address.ip().to_canonical().is_ipv4();
+    let (alike, others): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        same_port.copied().partition(|by| family(by) == family(&found));
+    let is_any = |address: &SocketAddr| address.ip().to_canonical().is_unspecified();
+    let same_ip = |by: &SocketAddr| by.ip().to_canonical() == found.ip().to_canonical();
+    if let Some(&by) = alike.iter().find(|by| same_ip(by) || is_any(by) || is_any(&found)) {
+        notes.error(at, Cause::DuplicateAddress { found, by });
+        return None;
     }
+    // Who listens on `::` has all of IPv4, too, but for a setting of the system.
+    let is_both = |address: &SocketAddr| address.ip() == Ipv6Addr::UNSPECIFIED;
+    if let Some(&by) = others.iter().find(|by| is_both(by) || is_both(&found)) {
+        notes.warn(at, Cause::BothFamilies { found, by });
+    }
+    Some(found)
+}
+
+fn admin(written: &Written<String>, file: &File, notes: &mut Notes) -> Option<Admin> {
+    let address = notes.ok(&written.at, socket_address(&written.value))?;
+    if !address.ip().to_canonical().is_loopback() {
+        notes.error(&written.at, Cause::NotLoopback { found: address });
+        return None;
+    }
+    let listeners = file.listeners.iter().filter_map(|it| it.address.as_ref()?.value.parse().ok());
+    let address = free(address, &listeners.collect::<Vec<_>>(), &written.at, notes)?;
+    Some(Admin { address })
 }
 
 /// The file may be made later, its directory may not.

@@ -84,6 +84,31 @@ const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        claim: "all addresses of a port beside one of them, and beside the admin's",
+        edits: &[("[listener]", "[[listener]]\nname = \"apps\""), ("127.0.0.1:6380", "0.0.0.0:6380")],
+        more: "[[listener]]\nname = \"people\"\naddress = \"127.0.0.1:6380\"\ncertificate = \"server.crt\"\n\
+               key = \"server.key\"\nclient_ca = \"ca.crt\"\n[admin]\naddress = \"127.0.0.1:6380\"",
+        ..CASE
+    },
+    Case {
+        claim: "all addresses of IPv6 have those of IPv4, if the system is not told otherwise",
+        edits: &[("127.0.0.1:6380", "[::]:6380")],
+        more: "[admin]\naddress = \"127.0.0.1:6380\"",
+        ..CASE
+    },
+    Case {
+        claim: "an admin at one of all addresses of IPv6",
+        edits: &[("127.0.0.1:6380", "[::]:6380")],
+        more: "[admin]\naddress = \"[::1]:6380\"",
+        ..CASE
+    },
+    Case {
+        claim: "the same port at addresses that are apart",
+        edits: &[("127.0.0.1:6380", "0.0.0.0:6380")],
+        more: "[admin]\naddress = \"[::1]:6380\"",
+        ..CASE
+    },
+    Case {
         claim: "several listeners without a problem",
         edits: &[("[listener]", "[[listener]]\nname = \"apps\"")],
         more: "[[listener]]\nname = \"people\"\naddress = \"127.0.0.1:6381\"\ncertificate = \"server.crt\"\n\
