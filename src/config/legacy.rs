@@ -47,6 +47,10 @@ const LEGACY: &[(&str, &str)] = &[
         "listener.client_ca for CAs, listener.client_certificates for clients' own",
     ),
     ("client_certs", "listener.client_ca"),
+    ("tls_mode", "a [listener], which always speaks TLS, and database.tls for what is behind it"),
+    ("client_cert_subject_validation_type", "listener.mtls_client_cert_subject_validation_type"),
+    ("authorized_subjects", "listener.mtls_authorized_subjects"),
+    ("authorized_names", "listener.mtls_authorized_subjects"),
     ("enforce_client_authentication", "listener.client_auth"),
     ("mtls_allow_outdated_certs", "listener.allow_expired_certificates"),
     ("mtls_allow_weak_hashing", "certificates signed with SHA-256: SHA-1 is always refused"),
@@ -87,6 +91,12 @@ mod tests {
             assert_eq!(instead(path), Some("listener.client_auth"), "{path}");
         }
         assert_eq!(instead("xpack.security.http.ssl.key"), Some("listener.key"));
+        // A database's own are spelled without the prefix that a cluster's have.
+        for key in ["authorized_subjects", "client_cert_subject_validation_type"] {
+            assert_eq!(instead(key), Some(format!("listener.mtls_{key}").as_str()));
+            assert_eq!(instead(&format!("mtls_{key}")), None);
+        }
+        assert!(instead("tls_mode").is_some_and(|it| it.contains("[listener]")));
         for path in ["key", "xclientauth_mode", "clientauth_mode.x", ""] {
             assert_eq!(instead(path), None, "{path}");
         }
