@@ -9,8 +9,8 @@ use super::nearest::{self, Nearest};
 use super::rights::{Known, Rights};
 use super::roles::{DatabaseRoles, RoleMap};
 use super::{
-    Certificate, Chain, Difference, Entry, Evidence, Lint, MapError, Needs, PasswordHash, Permit, Reason,
-    Refusal, Rule, SanKind, User, admissible, lint,
+    Certificate, Chain, Difference, Entry, Evidence, Lint, MapError, Name, Needs, PasswordHash, Permit,
+    Reason, Refusal, Rule, SanKind, User, admissible, lint,
 };
 
 /// An entry's place: its user and its index among that user's entries. Places
@@ -284,9 +284,7 @@ impl UserMap {
             return Refusal::new(Reason::NoMapping, "the certificate's subject is empty");
         }
         let Some(place) = self.nearest.find(subject) else {
-            let leaf = nearest::leaf(subject);
-            let detail = format!("no certificate_subject_line begins with {leaf}");
-            return Refusal::new(Reason::NoMapping, detail);
+            return self.without_near_line(subject, compared);
         };
         let (entry, name) = (self.entry(place), &self.users[place.user].name);
         let (reason, why) = match entry.compare(certificate) {
@@ -297,6 +295,17 @@ impl UserMap {
         };
         let text = entry.to_string();
         Refusal::new(reason, format!("the nearest line is {text:?} of user {name:?}: {why}"))
+    }
+
+    /// The same, where no whole line comes near.
+    fn without_near_line(&self, subject: &Name, compared: &[(Place, Result<(), Difference>)]) -> Refusal {
+        let entry = compared.iter().find_map(|(place, outcome)| Some((*place, outcome.as_ref().err()?)));
+        let detail = match entry {
+            Some((place, difference)) => format!("the nearest is {}: {difference}", self.describe(place)),
+            None if self.nearest.is_empty() => "no entry of any user matches the certificate".to_owned(),
+            None => format!("no certificate_subject_line begins with {}", nearest::leaf(subject)),
+        };
+        Refusal::new(Reason::NoMapping, detail)
     }
 
     /// A rule, its text and its user, for a sentence.

@@ -28,6 +28,10 @@ impl<P: Copy> Nearest<P> {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
     pub(super) fn find(&self, subject: &Name) -> Option<P> {
         let folded = subject.folded();
         let names = |name: &Name| self.names.get(&name.canonical());

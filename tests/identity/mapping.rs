@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use respgate::identity::{Certificate, MapError, Permit, Reason, Refusal, Rule, UserMap};
+use respgate::identity::{
+    Certificate, Entry, MapError, Permit, Reason, Refusal, Rule, SanKind, User, UserMap,
+};
 
 use crate::make::{self, UTF8};
 
@@ -86,6 +88,26 @@ fn a_subject_like_no_line_is_told_as_such() {
     // However long it is, what is told about it is not.
     let long = make::with_subject(&make::plain_name(&[(CN, &"x".repeat(20_000))]));
     assert_eq!(refusal(&map, &long).1.len(), "no certificate_subject_line begins with ".len() + 203);
+}
+
+#[test]
+fn where_no_whole_line_is_near_the_nearest_entry_is_named_or_that_there_is_none() {
+    let subject = make::plain_name(&[(O, "Acme"), (CN, "admin"), (CN, "svc")]);
+    let certificate = make::with_subject(&subject);
+    let attributes = [("CN".to_owned(), vec!["svc".to_owned()])];
+    let host = Entry::alternative(SanKind::Dns, "svc.example").expect("a host name");
+    let near = |rule: &str, text: &str| {
+        format!("the nearest is {rule} {text:?} of user \"app\": CN: rule svc, certificate admin and svc")
+    };
+    for (entry, expected) in [
+        (make::line("CN=svc").with_partial(true).into(), near("certificate_subject_line[0]", "CN=svc")),
+        (Entry::attributes(&attributes).expect("attributes"), near("attributes[0]", "CN=svc")),
+        (host, "no entry of any user matches the certificate".to_owned()),
+    ] {
+        let user = User { entries: vec![entry], ..make::user("app", Vec::new()) };
+        let map = UserMap::build(vec![user]).expect("a sound map");
+        assert_eq!(refusal(&map, &certificate), (Reason::NoMapping, expected));
+    }
 }
 
 #[test]
