@@ -30,7 +30,7 @@ use super::shed::Shed;
 use super::tally::{Gauges, Meters};
 use super::thread::{self, Post};
 use super::turns::Turns;
-use super::{Settings, WORKERS_MAX, needs_restart};
+use super::{AtStart, Settings, WORKERS_MAX};
 use crate::fault::Reference;
 use crate::identity::{Permit, Refusal};
 use crate::observe::audit::Audit;
@@ -134,6 +134,7 @@ pub struct Control {
     stage: watch::Sender<Stage>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     gauges: Gauges,
+    at_start: AtStart,
     /// What the process may use, found out once.
     memory: Option<u64>,
     keeper: Mutex<Option<Keeper>>,
@@ -151,6 +152,7 @@ pub fn start(mut settings: Settings, handles: Handles) -> Result<Control, StartE
     let reach = Arc::new(Reach::plan(None, &settings)?);
     let gauges = Gauges::new(&handles.registry, &doors);
     gauges.set(&settings);
+    let at_start = AtStart::of(&settings);
     let workers = settings.workers.clamp(1, WORKERS_MAX);
     let clients_max = clients_max(&settings);
     let limits = Arc::new(settings.limits.clone());
@@ -209,7 +211,7 @@ pub fn start(mut settings: Settings, handles: Handles) -> Result<Control, StartE
     let shed = RefCell::new(Shed::new(&handles.registry));
     let desk = Desk { limits, shared: Arc::clone(&shared), workers: queues, shed };
     threads.push(start_acceptor(sockets, desk, stages)?);
-    Ok(Control { shared, stage, threads: Mutex::new(threads), gauges, memory, keeper })
+    Ok(Control { shared, stage, threads: Mutex::new(threads), gauges, at_start, memory, keeper })
 }
 
 /// Opens the socket of each listener.
@@ -270,19 +272,16 @@ impl Control {
     }
 
     /// Puts other settings in force: new clients meet them at once, sessions are held
-    /// against them within a tenth of a second. Returns the keys whose change needs a
-    /// restart.
+    /// against them within a tenth of a second. Returns the keys by which they differ
+    /// from what the process was started with, and which need a restart.
     ///
     /// # Errors
     /// If a listener cannot be made of them, or changes a name that it is to keep;
     /// nothing has changed then.
     pub fn reload(&self, mut settings: Settings) -> Result<Vec<String>, ReloadError> {
         fit_buffers(&mut settings, self.memory);
-        let mut unchanged = Vec::new();
-        self.shared.replace(|before| {
-            unchanged = needs_restart(&before.settings, &settings);
-            self.live(before, settings)
-        })?;
+        let unchanged = self.at_start.needs_restart(&settings);
+        self.shared.replace(|before| self.live(before, settings))?;
         Ok(unchanged)
     }
 

@@ -49,6 +49,6 @@ pub use health::{BackendTrouble, Backends};
 pub use keeper::{PasswordCommand, Rehearsal, rehearse};
 pub use sentinel::Sentinels;
 pub use settings::{
-    Address, Admin, Audit, ClientAuth, Cluster, DATABASE_NAME, Database, Destinations, LISTENER_NAME,
-    Listener, Location, Log, LogFormat, Replicas, Settings, Subscriptions, WORKERS_MAX, needs_restart,
+    Address, Admin, AtStart, Audit, ClientAuth, Cluster, DATABASE_NAME, Database, Destinations,
+    LISTENER_NAME, Listener, Location, Log, LogFormat, Replicas, Settings, Subscriptions, WORKERS_MAX,
 };

@@ -302,38 +302,65 @@ const LIMITS_AT_START: [&str; 7] = [
     "password_checks_max",
 ];
 
-/// The keys whose change a reload cannot bring into force. Everything else can
-/// be swapped under running sessions.
-#[must_use]
-pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
-    let changed = [
-        ("admin.address", old.admin != new.admin),
-        ("log.format", old.log.format != new.log.format),
-        ("log.level", old.log.level != new.log.level),
-        ("audit.file", old.audit != new.audit),
-        ("workers", old.workers != new.workers),
-        ("process.landlock", old.landlock != new.landlock),
-    ];
-    let listeners = listeners_that_need_restart(&old.listeners, &new.listeners);
-    let keys = changed.into_iter().filter(|&(_, changed)| changed).map(|(key, _)| key.to_owned());
-    let limits = old.limits.entries().into_iter().zip(new.limits.entries());
-    let limits = limits.filter(|(old, new)| old != new && LIMITS_AT_START.contains(&old.0));
-    listeners.into_iter().chain(keys).chain(limits.map(|(old, _)| format!("limits.{}", old.0))).collect()
+/// What only a start brings into force: everything else can be swapped under running sessions.
+#[derive(Debug)]
+pub struct AtStart {
+    listeners: BTreeMap<String, SocketAddr>,
+    admin: Option<Admin>,
+    log: Log,
+    audit: Audit,
+    workers: usize,
+    landlock: bool,
+    limits: Vec<(&'static str, u64)>,
 }
 
-/// Sockets are opened and closed at a start only. A listener that is new does not
-/// listen yet; one that is gone lets nobody in any more.
-fn listeners_that_need_restart(old: &[Listener], new: &[Listener]) -> Vec<String> {
-    let of = |listeners: &[Listener], name: &str| {
-        listeners.iter().find(|listener| listener.name == name).map(|listener| listener.address)
-    };
-    let names: BTreeSet<&str> = old.iter().chain(new).map(|listener| listener.name.as_str()).collect();
-    let changes = names.into_iter().filter_map(|name| match (of(old, name), of(new, name)) {
-        (Some(old), Some(new)) if old == new => None,
-        (Some(_), Some(_)) if name == LISTENER_NAME => Some("listener.address".to_owned()),
-        (Some(_), Some(_)) => Some(format!("listener {name:?}: address")),
-        (Some(_), None) => Some(format!("listener {name:?}: removed")),
-        (None, _) => Some(format!("listener {name:?}: added")),
-    });
-    changes.collect()
+impl AtStart {
+    /// What a process has that is started with these.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let listeners = settings.listeners.iter().map(|it| (it.name.clone(), it.address));
+        let limits = settings.limits.entries().into_iter();
+        Self {
+            listeners: listeners.collect(),
+            admin: settings.admin,
+            log: settings.log.clone(),
+            audit: settings.audit.clone(),
+            workers: settings.workers,
+            landlock: settings.landlock,
+            limits: limits.filter(|(key, _)| LIMITS_AT_START.contains(key)).collect(),
+        }
+    }
+
+    /// The keys by which these settings differ from what the process has.
+    #[must_use]
+    pub fn needs_restart(&self, settings: &Settings) -> Vec<String> {
+        let new = Self::of(settings);
+        let changed = [
+            ("admin.address", self.admin != new.admin),
+            ("log.format", self.log.format != new.log.format),
+            ("log.level", self.log.level != new.log.level),
+            ("audit.file", self.audit != new.audit),
+            ("workers", self.workers != new.workers),
+            ("process.landlock", self.landlock != new.landlock),
+        ];
+        let keys = changed.into_iter().filter(|&(_, changed)| changed).map(|(key, _)| key.to_owned());
+        let limits = self.limits.iter().zip(&new.limits).filter(|(old, new)| old != new);
+        let limits = limits.map(|((key, _), _)| format!("limits.{key}"));
+        self.listeners_that_need_restart(&new).into_iter().chain(keys).chain(limits).collect()
+    }
+
+    /// Sockets are opened and closed at a start only. A listener that is new does not
+    /// listen yet; one that is gone lets nobody in any more.
+    fn listeners_that_need_restart(&self, new: &Self) -> Vec<String> {
+        let names: BTreeSet<&String> = self.listeners.keys().chain(new.listeners.keys()).collect();
+        let changes =
+            names.into_iter().filter_map(|name| match (self.listeners.get(name), new.listeners.get(name)) {
+                (Some(old), Some(new)) if old == new => None,
+                (Some(_), Some(_)) if name == LISTENER_NAME => Some("listener.address".to_owned()),
+                (Some(_), Some(_)) => Some(format!("listener {name:?}: address")),
+                (Some(_), None) => Some(format!("listener {name:?}: removed")),
+                (None, _) => Some(format!("listener {name:?}: added")),
+            });
+        changes.collect()
+    }
 }

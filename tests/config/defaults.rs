@@ -8,7 +8,7 @@ use respgate::config::{Loaded, load};
 use respgate::identity::Entry;
 use respgate::identity::roles::RoleMap;
 use respgate::io::tls::{ClientEku, ClientSan, TlsVersion, TrustSettings};
-use respgate::io::{Address, Admin, Audit, Listener, Location, Log, LogFormat, Settings, needs_restart};
+use respgate::io::{Address, Admin, AtStart, Audit, Listener, Location, Log, LogFormat, Settings};
 use respgate::limits::Limits;
 
 use crate::pki::{self, Ca};
@@ -322,11 +322,11 @@ fn load_looks_at_the_real_clock_and_environment() {
 #[test]
 fn a_restart_is_needed_for_what_is_set_up_once() {
     let world = World::new();
-    let old = world.load(FINE).unwrap().settings;
+    let start = AtStart::of(&world.load(FINE).unwrap().settings);
     world.serve(pki::for_servers);
     world.write("app.password", "changed");
     let same = format!("{}[limits]\nop_timeout_ms = 1000\n", FINE.replace("CN=app", "CN=other"));
-    assert_eq!(needs_restart(&old, &world.load(&same).unwrap().settings), Vec::<String>::new());
+    assert_eq!(start.needs_restart(&world.load(&same).unwrap().settings), Vec::<String>::new());
 
     let other = format!(
         "workers = 1\n{}[admin]\naddress = \"127.0.0.1:1\"\n[log]\nformat = \"json\"\nlevel = \"warn\"\n\
@@ -336,7 +336,7 @@ fn a_restart_is_needed_for_what_is_set_up_once() {
         FINE.replace("6380", "6381")
     );
     assert_eq!(
-        needs_restart(&old, &world.load(&other).unwrap().settings),
+        start.needs_restart(&world.load(&other).unwrap().settings),
         [
             "listener.address",
             "admin.address",

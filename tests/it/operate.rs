@@ -127,6 +127,23 @@ fn a_pipe_in_the_place_of_a_file_keeps_nobody_from_asking_or_ending_the_gateway(
 }
 
 #[test]
+fn what_needs_a_restart_is_said_at_each_reload_until_it_is_as_at_the_start() {
+    let world = World::start();
+    let good = std::fs::read_to_string(world.path("respgate.toml")).expect("written at start");
+    let other = good.replace("format = \"json\"", "format = \"json\"\nlevel = \"debug\"");
+    assert_ne!(other, good);
+    world.announce("this change needs a restart");
+    for (text, warns) in [(&other, true), (&other, true), (&good, false), (&good, false), (&other, true)] {
+        let before = world.gateway.stderr.count();
+        std::fs::write(world.path("respgate.toml"), text).expect("writable");
+        world.reload();
+        let said = world.gateway.stderr.after(before);
+        let warned = said.iter().filter(|line| line.contains("\"log.level\"")).count();
+        assert_eq!(warned, usize::from(warns), "{said:?}");
+    }
+}
+
+#[test]
 fn a_new_server_certificate_is_shown_after_a_reload() {
     let world = World::start();
     let mut app = world.client("app");
