@@ -212,7 +212,8 @@ limits! {
     /// After SIGTERM, a client that has sent nothing for this long is closed; one that works
     /// is closed together with a reply, so that it knows before it sends again.
     drain_quiet_ms: u64 = 1_000,
-    /// After a last error line, how long a client may take to read it.
+    /// How long a refused client is answered that it is refused; and after a last error line, how
+    /// long a client may take to read it.
     linger_timeout_ms: u64 = 2_000,
     /// After a last error line, how much more of a client's input is discarded.
     linger_bytes_max: usize = MIB,

@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 
 use super::census::{Place, UserPlace};
-use super::control::Shared;
+use super::control::{Shared, Stage};
 use super::doors::{Entrance, removed};
 use super::familiar::Chain;
 use super::guests::Guest;
@@ -29,7 +29,7 @@ use crate::identity::{
 };
 use crate::observe::audit::{Event, Lost, Outcome, Record};
 use crate::resp::write;
-use crate::session::{SessionId, Transport};
+use crate::session::{Refused, SessionId, Transport};
 use crate::upstream::DatabaseId;
 
 /// Which listener a client came to, and from where.
@@ -108,7 +108,8 @@ async fn arrive(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> Option
                         Some(Inside { opened, stream, places: (place, of_user) })
                     }
                     Err(refusal) => {
-                        turn_away(&hub, &shared, caller, claim.certificate(), &refusal, stream).await;
+                        let certificate = claim.certificate();
+                        turn_away(&hub, &shared, caller, certificate, &refusal, stream, &input).await;
                         None
                     }
                 },
@@ -120,7 +121,7 @@ async fn arrive(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> Option
             }
         }
         Err((certificate, refusal)) => {
-            turn_away(&hub, &shared, caller, certificate.as_ref(), &refusal, stream).await;
+            turn_away(&hub, &shared, caller, certificate.as_ref(), &refusal, stream, &[]).await;
             None
         }
     }
@@ -133,7 +134,7 @@ fn again(shared: &Shared, caller: Caller, shown: Shown) -> Result<Shown, Refusal
     Ok(Shown { verified: verified(entrance, &shown.chain)?, ..shown })
 }
 
-/// Notes a refusal and tells the client of it.
+/// Notes a refusal and tells the client of it, which has asked for this already.
 async fn turn_away(
     hub: &Hub,
     shared: &Shared,
@@ -141,10 +142,16 @@ async fn turn_away(
     certificate: Option<&Arc<Certificate>>,
     refusal: &Refusal,
     stream: Box<ClientStream>,
+    asked: &[u8],
 ) {
     let reference = shared.reference();
     shared.refused(hub, caller, certificate.map(AsRef::as_ref), Some(reference), refusal);
-    Box::pin(say_and_close(stream, &line_for(refusal, reference), shared)).await;
+    let refused = Refused::new(line_for(refusal, reference));
+    // Redis says at once that there is no room, and room is what is missing. And who is refused takes
+    // no place of those who are not.
+    let may_stay =
+        refusal.reason() != Reason::TooManyClients && shared.census.total() <= shared.clients_max / 2;
+    Box::pin(say_and_close(hub, shared, stream, refused, may_stay.then_some(asked))).await;
 }
 
 /// What a refused client is told: what to quote, and nothing of the cause.
@@ -158,10 +165,47 @@ fn line_for(refusal: &Refusal, reference: Reference) -> Vec<u8> {
     }
 }
 
-async fn say_and_close(mut stream: Box<ClientStream>, line: &[u8], shared: &Shared) {
+/// Tells a refused client so, at each of its requests from `asked` on; or once, where there are none.
+async fn say_and_close(
+    hub: &Hub,
+    shared: &Shared,
+    mut stream: Box<ClientStream>,
+    mut refused: Refused,
+    asked: Option<&[u8]>,
+) {
     let limit = Duration::from_millis(shared.live.load().settings.limits.linger_timeout_ms);
-    if matches!(tokio::time::timeout(limit, stream.write_all(line)).await, Ok(Ok(()))) {
+    if let Some(asked) = asked {
+        let mut stages = shared.stages.clone();
+        let told = tokio::select! {
+            told = tell(hub, &mut stream, &mut refused, asked) => told,
+            () = tokio::time::sleep(limit) => Ok(()),
+            // An error means that the gateway is being dropped.
+            _ = stages.wait_for(|stage| *stage != Stage::Running) => Ok(()),
+        };
+        if told.is_err() {
+            return;
+        }
+    }
+    if matches!(tokio::time::timeout(limit, stream.write_all(refused.last())).await, Ok(Ok(()))) {
         linger::close(stream, shared).await;
+    }
+}
+
+/// Answers a refused client's requests until it has sent all, or enough.
+async fn tell(hub: &Hub, stream: &mut ClientStream, refused: &mut Refused, asked: &[u8]) -> io::Result<()> {
+    let mut out = Vec::new();
+    let mut goes_on = refused.input(asked, &mut out);
+    loop {
+        stream.write_all(&out).await?;
+        out.clear();
+        if !goes_on {
+            return Ok(());
+        }
+        let said = stream.read(&hub.scratch).await?;
+        if said.is_empty() {
+            return Ok(());
+        }
+        goes_on = refused.input(&said, &mut out);
     }
 }
 

@@ -6,6 +6,7 @@ mod native;
 mod nodejs;
 mod python;
 mod queues;
+mod refused;
 mod rust;
 
 use std::process::Command;

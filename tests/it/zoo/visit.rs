@@ -25,7 +25,7 @@ use crate::world::World;
 pub(super) enum Seen {
     /// It is served, as this Redis user.
     Served(String),
-    /// One line, and the end. The text between it.
+    /// One line for each request, and the end. The text of it.
     Line(String),
     /// An alert, and nothing before it.
     Alert(AlertDescription),
@@ -69,6 +69,9 @@ pub(super) fn come(
     match client.try_read() {
         Ok(resp::Value::Simple(text)) if text == "OK" => Ok(Seen::Served(client.read().to_string())),
         Ok(resp::Value::Error(text)) => {
+            // The same for the second request, and nothing for what is not asked.
+            assert_eq!(client.read().to_string(), format!("-{text}"));
+            client.finish_writing();
             client.expect_end();
             Ok(Seen::Line(text))
         }
