@@ -66,7 +66,8 @@ limits! {
     /// places of `clients_max` from other networks. 0 is no bound: many clients behind one
     /// address are normal.
     handshakes_per_network_max: usize = 0,
-    /// Clients at a time; lowered at start to what the open-file limit allows.
+    /// Clients at a time; lowered at start to what the open-file limit allows, of which 64 are kept
+    /// for other things, and a quarter for pinned links where these may be as many.
     clients_max: usize = 10_000,
     /// Clients of one user at a time, so that one service cannot lock out the rest.
     clients_per_user_max: usize = 5_000,
@@ -162,7 +163,7 @@ limits! {
     /// Time in use after which a shared link proves that it is still in step.
     fence_ms: u64 = 1_000,
     /// Pinned links in total, of which each worker has its share, at least one; 0 is
-    /// as many as `clients_max`.
+    /// as many as `clients_max`. Lowered to what clients leave of the open-file limit.
     pinned_links_max: usize = 0,
     /// The same of one user, so that one service cannot take them all; 0 is no bound.
     pinned_links_per_user_max: usize = 0,

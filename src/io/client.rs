@@ -150,7 +150,7 @@ async fn turn_away(
     // Redis says at once that there is no room, and room is what is missing. And who is refused takes
     // no place of those who are not.
     let may_stay =
-        refusal.reason() != Reason::TooManyClients && shared.census.total() <= shared.clients_max / 2;
+        refusal.reason() != Reason::TooManyClients && shared.census.total() <= shared.files.clients / 2;
     Box::pin(say_and_close(hub, shared, stream, refused, may_stay.then_some(asked))).await;
 }
 
@@ -288,7 +288,7 @@ fn admit(
         .map_err(|error| (None, Refusal::new(Reason::BadCertificate, error.to_string())))?;
     let with = |refusal| (certificate.clone(), refusal);
     if over_limit {
-        let detail = format!("there are {} clients already", shared.clients_max);
+        let detail = format!("there are {} clients already", shared.files.clients);
         return Err(with(Refusal::new(Reason::TooManyClients, detail)));
     }
     let Some(entrance) = live.entrance(caller.door) else {

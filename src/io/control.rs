@@ -17,6 +17,7 @@ use super::budget::Budget;
 use super::census::Census;
 use super::cluster;
 use super::doors::{self, Door, Entrance, ReloadError};
+use super::files::Files;
 use super::health::Health;
 use super::keeper::{self, Keep, Keeper};
 use super::listen::{self, Accepted, Desk};
@@ -40,9 +41,6 @@ use crate::worker::Seed;
 
 /// Accepted clients that may wait for a worker to take them.
 const HAND_OVER_MAX: usize = 1024;
-
-/// Descriptors kept for what is not a client: links, files, the runtime.
-const RESERVE_FILES: u64 = 64;
 
 /// What is in force, swapped whole: by a reload, and when a database is found elsewhere.
 #[derive(Clone)]
@@ -79,7 +77,8 @@ pub(super) struct Shared {
     /// What is held for clients.
     pub(super) budget: Budget,
     pub(super) handshakes: Turns,
-    pub(super) clients_max: usize,
+    /// How many clients there may be, fixed at the start.
+    pub(super) files: Files,
     /// What the workers know of the backends.
     pub(super) health: Health,
     /// Clusters whose map is to be read again.
@@ -147,6 +146,7 @@ pub struct Control {
 pub fn start(mut settings: Settings, handles: Handles) -> Result<Control, StartError> {
     let memory = memory::available();
     fit_buffers(&mut settings, memory);
+    let files = Files::at_start(&mut settings);
     let (doors, sockets) = open_doors(&settings)?;
     let entrances = doors::entrances(&doors, &settings, &[])?;
     let reach = Arc::new(Reach::plan(None, &settings)?);
@@ -154,7 +154,6 @@ pub fn start(mut settings: Settings, handles: Handles) -> Result<Control, StartE
     gauges.set(&settings);
     let at_start = AtStart::of(&settings);
     let workers = settings.workers.clamp(1, WORKERS_MAX);
-    let clients_max = clients_max(&settings);
     let limits = Arc::new(settings.limits.clone());
     let (stage, stages) = watch::channel(Stage::Running);
     let shared = Arc::new(Shared {
@@ -162,7 +161,7 @@ pub fn start(mut settings: Settings, handles: Handles) -> Result<Control, StartE
         census: Census::new(workers),
         budget: Budget::new(workers),
         handshakes: Turns::new(settings.limits.handshakes_max),
-        clients_max,
+        files,
         health: Health::new(workers),
         wanted_maps: Mutex::default(),
         passwords: Passwords::new(&limits),
@@ -280,6 +279,7 @@ impl Control {
     /// nothing has changed then.
     pub fn reload(&self, mut settings: Settings) -> Result<Vec<String>, ReloadError> {
         fit_buffers(&mut settings, self.memory);
+        self.shared.files.fit(&mut settings);
         let unchanged = self.at_start.needs_restart(&settings);
         self.shared.replace(|before| self.live(before, settings))?;
         Ok(unchanged)
@@ -345,29 +345,6 @@ impl Shared {
         // Without randomness references repeat, and nothing else depends on them.
         Reference::from_random(getrandom::u32().unwrap_or(0))
     }
-}
-
-/// As many clients as the settings allow and open files permit; the file limit is
-/// raised as far as the process may.
-fn clients_max(settings: &Settings) -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = settings.limits.clients_max;
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let files = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    let Some(files) = files else { return wanted };
-    let room = usize::try_from(files.saturating_sub(RESERVE_FILES)).unwrap_or(usize::MAX);
-    if room < wanted {
-        tracing::warn!(
-            open_files = files,
-            clients_max = room,
-            "fewer clients than configured: too few open files"
-        );
-    }
-    wanted.min(room)
 }
 
 /// What clients may make the gateway hold, where that is not written: by the memory that there is.

@@ -20,9 +20,6 @@ use crate::limits::Limits;
 /// Clients taken at a time before other work of the thread gets its turn.
 const BATCH: usize = 64;
 
-/// Over `clients_max`, so many may still come in to be told so; more are closed.
-const TOLD_MAX: usize = 64;
-
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
@@ -107,8 +104,8 @@ impl Desk {
     fn let_on(&self, peer: SocketAddr) -> Result<(bool, Option<NetworkPlace>), Why> {
         let live = self.shared.live.load();
         let (limits, census) = (&live.settings.limits, &self.shared.census);
-        let (total, clients_max) = (census.total(), self.shared.clients_max);
-        if total >= clients_max + TOLD_MAX {
+        let (total, files) = (census.total(), self.shared.files);
+        if total >= files.clients + files.told {
             return Err(Why::TooManyClients);
         }
         if !self.shared.budget.has_room(limits.buffers_bytes_max) {
@@ -118,7 +115,7 @@ impl Desk {
             0 => None,
             most => Some(census.network_place(peer.ip().into(), most).ok_or(Why::NetworkFull)?),
         };
-        Ok((total >= clients_max, of_network))
+        Ok((total >= files.clients, of_network))
     }
 
     async fn hand_over(&self, door: usize, socket: TcpStream, peer: SocketAddr) {

@@ -17,6 +17,7 @@ mod control;
 mod courtesy;
 mod doors;
 mod familiar;
+mod files;
 mod guests;
 mod health;
 mod hub;

@@ -185,9 +185,11 @@ mod tests {
             let turns = Turns::new(1);
             let mut slow = turns.begin().await.expect("open");
             let until = slow.until;
-            slow.await_client(0, async { Ok(tokio::time::sleep(PATIENCE / 4).await) })
-                .await
-                .expect("it came");
+            let soon = async {
+                tokio::time::sleep(PATIENCE / 4).await;
+                Ok(())
+            };
+            slow.await_client(0, soon).await.expect("it came");
             assert_eq!((slow.until, turns.places.available_permits()), (until, 0));
             let (say, said) = oneshot::channel();
             let seen = async {

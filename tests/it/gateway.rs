@@ -8,7 +8,7 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::backend::leashed;
 use crate::log::{Event, Lines};
@@ -117,6 +117,12 @@ impl Gateway {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("our child");
+    }
+
+    /// From now on it may open no more files than this.
+    pub(crate) fn limit_files(&self, most: u64) {
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("our child");
     }
 
     /// How many file descriptors it has open.

@@ -253,6 +253,15 @@ impl Client {
         }
     }
 
+    /// Whether something has arrived that is not read yet.
+    pub(crate) fn has_more(&mut self) -> bool {
+        let Stream::Tls(stream) = &mut self.stream else { unreachable!("asked of clients of the gateway") };
+        stream.sock.set_nonblocking(true).expect("a socket");
+        let has_more = stream.sock.peek(&mut [0]).is_ok_and(|count| count > 0);
+        stream.sock.set_nonblocking(false).expect("a socket");
+        has_more
+    }
+
     /// Nothing arrives for this long, and the connection stays.
     pub(crate) fn expect_silence(&mut self, time: Duration) {
         assert!(self.unread.is_empty(), "unread: {:?}", String::from_utf8_lossy(&self.unread));

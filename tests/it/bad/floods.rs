@@ -109,9 +109,9 @@ fn one_client_too_many_is_told_so_in_redis_words() {
 
 #[test]
 fn too_few_files_lose_no_one_who_is_in_and_it_recovers() {
-    let world = World::with(Setup { files_max: Some(128), ..Setup::default() });
-    // That the limit on clients was lowered, and that accepting is paused, is said.
-    world.announce("fewer clients than configured");
+    let world = World::start();
+    // Fewer than it has found at its start, and has bounded its clients by.
+    world.gateway.limit_files(128);
     world.announce("cannot accept clients");
     let mut inside = world.client("app");
     inside.talk(&[("SET k v", "+OK")]);
@@ -121,6 +121,7 @@ fn too_few_files_lose_no_one_who_is_in_and_it_recovers() {
                 TcpStream::connect_timeout(&world.gateway.address, Duration::from_millis(500)).ok()
             })
             .collect();
+        world.gateway.stderr.wait_for("of too few files", |line| line.contains("cannot accept clients"));
         std::thread::sleep(Duration::from_millis(500));
         let busy = world.gateway.ticks();
         let start = Instant::now();
@@ -147,6 +148,23 @@ fn too_few_files_lose_no_one_who_is_in_and_it_recovers() {
         }
     }
     inside.talk(&[("GET k", "$v")]);
+}
+
+#[test]
+fn clients_with_links_of_their_own_leave_files_for_others() {
+    let world = World::with(Setup { files_max: Some(256), ..Setup::default() });
+    world.announce("fewer clients than configured");
+    let mut waiting: Vec<Client> = (0..110).map(|_| world.client("app")).collect();
+    waiting.iter_mut().for_each(|client| client.send("BLPOP nothing 0"));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // Those for whom there is no link are told so.
+    while !waiting.iter_mut().any(Client::has_more) {
+        assert!(Instant::now() < deadline, "all have a link of their own");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    world.client("ops").talk(&[("SET k v", "+OK"), ("GET k", "$v")]);
+    assert_eq!(world.gateway.get("/healthz").0, 200);
+    assert!(world.gateway.open_files() < 256 - 16, "{} files", world.gateway.open_files());
 }
 
 #[test]
