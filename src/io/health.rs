@@ -125,12 +125,8 @@ impl Control {
 /// Whether these are all Redis users that the configuration names for a database.
 fn is_everybody(live: &Live, database: &str, refused: &BTreeSet<&str>) -> bool {
     let Some(settings) = live.settings.database(database) else { return false };
-    let users = live.settings.users.users().iter();
-    let is_there = |of: Option<&str>| of.is_none_or(|of| of == database);
-    let own = users.filter(|user| is_there(user.database.as_deref()));
-    let own = own.filter_map(|user| Some(user.credential.as_ref()?.redis_user.as_str()));
-    let mut all = own.chain(settings.roles.redis_users()).peekable();
-    all.peek().is_some() && all.all(|user| refused.contains(user))
+    let mut all = live.settings.credentials(settings).peekable();
+    all.peek().is_some() && all.all(|it| refused.contains(it.redis_user.as_str()))
 }
 
 impl Shared {

@@ -10,7 +10,7 @@ use super::node::Node;
 use super::settings::{self, Address, Location, Settings, Subscriptions};
 use super::tls::TlsError;
 use crate::upstream::cluster::{Endpoint, Map, Topology};
-use crate::upstream::{Database, DatabaseId, NodeId, Replica, Role};
+use crate::upstream::{Credentials, Database, DatabaseId, NodeId, Replica, Role};
 
 /// Where the databases are.
 #[derive(Default, Clone)]
@@ -40,7 +40,10 @@ impl Reach {
                 }
             };
             reach.nodes.insert(number, node);
-            reach.databases.insert(id, as_told(database, number));
+            let credentials =
+                settings.credentials(database).map(|it| (it.redis_user.clone(), Arc::clone(it)));
+            let credentials = Arc::new(credentials.collect());
+            reach.databases.insert(id, as_told(database, number, credentials));
             reach.ids.insert(database.name.clone(), id);
             if let Some((before, now)) = before.filter(|(before, now)| now.kept(before, database).is_some()) {
                 reach.keep_map(id, now);
@@ -61,10 +64,11 @@ impl Reach {
         let Some(id) = self.id(&database.name) else { return Ok(reach) };
         let node = node(database, Some(at))?;
         let number = NodeId(number());
-        if let Some(was) = reach.databases.insert(id, as_told(database, number)) {
+        if let Some(was) = reach.databases.remove(&id) {
             for node in was.nodes() {
                 reach.nodes.remove(&node);
             }
+            reach.databases.insert(id, as_told(database, number, was.credentials));
         }
         reach.nodes.insert(number, Arc::new(node));
         Ok(reach)
@@ -125,7 +129,8 @@ impl Reach {
         for node in database.nodes() {
             self.nodes.extend(before.node(node).map(|it| (node, Arc::clone(it))));
         }
-        self.databases.insert(id, database.clone());
+        let credentials = self.databases.get(&id).map(|it| Arc::clone(&it.credentials)).unwrap_or_default();
+        self.databases.insert(id, Database { credentials, ..database.clone() });
     }
 
     /// The same with this map of a cluster; nothing if it says nothing new. A node that the map
@@ -249,7 +254,7 @@ fn node(database: &settings::Database, found: Option<&Address>) -> Result<Node, 
 }
 
 /// What the machines are told of a database.
-fn as_told(database: &settings::Database, node: NodeId) -> Database {
+fn as_told(database: &settings::Database, node: NodeId, credentials: Arc<Credentials>) -> Database {
     Database {
         node,
         role: database.requires_master.then_some(Role::Master),
@@ -259,6 +264,7 @@ fn as_told(database: &settings::Database, node: NodeId) -> Database {
         cluster: database.cluster().map(|_| Arc::new(Topology::default())),
         // Nor is it known who follows the master, until that has been asked.
         replicas: Vec::new(),
+        credentials,
     }
 }
 

@@ -67,6 +67,13 @@ impl Settings {
     pub fn database(&self, name: &str) -> Option<&Database> {
         self.databases.iter().find(|database| database.name == name)
     }
+
+    /// As whom the clients of a database may speak to it.
+    pub fn credentials<'a>(&'a self, database: &'a Database) -> impl Iterator<Item = &'a Arc<Credential>> {
+        let is_there = |of: Option<&str>| of.is_none_or(|of| of == database.name);
+        let users = self.users.users().iter().filter(move |user| is_there(user.database.as_deref()));
+        users.filter_map(|user| user.credential.as_ref()).chain(database.roles.credentials())
+    }
 }
 
 /// Where clients come in.

@@ -27,7 +27,7 @@ pub(crate) use greet::{Next, REPLY_BYTES_MAX, fence, fence_reply, is_not_now, ro
 pub use lane::{Lane, LaneId, LaneKey};
 pub use learned::Learned;
 pub use link::{Expect, Link, LinkId, LinkRole, Phase, Stream, Ticket};
-pub use node::{Database, DatabaseId, NodeId, Replica};
+pub use node::{Credentials, Database, DatabaseId, NodeId, Replica};
 pub use provision::{Account, Change, NodeUsers, Order, Provisioning};
 pub use rehearsal::{beginning, objection, rehearsal};
 pub use rotation::{Fresh, Passwords};

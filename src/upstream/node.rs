@@ -1,10 +1,15 @@
 //! What is behind the gateway, as the machines name it. Where a node is and how it is spoken to
 //! is known to whoever opens the connections.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Role;
 use super::cluster::Topology;
+use crate::identity::Credential;
+
+/// Credentials by their Redis user.
+pub type Credentials = BTreeMap<String, Arc<Credential>>;
 
 /// A place that connections are made to, in one way. The number is given by whoever makes them,
 /// never to another place again.
@@ -31,6 +36,8 @@ pub struct Database {
     pub cluster: Option<Arc<Topology>>,
     /// Nodes that have the same data a little later; as far as users read from them.
     pub replicas: Vec<Replica>,
+    /// As whom its clients may speak: where none asks, it is tried as one of them.
+    pub credentials: Arc<Credentials>,
 }
 
 /// A node that follows a database's master.
@@ -47,7 +54,8 @@ impl Database {
     #[must_use]
     pub fn new(node: NodeId, shares_subscriptions: bool) -> Self {
         let (role, cluster, replicas) = (None, None, Vec::new());
-        Self { node, role, leaves_at_once: false, shares_subscriptions, cluster, replicas }
+        let credentials = Arc::default();
+        Self { node, role, leaves_at_once: false, shares_subscriptions, cluster, replicas, credentials }
     }
 
     /// Every node of it.

@@ -1,11 +1,12 @@
 //! When a link may be connected: at once where the node works, so many at a time; one after the
 //! other where it does not. Decides by the node's circuit and by what its lane has been told.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Loss, Report, Step, Worker};
 use crate::session::LaneRefusal;
-use crate::upstream::{GreetError, Lane, LaneId, Link, LinkId, LinkRole, NodeId, Phase, Trouble};
+use crate::upstream::{GreetError, LaneId, Link, LinkId, LinkRole, NodeId, Phase, Trouble};
 
 impl Worker {
     /// Connects a new link, or has it wait for its turn.
@@ -30,7 +31,7 @@ impl Worker {
     }
 
     /// The same, whoever it is for.
-    fn connect(&mut self, id: LinkId, now: Instant) {
+    pub(super) fn connect(&mut self, id: LinkId, now: Instant) {
         let workers = self.workers();
         let Some(link) = self.links.get_mut(id) else { return };
         let lane = &self.lanes[link.lane];
@@ -47,46 +48,6 @@ impl Worker {
         self.steps.push(Step::Connect(id));
     }
 
-    /// A connection to a node has failed at that time: whether it has answered over another link
-    /// since, or may be tried again.
-    pub(super) fn try_node(&mut self, id: NodeId, failed_at: Instant, now: Instant) {
-        let is_there = |link: &Link| link.is_ready() && self.lanes[link.lane].key.node == id;
-        if self.links.iter().any(|(_, link)| is_there(link) && link.heard_at > Some(failed_at)) {
-            self.nodes.of(id).circuit.answered_another();
-        }
-        self.probe_node(id, now);
-    }
-
-    /// Tries a failing node even where no client asks for it.
-    fn probe_node(&mut self, id: NodeId, now: Instant) {
-        let node = self.nodes.of(id);
-        if !node.circuit.allows(now) {
-            return;
-        }
-        let last = node.probe_lane;
-        let is_at_it = |lane: LaneId| self.lanes[lane].key.node == id && self.lanes[lane].backoff.allows(now);
-        let waits = |link: &Link| link.is_waiting() && is_at_it(link.lane);
-        let waiting = self.links.iter().find(|(_, link)| waits(link)).map(|(id, link)| (id, link.lane));
-        let lane = waiting.map(|(_, lane)| lane).or_else(|| last.filter(|&lane| is_at_it(lane)));
-        let Some(lane) = lane else { return };
-        match (self.lanes[lane].shared.first(), waiting) {
-            (None, _) => {
-                self.open_shared(lane, now);
-            }
-            (Some(&shared), _) if self.links.get(shared).is_some_and(Link::is_waiting) => {
-                self.connect(shared, now);
-            }
-            // The lane has a link that works: it is enough to try another.
-            (Some(_), Some((link, _))) => self.connect(link, now),
-            // Its answer shows that the node is there.
-            (Some(&shared), None) => {
-                if self.links.get(shared).is_some_and(|link| link.pending.is_empty()) {
-                    self.ask_how_it_is(shared, now);
-                }
-            }
-        }
-    }
-
     /// A link has answered for the first time: so does its node.
     pub(super) fn node_answered(&mut self, id: NodeId, now: Instant) {
         let node = self.nodes.of(id);
@@ -94,12 +55,16 @@ impl Worker {
             return;
         }
         let before = node.trouble.take();
+        let probe = node.probe_lane.take();
         if node.circuit.succeeded() {
             let after = before.map_or(Duration::ZERO, |it| now.saturating_duration_since(it.since));
             self.steps.push(Step::Report(Report::NodeBack { node: id, after }));
             self.tell_of_node(id);
         }
         self.connect_waiting(now);
+        if let Some(lane) = probe {
+            self.let_go(lane);
+        }
     }
 
     /// Connects whatever waits, in turn.
@@ -121,28 +86,6 @@ impl Worker {
         }
         lane.backoff.succeeded();
         lane.trouble = None;
-    }
-
-    /// Lanes that could not be greeted are tried now and then even where nobody asks for them,
-    /// so that what is told of them stays true.
-    pub(super) fn try_refused_lanes(&mut self, now: Instant) {
-        let wait = Duration::from_millis(self.limits.probe_interval_ms);
-        let is_due = |lane: &Lane| {
-            let since = lane.tried_at.map(|at| now.saturating_duration_since(at));
-            lane.links == 0 && lane.backoff.is_failing() && since.is_some_and(|since| since >= wait)
-        };
-        let due: Vec<LaneId> = self.lanes.iter().filter(|(_, lane)| is_due(lane)).map(|(id, _)| id).collect();
-        for lane in due {
-            self.open_shared(lane, now);
-        }
-    }
-
-    /// Another worker has been answered by a node.
-    pub(super) fn hear_of_node(&mut self, id: NodeId, now: Instant) {
-        if self.nodes.get(id).is_some_and(|node| node.circuit.is_open()) {
-            self.nodes.of(id).circuit.hear_of_success();
-            self.probe_node(id, now);
-        }
     }
 
     /// Connects those whose turn it is, as many as may be under way at a time.
@@ -203,7 +146,6 @@ impl Worker {
             Loss::NoResources(_) => {}
             Loss::Closed | Loss::Io(_) | Loss::OpTimeout if link.is_ready() => {
                 node.circuit.suspect();
-                node.probe_lane = Some(link.lane);
             }
             // Before Ready, the connection as such may be what fails; or something else is in its place.
             Loss::NoMaster
@@ -214,8 +156,11 @@ impl Worker {
             | Loss::Io(_)
             | Loss::Greeting(GreetError::Role { .. }) => {
                 node.circuit.failed(now, &self.limits, random);
-                node.probe_lane = Some(link.lane);
                 Trouble::note(&mut node.trouble, cause, loss.to_string(), now);
+                let (node, credential) = (lane.key.node, Arc::clone(&lane.key.credential));
+                if self.nodes.of(node).probe_lane.is_none() && self.is_configured(node, &credential) {
+                    self.probe_as(node, credential);
+                }
             }
             _ if !link.is_ready() => {
                 lane.backoff.failed(now, &self.limits, random);

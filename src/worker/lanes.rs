@@ -38,7 +38,6 @@ impl Worker {
         if lane.sessions == 0 && lane.links == 0 {
             let lane = self.lanes.remove(id);
             self.lane_ids.remove(&lane.key);
-            self.nodes.of(lane.key.node).probe_lane.take_if(|probe| *probe == id);
         }
     }
 

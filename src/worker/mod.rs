@@ -29,6 +29,7 @@ mod own;
 mod peers;
 mod pins;
 mod private;
+mod probes;
 mod pulse;
 mod queued;
 mod readers;

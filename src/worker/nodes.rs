@@ -10,7 +10,7 @@ use super::{Loss, Worker};
 use crate::session::{LaneRefusal, SessionId};
 use crate::upstream::cluster::Topology;
 use crate::upstream::{
-    Circuit, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId, Role, Trouble,
+    Circuit, Credentials, Database, DatabaseId, LaneId, LaneKey, LinkId, LinkRole, NodeId, Role, Trouble,
 };
 
 /// What a worker knows of a node.
@@ -30,7 +30,8 @@ pub(super) struct Node {
     pub(super) connecting: usize,
     /// Links that wait for one of those to be.
     pub(super) queue: VecDeque<LinkId>,
-    /// The lane that found it failing, for trying it without demand.
+    /// The lane by which it is tried without demand, while it fails.
+    /// Invariant: it has a place of its own among that lane's sessions.
     pub(super) probe_lane: Option<LaneId>,
     /// How its server speaks, as its last greeting told.
     pub(super) dialect: Option<Dialect>,
@@ -115,6 +116,16 @@ impl Nodes {
         }
     }
 
+    /// As whom its database's clients may speak to a node; nobody where no database is any more.
+    pub(super) fn credentials(&self, id: NodeId) -> Option<&Credentials> {
+        let database = self.databases.values().find(|it| it.nodes().any(|node| node == id))?;
+        Some(&database.credentials)
+    }
+
+    pub(super) fn ids(&self) -> Vec<NodeId> {
+        self.nodes.keys().copied().collect()
+    }
+
     pub(super) fn get(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(&id)
     }
@@ -170,6 +181,7 @@ impl Worker {
         for id in self.sessions.keys() {
             self.follow(id);
         }
+        self.renew_probes();
         let (nodes, lanes) = (&mut self.nodes, &self.lanes);
         nodes
             .nodes

@@ -173,8 +173,7 @@ impl Worker {
 
     fn end_succession(&mut self, at: usize) -> Succession {
         let ended = self.successions.tried.remove(at);
-        self.lanes[ended.lane].sessions -= 1;
-        self.release_lane(ended.lane);
+        self.let_go(ended.lane);
         ended
     }
 }

@@ -160,6 +160,53 @@ fn a_backend_that_answers_others_is_waited_for_after_a_connection_that_failed() 
     assert_eq!(world.heard(1), "+OK\r\n");
 }
 
+impl World {
+    /// The client closes its connection.
+    fn leaves(&mut self, number: usize) {
+        self.sockets[number].fin = true;
+        self.sockets[number].runnable = true;
+        self.carry();
+        assert!(self.sockets[number].ended, "it is gone");
+    }
+
+    /// Nobody asks for anything; each attempt to connect ends so.
+    fn wait_alone(&mut self, ms: u64, succeeds: bool) {
+        for _ in 0..ms / 50 {
+            self.pass(50);
+            for id in self.wires.keys().copied().collect::<Vec<_>>() {
+                if !succeeds {
+                    self.lose(id, Loss::Connect("refused".into()));
+                }
+            }
+            self.carry();
+        }
+    }
+
+    /// Of which Redis users something is wrong, or of everybody.
+    fn troubled(&self) -> Vec<Option<String>> {
+        self.worker.troubles().into_iter().map(|it| it.redis_user).collect()
+    }
+}
+
+#[test]
+fn a_node_that_fails_is_tried_until_it_is_back_when_nobody_is_left() {
+    let mut world = world(Limits::default(), 1);
+    world.says(0, &["SELECT", "1"]);
+    world.says(0, GET);
+    world.lose(world.newest_link(), Loss::Closed);
+    world.sockets[0].inbound.extend(command(GET));
+    world.poll_client(0);
+    world.lose(world.newest_link(), Loss::Connect("refused".into()));
+    world.leaves(0);
+    world.wait_alone(20_000, false);
+    assert_eq!(world.troubled(), [None]);
+    // Who is tried for it is a user of the configuration, also when that is another one.
+    world.becomes("other", "third");
+    world.wait_alone(20_000, true);
+    assert_eq!(world.troubled(), []);
+    assert_eq!(world.worker.population(), (0, 1), "one connection has tried it");
+}
+
 #[test]
 fn a_client_long_idle_is_not_taken_for_one_that_does_not_read() {
     let mut world = world(Limits { client_output_stall_timeout_ms: 3_000, ..Limits::default() }, 1);

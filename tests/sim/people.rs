@@ -9,6 +9,7 @@ use respgate::identity::{
     Certificate, Credential, Entry, Evidence, Permit, ReadFrom, Refusal, SubjectLine, User, UserMap,
 };
 use respgate::secret::Secret;
+use respgate::upstream::Credentials;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -64,6 +65,13 @@ impl People {
             });
         }
         UserMap::build(users).expect("a sound map")
+    }
+
+    /// As whom they speak to Redis.
+    pub(crate) fn credentials(&self) -> Arc<Credentials> {
+        let map = self.map();
+        let all = map.users().iter().filter_map(|user| user.credential.as_ref());
+        Arc::new(all.map(|it| (it.redis_user.clone(), Arc::clone(it))).collect())
     }
 
     pub(crate) fn permit(&self, user: usize) -> Result<Permit, Refusal> {

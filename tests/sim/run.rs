@@ -317,6 +317,7 @@ impl World<Single> {
         self.trace(|| format!("users change: {accounts:?}"));
         let map = self.people.map();
         self.worker.recheck(&|permit| map.permit(permit.evidence()));
+        self.tell_database();
         self.pump();
     }
 

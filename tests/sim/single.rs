@@ -154,8 +154,8 @@ impl World<Single> {
         world
     }
 
-    fn tell_database(&mut self) {
-        let database = self.scene.database.clone();
+    pub(crate) fn tell_database(&mut self) {
+        let database = Database { credentials: self.people.credentials(), ..self.scene.database.clone() };
         self.worker.set_databases(BTreeMap::from([(DATABASE, database)]), self.now);
     }
 

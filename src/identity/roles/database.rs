@@ -37,8 +37,8 @@ impl DatabaseRoles {
     }
 
     /// The Redis users that they lead to, in order.
-    pub fn redis_users(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(_, credential)| credential.redis_user.as_str())
+    pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        self.0.iter().map(|(_, credential)| credential)
     }
 
     /// Whether there is none.

@@ -8,7 +8,7 @@ use super::super::{Step, Worker};
 use super::flights::{DOWN, MOVING, Place};
 use crate::resp::write;
 use crate::session::{Fate, SessionId, To};
-use crate::upstream::{DatabaseId, NodeId};
+use crate::upstream::DatabaseId;
 
 /// What a node says that runs nothing that could be stopped: said for one that another has replaced.
 const NOTHING_RUNS: &str = "NOTBUSY No scripts in execution right now.";
@@ -85,15 +85,6 @@ impl Worker {
         }
     }
 
-    /// Nothing is sent to a node that fails: somebody has to find out that it is back. Who found it failing
-    /// may have left.
-    fn have_probed(&mut self, id: SessionId, node: NodeId) {
-        if self.nodes.of(node).probe_lane.is_none() {
-            let lane = self.lane_at(id, node);
-            self.nodes.of(node).probe_lane = lane;
-        }
-    }
-
     /// Sends what has waited long enough and can be sent, and answers what has waited too long.
     pub(in super::super) fn tick_parked(&mut self, now: Instant) {
         self.clusters.parked_until = None;
@@ -135,9 +126,6 @@ impl Worker {
             }
             if node.is_none_or(|node| self.is_node_failing(node)) {
                 self.want_map(database);
-                if let Some(node) = node {
-                    self.have_probed(id, node);
-                }
             }
             waiting = Some(id);
             self.clusters.parked.insert((id, at), Parked { not_before, awaits });

@@ -86,6 +86,27 @@ fn a_dead_backend_is_named_with_the_cause_and_not_in_every_line() {
 }
 
 #[test]
+fn a_gateway_that_its_clients_have_left_finds_out_that_redis_is_back() {
+    // One worker; and several, of which one has a client that stays.
+    for (workers, staying) in [(1, 0), (4, 1)] {
+        let listener = "[listener]\n";
+        let edits = vec![(listener, format!("workers = {workers}\n{listener}"))];
+        let mut world = World::with(Setup { edits, ..Setup::default() });
+        world.announce(LOST);
+        let mut clients: Vec<Client> = (0..2 * workers).map(|_| world.client("app")).collect();
+        clients.iter_mut().for_each(|client| client.talk(&[("ECHO before", "$before")]));
+        world.redis.kill();
+        clients.iter_mut().for_each(|client| ask_until(client, "GET k", NOT_SENT));
+        clients.truncate(staying);
+        wait_told(&world, 503, "connect since 20");
+        wait_metric(&world, "respgate_clients", "", |count| count == staying as f64);
+        world.redis.resume();
+        assert_eq!(wait_told(&world, 200, "ready\n"), "ready\n");
+        wait_metric(&world, "respgate_backend_up", "", |up| up == 1.0);
+    }
+}
+
+#[test]
 fn a_redis_user_that_is_refused_is_named_and_the_others_are_served() {
     let world = World::start();
     world.announce(LOST);

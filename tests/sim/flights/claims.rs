@@ -49,7 +49,8 @@ impl World {
         let parts = vec![part(first, half, nodes[0]), part(half + 1, 16_383, nodes[1])];
         let number = |endpoint: &Endpoint| NodeId(endpoint.host[1..].parse().expect("one of ours"));
         let cluster = Some(Arc::new(Topology::of(&Map { parts }, number)));
-        let database = Database { cluster, ..Database::new(NodeId(1), false) };
+        let credentials = self.people.credentials();
+        let database = Database { cluster, credentials, ..Database::new(NodeId(1), false) };
         self.worker.set_databases(BTreeMap::from([(DATABASE, database)]), self.now);
         self.pump();
     }

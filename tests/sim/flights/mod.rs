@@ -134,7 +134,8 @@ impl World {
         if std::mem::take(&mut self.scene.wants_map) {
             self.trace(|| "a map".to_owned());
             let cluster = Some(Arc::new(self.scene.nodes.map()));
-            let database = Database { cluster, ..Database::new(NodeId(0), false) };
+            let credentials = self.people.credentials();
+            let database = Database { cluster, credentials, ..Database::new(NodeId(0), false) };
             self.worker.set_databases(BTreeMap::from([(DATABASE, database)]), self.now);
             self.pump();
         }

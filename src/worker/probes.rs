@@ -1,0 +1,130 @@
+//! What is tried although no client asks for it: nodes that fail, and Redis users that are refused. What
+//! is told of them would else stay as it is when the last client has left, and whoever sends clients by
+//! what is told would send none.
+//!
+//! Each is tried by a lane that a place of its own among the lane's sessions keeps: one of a node, and
+//! one of each Redis user of the configuration that it refuses.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Worker;
+use crate::identity::Credential;
+use crate::resp::Proto;
+use crate::upstream::{Lane, LaneId, LaneKey, Link, NodeId};
+
+impl Worker {
+    /// A connection to a node has failed at that time: whether it has answered over another link
+    /// since, or may be tried again.
+    pub(super) fn try_node(&mut self, id: NodeId, failed_at: Instant, now: Instant) {
+        let is_there = |link: &Link| link.is_ready() && self.lanes[link.lane].key.node == id;
+        if self.links.iter().any(|(_, link)| is_there(link) && link.heard_at > Some(failed_at)) {
+            self.nodes.of(id).circuit.answered_another();
+        }
+        self.probe_node(id, now);
+    }
+
+    /// Tries a failing node even where no client asks for it.
+    fn probe_node(&mut self, id: NodeId, now: Instant) {
+        if !self.nodes.of(id).circuit.allows(now) {
+            return;
+        }
+        let probe = self.probe_lane(id);
+        let is_at_it = |lane: LaneId| self.lanes[lane].key.node == id && self.lanes[lane].backoff.allows(now);
+        let waits = |link: &Link| link.is_waiting() && is_at_it(link.lane);
+        let waiting = self.links.iter().find(|(_, link)| waits(link)).map(|(id, link)| (id, link.lane));
+        let lane = waiting.map(|(_, lane)| lane).or_else(|| probe.filter(|&lane| is_at_it(lane)));
+        let Some(lane) = lane else { return };
+        match (self.lanes[lane].shared.first(), waiting) {
+            (None, _) => {
+                self.open_shared(lane, now);
+            }
+            (Some(&shared), _) if self.links.get(shared).is_some_and(Link::is_waiting) => {
+                self.connect(shared, now);
+            }
+            // The lane has a link that works: it is enough to try another.
+            (Some(_), Some((link, _))) => self.connect(link, now),
+            // Its answer shows that the node is there.
+            (Some(&shared), None) => {
+                if self.links.get(shared).is_some_and(|link| link.pending.is_empty()) {
+                    self.ask_how_it_is(shared, now);
+                }
+            }
+        }
+    }
+
+    /// Another worker has been answered by a node.
+    pub(super) fn hear_of_node(&mut self, id: NodeId, now: Instant) {
+        if self.nodes.get(id).is_some_and(|node| node.circuit.is_open()) {
+            self.nodes.of(id).circuit.hear_of_success();
+            self.probe_node(id, now);
+        }
+    }
+
+    /// The lane by which a node is tried without demand. If its Redis user is refused, which says nothing of
+    /// what the node has become, another one has its turn.
+    fn probe_lane(&mut self, id: NodeId) -> Option<LaneId> {
+        let probe = self.nodes.of(id).probe_lane;
+        if probe.is_none_or(|lane| self.lanes[lane].backoff.is_failing()) {
+            let failing = |it: &Arc<Credential>| {
+                let mut lanes = self.lanes.iter().filter(|(_, lane)| lane.backoff.is_failing());
+                lanes.any(|(_, lane)| lane.key.is_of(id, it))
+            };
+            let mut all = self.nodes.credentials(id).into_iter().flat_map(|all| all.values());
+            let next = all.find(|it| it.secret(&self.kept).is_some() && !failing(it)).map(Arc::clone);
+            if let Some(credential) = next {
+                self.probe_as(id, credential);
+            }
+        }
+        self.nodes.of(id).probe_lane
+    }
+
+    /// Has a node tried as this user.
+    pub(super) fn probe_as(&mut self, node: NodeId, credential: Arc<Credential>) {
+        // Of that user's lanes the one that is the least likely to be refused for anything else.
+        let lane = self.lane(LaneKey { node, credential, proto: Proto::Resp2, db: 0 });
+        self.lanes[lane].sessions += 1;
+        if let Some(last) = self.nodes.of(node).probe_lane.replace(lane) {
+            self.let_go(last);
+        }
+    }
+
+    /// Whether a node's clients may speak by this.
+    pub(super) fn is_configured(&self, node: NodeId, credential: &Arc<Credential>) -> bool {
+        let known = self.nodes.credentials(node).and_then(|all| all.get(&credential.redis_user));
+        known.is_some_and(|known| known == credential)
+    }
+
+    /// Somebody who has kept a lane needs it no more.
+    pub(super) fn let_go(&mut self, lane: LaneId) {
+        self.lanes[lane].sessions -= 1;
+        self.release_lane(lane);
+    }
+
+    /// The nodes or their users may be others from now on.
+    pub(super) fn renew_probes(&mut self) {
+        for id in self.nodes.ids() {
+            let probe = self.nodes.of(id).probe_lane;
+            if let Some(lane) = probe
+                && !self.is_configured(id, &Arc::clone(&self.lanes[lane].key.credential))
+            {
+                self.nodes.of(id).probe_lane = None;
+                self.let_go(lane);
+            }
+        }
+    }
+
+    /// Lanes that could not be greeted are tried now and then even where nobody asks for them,
+    /// so that what is told of them stays true.
+    pub(super) fn try_refused_lanes(&mut self, now: Instant) {
+        let wait = Duration::from_millis(self.limits.probe_interval_ms);
+        let is_due = |lane: &Lane| {
+            let since = lane.tried_at.map(|at| now.saturating_duration_since(at));
+            lane.links == 0 && lane.backoff.is_failing() && since.is_some_and(|since| since >= wait)
+        };
+        let due: Vec<LaneId> = self.lanes.iter().filter(|(_, lane)| is_due(lane)).map(|(id, _)| id).collect();
+        for lane in due {
+            self.open_shared(lane, now);
+        }
+    }
+}
