@@ -78,7 +78,7 @@ pub struct Lane {
     pub backoff: Backoff,
     /// Why the last of them failed.
     pub trouble: Option<Trouble>,
-    /// When that was.
+    /// When it was tried last, if it has not been greeted since.
     pub tried_at: Option<Instant>,
     /// Sessions that wait for the first greeting to end, well or badly.
     pub waiters: Vec<SessionId>,

@@ -77,15 +77,19 @@ impl Worker {
         }
     }
 
-    /// A lane has been greeted.
+    /// A lane has been greeted, or at least its Redis user accepted.
     pub(super) fn lane_answered(&mut self, id: LaneId) {
+        let refused = self.take_refused_lane(id);
         let lane = &mut self.lanes[id];
-        if lane.backoff.is_failing() {
+        if lane.backoff.is_failing() || refused.is_some() {
             let (node, redis_user) = (lane.key.node, lane.key.credential.redis_user.clone());
             self.steps.push(Step::Report(Report::UserBack { node, redis_user }));
         }
         lane.backoff.succeeded();
-        lane.trouble = None;
+        (lane.trouble, lane.tried_at) = (None, None);
+        if let Some(refused) = refused {
+            self.let_go(refused);
+        }
     }
 
     /// Connects those whose turn it is, as many as may be under way at a time.
@@ -166,6 +170,7 @@ impl Worker {
                 lane.backoff.failed(now, &self.limits, random);
                 lane.tried_at = Some(now);
                 Trouble::note(&mut lane.trouble, cause, loss.to_string(), now);
+                self.keep_refused_lane(link.lane, cause);
             }
             _ => {}
         }

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::Rng;
 use super::dialect::Dialect;
 use super::{Loss, Worker};
 use crate::identity::{Kept, Password};
-use crate::upstream::{Greeting, LinkId, Next, Phase, REPLY_BYTES_MAX};
+use crate::upstream::{GreetError, Greeting, LinkId, Next, Phase, REPLY_BYTES_MAX};
 
 impl Worker {
     /// The socket of a link is connected: the greeting begins.
@@ -83,6 +83,9 @@ impl Worker {
         // What answers, and is something else, is not what has been failing.
         if has_role {
             self.node_answered(node, now);
+        }
+        if matches!(next, Err(Loss::Greeting(GreetError::Select(_)))) {
+            self.lane_answered(of);
         }
         let next = next?;
         let Some(link) = self.links.get_mut(id) else { return Ok(()) };

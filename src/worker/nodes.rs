@@ -33,6 +33,9 @@ pub(super) struct Node {
     /// The lane by which it is tried without demand, while it fails.
     /// Invariant: it has a place of its own among that lane's sessions.
     pub(super) probe_lane: Option<LaneId>,
+    /// The lanes by which Redis users are tried without demand that it refuses, by their names.
+    /// Invariant: each has a place of its own among that lane's sessions.
+    pub(super) refused: BTreeMap<String, LaneId>,
     /// How its server speaks, as its last greeting told.
     pub(super) dialect: Option<Dialect>,
     /// The databases that it has refused last, by Redis user.
@@ -181,7 +184,7 @@ impl Worker {
         for id in self.sessions.keys() {
             self.follow(id);
         }
-        self.renew_probes();
+        self.renew_probes(now);
         let (nodes, lanes) = (&mut self.nodes, &self.lanes);
         nodes
             .nodes

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Worker;
 use crate::identity::Credential;
 use crate::resp::Proto;
-use crate::upstream::{Lane, LaneId, LaneKey, Link, NodeId};
+use crate::upstream::{Cause, Lane, LaneId, LaneKey, Link, NodeId};
 
 impl Worker {
     /// A connection to a node has failed at that time: whether it has answered over another link
@@ -95,6 +95,27 @@ impl Worker {
         known.is_some_and(|known| known == credential)
     }
 
+    /// A lane could not be greeted: it stays, so that its Redis user is tried whoever leaves. What was not about
+    /// the user may be about the lane's database or protocol version.
+    pub(super) fn keep_refused_lane(&mut self, id: LaneId, cause: Cause) {
+        let LaneKey { node, credential, proto, db } = self.lanes[id].key.clone();
+        let is_of_user = matches!(cause, Cause::Auth | Cause::NoPassword) || (proto, db) == (Proto::Resp2, 0);
+        let is_kept = self.nodes.of(node).refused.contains_key(&credential.redis_user);
+        if is_of_user && !is_kept && self.is_configured(node, &credential) {
+            self.lanes[id].sessions += 1;
+            self.nodes.of(node).refused.insert(credential.redis_user.clone(), id);
+        }
+    }
+
+    /// The lane that is kept for the Redis user of this one, who is refused no more.
+    pub(super) fn take_refused_lane(&mut self, id: LaneId) -> Option<LaneId> {
+        let LaneKey { node, credential, .. } = &self.lanes[id].key;
+        let refused = &mut self.nodes.of(*node).refused;
+        let kept = refused.get(&credential.redis_user);
+        kept.filter(|&&kept| self.lanes[kept].key.is_of(*node, credential))?;
+        refused.remove(&credential.redis_user)
+    }
+
     /// Somebody who has kept a lane needs it no more.
     pub(super) fn let_go(&mut self, lane: LaneId) {
         self.lanes[lane].sessions -= 1;
@@ -102,14 +123,40 @@ impl Worker {
     }
 
     /// The nodes or their users may be others from now on.
-    pub(super) fn renew_probes(&mut self) {
+    pub(super) fn renew_probes(&mut self, now: Instant) {
         for id in self.nodes.ids() {
             let probe = self.nodes.of(id).probe_lane;
-            if let Some(lane) = probe
-                && !self.is_configured(id, &Arc::clone(&self.lanes[lane].key.credential))
-            {
+            if let Some(lane) = probe.filter(|&lane| !self.is_lane_configured(lane)) {
                 self.nodes.of(id).probe_lane = None;
                 self.let_go(lane);
+            }
+            let refused = self.nodes.of(id).refused.clone();
+            for (redis_user, lane) in refused {
+                if !self.is_lane_configured(lane) {
+                    self.renew_refused_lane(id, &redis_user, now);
+                }
+            }
+        }
+    }
+
+    fn is_lane_configured(&self, id: LaneId) -> bool {
+        let key = &self.lanes[id].key;
+        self.is_configured(key.node, &key.credential)
+    }
+
+    /// A Redis user that is refused has another password, which is tried at once, or is there no more.
+    fn renew_refused_lane(&mut self, node: NodeId, redis_user: &str, now: Instant) {
+        let renewed = self.nodes.credentials(node).and_then(|all| all.get(redis_user)).map(Arc::clone);
+        if let Some(last) = self.nodes.of(node).refused.remove(redis_user) {
+            self.let_go(last);
+        }
+        if let Some(credential) = renewed {
+            let lane = self.lane_of(LaneKey { node, credential, proto: Proto::Resp2, db: 0 });
+            self.lanes[lane].sessions += 1;
+            self.lanes[lane].tried_at = Some(now);
+            self.nodes.of(node).refused.insert(redis_user.to_owned(), lane);
+            if self.lanes[lane].shared.is_empty() {
+                self.open_shared(lane, now);
             }
         }
     }
@@ -120,7 +167,7 @@ impl Worker {
         let wait = Duration::from_millis(self.limits.probe_interval_ms);
         let is_due = |lane: &Lane| {
             let since = lane.tried_at.map(|at| now.saturating_duration_since(at));
-            lane.links == 0 && lane.backoff.is_failing() && since.is_some_and(|since| since >= wait)
+            lane.links == 0 && since.is_some_and(|since| since >= wait)
         };
         let due: Vec<LaneId> = self.lanes.iter().filter(|(_, lane)| is_due(lane)).map(|(id, _)| id).collect();
         for lane in due {

@@ -208,6 +208,48 @@ fn a_node_that_fails_is_tried_until_it_is_back_when_nobody_is_left() {
 }
 
 #[test]
+fn a_redis_user_that_is_refused_is_told_of_and_tried_when_nobody_is_left() {
+    for in_redis in [true, false] {
+        let mut world = world(Limits::default(), 1);
+        world.scene.alarms_allowed = 1;
+        let account = world.people.accounts[0].clone().expect("a user");
+        world.scene.redis.accounts.clear();
+        // Where the user is refused as such, it is no matter of a database or a protocol version.
+        world.says(0, &["SELECT", "999"]);
+        world.says(0, &["HELLO", "3"]);
+        world.says(0, GET);
+        world.leaves(0);
+        world.wait_alone(20_000, true);
+        let user = Some(account.0.clone());
+        assert_eq!(world.troubled(), [user], "it is told of, once");
+        match in_redis {
+            true => assert!(world.scene.redis.accounts.insert(account)),
+            false => world.becomes(&account.0, "right"),
+        }
+        world.wait_alone(20_000, true);
+        assert_eq!(world.troubled(), []);
+        let before = world.worker.tally().links_opened;
+        world.wait_alone(20_000, true);
+        assert_eq!(world.worker.tally().links_opened, before, "what is accepted is tried no more");
+    }
+}
+
+#[test]
+fn a_redis_user_that_is_configured_no_more_is_tried_no_more() {
+    let mut world = world(Limits::default(), 1);
+    world.scene.alarms_allowed = 1;
+    world.scene.redis.accounts.clear();
+    world.says(0, GET);
+    world.leaves(0);
+    assert_eq!(world.troubled().len(), 1);
+    world.people.accounts[0] = None;
+    world.recheck();
+    let before = world.worker.tally().links_opened;
+    world.wait_alone(20_000, true);
+    assert_eq!((world.troubled(), world.worker.tally().links_opened), (vec![], before));
+}
+
+#[test]
 fn a_client_long_idle_is_not_taken_for_one_that_does_not_read() {
     let mut world = world(Limits { client_output_stall_timeout_ms: 3_000, ..Limits::default() }, 1);
     world.says(0, &["CLIENT", "ID"]);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{NOT_SENT, ask_until_answered, world_over_tcp};
 use crate::log::Event;
+use crate::pki::write_secret;
 use crate::wire::{Client, PATIENCE};
 use crate::world::{APP, LOST, Setup, World};
 
@@ -99,7 +100,6 @@ fn a_gateway_that_its_clients_have_left_finds_out_that_redis_is_back() {
         clients.iter_mut().for_each(|client| ask_until(client, "GET k", NOT_SENT));
         clients.truncate(staying);
         wait_told(&world, 503, "connect since 20");
-        wait_metric(&world, "respgate_clients", "", |count| count == staying as f64);
         world.redis.resume();
         assert_eq!(wait_told(&world, 200, "ready\n"), "ready\n");
         wait_metric(&world, "respgate_backend_up", "", |up| up == 1.0);
@@ -139,6 +139,43 @@ fn a_redis_user_that_is_refused_is_named_and_the_others_are_served() {
     let backend: Vec<_> = records.iter().filter(|record| record["event"] == "backend").collect();
     assert_eq!(backend.len(), 2, "one of the refusal, one of its end: {backend:#?}");
     assert_eq!(backend[1]["outcome"], "accepted");
+}
+
+#[test]
+fn a_redis_user_that_is_refused_is_tried_when_its_clients_have_left() {
+    let limits = "probe_interval_ms = 200";
+    let world = World::with(Setup { users: vec![APP], limits, ..Setup::default() });
+    world.announce(LOST);
+    let mut root = world.redis.client("root");
+    let is_told = |outcome: &'static str| {
+        move |record: &serde_json::Value| record["event"] == "backend" && record["outcome"] == outcome
+    };
+    for in_redis in [true, false] {
+        let before = world.audit().len();
+        root.talk(&[("ACL SETUSER app resetpass >another", "+OK")]);
+        root.ask("CLIENT KILL USER app");
+        ask_until(&mut world.client("app"), "GET k", NOT_SENT);
+        wait_told(&world, 503, "Redis user app: auth since 20");
+        // For several intervals.
+        let end = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < end {
+            let (status, body) = world.gateway.get("/readyz");
+            assert!(status == 503 && body.contains("Redis user app: auth since 20"), "{status} {body}");
+        }
+        wait_metric(&world, "respgate_backend_trouble", "cause=\"auth\"", |it| it == 1.0);
+        world.wait_audit_after(before, "of the refusal", is_told("refused"));
+        if in_redis {
+            root.talk(&[("ACL SETUSER app >canary-app", "+OK")]);
+        } else {
+            write_secret(&world.path("app.password"), "another\n");
+            world.reload();
+        }
+        assert_eq!(wait_told(&world, 200, "ready\n"), "ready\n");
+        world.wait_audit_after(before, "of its end", is_told("accepted"));
+    }
+    world.client("app").talk(&[("ACL WHOAMI", "$app")]);
+    let log = world.gateway.stderr.all();
+    assert!(log.iter().any(|line| line.contains("accepts this Redis user again")), "{log:#?}");
 }
 
 #[test]
