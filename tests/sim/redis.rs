@@ -177,13 +177,7 @@ impl Redis {
         }
         let in_multi = self.conn(at).multi.is_some();
         match name.as_slice() {
-            b"EXEC" if in_multi && args.len() > 1 => {
-                let conn = self.conn(at);
-                (conn.multi, conn.watched) = (None, Vec::new());
-                let abort = "-EXECABORT Transaction discarded because of: wrong number of arguments\r\n";
-                self.reply(at, tag, abort.as_bytes());
-            }
-            b"EXEC" | b"DISCARD" => self.end_transaction(at, name == b"EXEC", now),
+            b"EXEC" | b"DISCARD" => self.end_transaction(at, name == b"EXEC" && args.len() == 1, now),
             b"MULTI" if in_multi => self.reply(at, None, b"-ERR MULTI calls can not be nested\r\n"),
             b"WATCH" if in_multi => self.reply(at, tag, b"-ERR WATCH inside MULTI is not allowed\r\n"),
             _ if in_multi => {
