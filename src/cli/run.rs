@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::harden;
 use super::landlock::{self, Domain};
 use crate::admin::{self, Admin, Health, NotReady};
-use crate::config::{self, Loaded, Problems};
+use crate::config::{self, Loaded, Problems, Severity};
 use crate::io::{Control, Handles, Rehearsal, Settings, StartError, rehearse, start};
 use crate::observe::audit::{self, AuditError};
 use crate::observe::log::{self, LogError};
@@ -200,7 +200,13 @@ impl Watch<'_> {
             Ok(loaded) => loaded,
             Err(problems) => {
                 for problem in &problems.list {
-                    tracing::error!(problem = problems.describe(problem), "reload refused");
+                    let told = problems.describe(problem);
+                    match problem.severity {
+                        Severity::Error => tracing::error!(problem = told, "reload refused"),
+                        Severity::Warning => {
+                            tracing::warn!(problem = told, "in the configuration that is refused")
+                        }
+                    }
                 }
                 tracing::error!("nothing was reloaded: the configuration in force stays");
                 return Depends { files: problems.files, watch: None };

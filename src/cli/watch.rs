@@ -8,9 +8,8 @@
 //! files that tell nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
@@ -18,9 +17,10 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use notify::event::AccessKind;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-use rustix::fs::OFlags;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, Sleep};
+
+use crate::config;
 
 /// Files of one change are written one after another.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -156,9 +156,7 @@ fn directories(path: &Path) -> Vec<PathBuf> {
 /// A digest of a file's content and mode.
 fn look(path: &Path) -> Seen {
     let read = || -> io::Result<[u8; 32]> {
-        // As it is, the open would wait for a writer of a pipe that has none.
-        let at_once = OFlags::NONBLOCK.bits().cast_signed();
-        let file = File::options().read(true).custom_flags(at_once).open(path)?;
+        let file = config::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             // What a pipe holds is for whoever reads the configuration.

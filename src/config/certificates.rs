@@ -225,7 +225,7 @@ pub(super) fn check_certificate(
 }
 
 pub(super) fn certificates(content: &Content) -> Result<Vec<CertificateDer<'static>>, Cause> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content.bytes).collect();
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(content.pem()).collect();
     let found = found.map_err(|error| keys::bad_pem(content, &error))?;
     if found.is_empty() { Err(Cause::NoCertificate { path: content.path.clone() }) } else { Ok(found) }
 }

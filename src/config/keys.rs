@@ -65,7 +65,7 @@ fn find(content: &Content) -> Result<Found, Cause> {
         return Err(SecretCause::LegacyKey { path: path() }.into());
     }
     let mut encrypted = encrypted_sections(content)?;
-    let plain: Result<Vec<_>, _> = PrivateKeyDer::pem_slice_iter(&content.bytes).collect();
+    let plain: Result<Vec<_>, _> = PrivateKeyDer::pem_slice_iter(content.pem()).collect();
     let mut plain = plain.map_err(|error| bad_pem(content, &error))?;
     match (plain.len(), encrypted.len()) {
         (0, 0) => Err(Cause::NoKey { path: path() }),

@@ -4,18 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::cause::Cause;
 use super::keystore::Keystore;
 use super::modes::{Access, Modes};
+use super::pipe;
 use super::problem::{At, Notes};
 use super::secret_cause::SecretCause;
 use super::secrets::without_newline;
@@ -34,6 +33,14 @@ pub(super) struct Content {
     /// Wiped when dropped: it may be a key or a password.
     pub(super) bytes: Zeroizing<Vec<u8>>,
     pub(super) access: Access,
+}
+
+impl Content {
+    /// For readers of PEM. Behind the byte order mark that some editors begin a file with they would pass over
+    /// the first section, of however many there are.
+    pub(super) fn pem(&self) -> &[u8] {
+        self.bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&self.bytes)
+    }
 }
 
 /// The keystore, as far as there is one.
@@ -175,21 +182,12 @@ pub(super) fn read(path: &Path) -> Result<Content, Cause> {
 
 fn read_up_to(path: &Path, most: usize) -> Result<Content, Cause> {
     let unreadable = |error: &io::Error| Cause::Unreadable { path: path.to_owned(), why: why(error) };
-    // As it is, the open would wait for a writer of a pipe that has none, and everybody for it.
-    let at_once = OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(at_once).open(path);
-    let file = file.map_err(|error| unreadable(&error))?;
+    let file = pipe::open(path).map_err(|error| unreadable(&error))?;
     let metadata = file.metadata().map_err(|error| unreadable(&error))?;
     // With room for everything from the start, no copy is left behind by growing.
     let mut bytes = Zeroizing::new(Vec::with_capacity(most.min(metadata.len() as usize + 1)));
     let bound = most as u64 + 1;
-    let mut bounded = file.take(bound);
-    let mut read = bounded.read_to_end(&mut bytes);
-    if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-        // A pipe that somebody writes to, or a terminal: the rest is waited for.
-        rustix::io::ioctl_fionbio(bounded.get_ref(), false).map_err(|error| unreadable(&error.into()))?;
-        read = bounded.read_to_end(&mut bytes);
-    }
+    let read = pipe::read_to_end((&file).take(bound), &file, &mut bytes, pipe::PATIENCE);
     read.map_err(|error| unreadable(&error))?;
     if bytes.is_empty() && metadata.file_type().is_fifo() {
         let why = "it is a pipe that nobody writes to".to_owned();
@@ -213,6 +211,7 @@ pub(super) fn why(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
     use std::sync::mpsc;
     use std::time::Duration;

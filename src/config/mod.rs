@@ -33,6 +33,7 @@ mod login;
 mod material;
 mod modes;
 mod password_command;
+mod pipe;
 #[cfg_attr(not(feature = "pkcs12"), path = "pkcs12_absent.rs")]
 mod pkcs12;
 mod problem;
@@ -61,6 +62,7 @@ pub use cause::Cause;
 pub use cluster_cause::ClusterCause;
 pub use credential_cause::CredentialCause;
 pub use identity_cause::IdentityCause;
+pub(crate) use pipe::open;
 pub use problem::{At, Line, Listed, Problem, Problems, Severity};
 pub use role_cause::{Elsewhere, RoleCause};
 pub use secret_cause::SecretCause;

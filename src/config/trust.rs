@@ -243,7 +243,7 @@ fn list_ders(content: &Content) -> Result<Vec<Vec<u8>>, Cause> {
     if content.bytes.first() == Some(&0x30) {
         return Ok(vec![content.bytes.to_vec()]);
     }
-    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&content.bytes).collect();
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(content.pem()).collect();
     let found = found.map_err(|error| bad_pem(content, &error))?;
     if found.is_empty() {
         return Err(Cause::NoCrl { path: content.path.clone() });

@@ -12,7 +12,7 @@ use respgate::io::{Address, Admin, AtStart, Audit, Listener, Location, Log, LogF
 use respgate::limits::Limits;
 
 use crate::pki::{self, Ca};
-use crate::world::{FINE, World};
+use crate::world::{FINE, NOW, World};
 
 const EXAMPLE: &str = include_str!("../../config/respgate.toml");
 
@@ -70,6 +70,21 @@ fn uncommented() -> String {
     };
     let line = |line: &str| if is_setting(line) { line[1..].to_owned() } else { line.to_owned() };
     EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_byte_order_mark_hides_no_first_section_of_a_file() {
+    let world = World::new();
+    let marked = |name: &str, text: String| world.write(name, &format!("\u{feff}{text}"));
+    for name in ["server.crt", "server.key"] {
+        marked(name, std::fs::read_to_string(world.path(name)).unwrap());
+    }
+    marked("ca.crt", format!("{}{}", world.ca.pem(), Ca::new("Other CA").pem()));
+    let list = |until| world.ca.crl(&[], NOW - 60, until);
+    marked("ca.crl", format!("{}{}", list(NOW + 60), list(NOW + 90)));
+    let text = FINE.replace("client_ca =", "crl = \"ca.crl\"\nclient_ca =");
+    let trust = world.load(&text).unwrap().settings.listeners[0].tls.trust.clone();
+    assert_eq!((trust.client_ca.len(), trust.crls.len()), (2, 2));
 }
 
 #[test]

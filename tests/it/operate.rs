@@ -79,6 +79,7 @@ fn a_broken_configuration_leaves_the_old_one_in_force() {
     ];
     world.announce("reload refused");
     world.announce("nothing was reloaded");
+    world.announce("in the configuration that is refused");
     for text in broken {
         let before = world.gateway.stderr.all().len();
         std::fs::write(world.path("respgate.toml"), &text).expect("writable");

@@ -110,6 +110,24 @@ fn a_certificate_that_no_client_can_use_is_said_to_be_refused_and_why() {
     );
 }
 
+#[test]
+fn a_subject_that_no_line_can_say_is_said_to_be_refused_only_where_it_is() {
+    let bench = Bench::new();
+    let key = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out";
+    let many: String = (0..70).map(|n| format!("/OU=u{n}")).collect();
+    bench.openssl(&format!("{key} many.crt -subj {many}")).unwrap();
+    let told = bench.refused(1, "subject many.crt --line");
+    assert!(told.contains("more than 64 parts") && told.contains("or by its sha256"), "{told}");
+    let text = bench.fine("subject many.crt");
+    assert!(
+        !text.contains("such a certificate is refused") && text.contains("\ncertificate_sha256 = "),
+        "{text}"
+    );
+    let newline = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/v23_newline.pem");
+    let told = bench.refused(1, &format!("subject {newline} --line"));
+    assert!(told.contains("a control character: such a certificate is refused"), "{told}");
+}
+
 #[cfg(feature = "pkcs12")]
 #[test]
 fn what_is_no_certificate_ends_in_one_line_and_exit_code_1() {

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value as Json, json};
 
 use super::facts;
-use crate::identity::{Certificate, San};
+use crate::identity::{Certificate, San, SubjectLine};
 
 mod host;
 mod source;
@@ -72,12 +72,17 @@ pub fn run(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn no_line(certificate: &Certificate) -> &'static str {
-    if certificate.subject().is_empty() {
-        "its subject is empty, so no line means it: recognise it by an alternative name or by its sha256"
-    } else {
-        "its subject has a control character or another value that no line may have: such a certificate is refused"
+fn no_line(certificate: &Certificate) -> String {
+    let subject = certificate.subject();
+    if subject.has_control() {
+        return "its subject has a control character: such a certificate is refused".to_owned();
     }
+    let why = match subject.to_string().parse::<SubjectLine>() {
+        _ if subject.is_empty() => "its subject is empty".to_owned(),
+        Err(error) => format!("its subject cannot be written as a line ({error})"),
+        Ok(_) => "its subject cannot be written as a line".to_owned(),
+    };
+    format!("{why}, so no line means it: recognise it by an alternative name or by its sha256")
 }
 
 fn as_json(certificate: &Certificate, now: i64) -> Json {

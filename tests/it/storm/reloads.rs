@@ -82,6 +82,7 @@ fn a_thousand_reloads_a_third_of_them_broken() {
     let world = World::start();
     let eras = Eras::new();
     world.announce("reload refused");
+    world.announce("in the configuration that is refused");
     // The users are bound to no CA here.
     world.announce("nothing was reloaded");
     let mut stage = Stage::new(&world, &eras);
