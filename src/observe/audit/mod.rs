@@ -26,7 +26,7 @@ use time::OffsetDateTime;
 mod pen;
 mod record;
 
-use self::pen::{Pen, Sink};
+use self::pen::Pen;
 pub use self::record::{BackendRecord, Event, Outcome, Record};
 
 /// Lines that may wait for the disk: some ten seconds of handshakes at the rate
@@ -57,7 +57,7 @@ pub struct Lost;
 /// Why the audit stream could not be opened.
 #[derive(Debug, Error)]
 pub enum AuditError {
-    /// The file cannot be opened for appending.
+    /// The file cannot be opened for appending, or there is no standard output.
     #[error("audit file {path}: {cause}", path = path.display())]
     Open {
         /// The file.
@@ -114,13 +114,13 @@ pub fn start(target: Target) -> Result<(Audit, Writer), AuditError> {
 }
 
 fn start_with_queue(target: Target, lines_max: usize) -> Result<(Audit, Writer), AuditError> {
-    let sink = Sink::open(&target)?;
+    let file = pen::open(&target)?;
     let (queue, lines) = sync_channel(lines_max);
     let shared = Arc::new(Shared::default());
     let audit = Audit { queue, shared: Arc::clone(&shared) };
     let thread = thread::Builder::new()
         .name("audit".to_owned())
-        .spawn(move || Pen::new(target, sink, shared).run(&lines))
+        .spawn(move || Pen::new(target, file, shared).run(&lines))
         .map_err(AuditError::Thread)?;
     Ok((audit.clone(), Writer { audit, thread }))
 }
