@@ -13,6 +13,8 @@ use crate::identity::Network;
 pub(super) struct Census {
     /// Connections at each worker, those in their handshake included.
     workers: Vec<AtomicUsize>,
+    /// Those of them that are only told that they are refused.
+    refused: AtomicUsize,
     users: Arc<Counts<String>>,
     /// Clients whose handshake has not ended.
     networks: Arc<Counts<Network>>,
@@ -23,6 +25,7 @@ pub(super) struct Census {
 pub(super) struct Place {
     census: Arc<Census>,
     worker: usize,
+    is_refused: bool,
 }
 
 /// How many there are of each; what there is none of takes no memory.
@@ -62,7 +65,12 @@ impl<K: Clone + Eq + Hash> Counts<K> {
 impl Census {
     pub(super) fn new(workers: usize) -> Arc<Self> {
         let workers = (0..workers).map(|_| AtomicUsize::new(0)).collect();
-        Arc::new(Self { workers, users: Counts::new(), networks: Counts::new() })
+        Arc::new(Self {
+            workers,
+            refused: AtomicUsize::new(0),
+            users: Counts::new(),
+            networks: Counts::new(),
+        })
     }
 
     /// Connections in all.
@@ -70,12 +78,19 @@ impl Census {
         self.workers.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
+    /// Those of them that are in, or may come in; one that is just leaving may still count.
+    pub(super) fn inside(&self) -> usize {
+        // In this order: who is refused and leaves in between is not taken for a place that is free.
+        let total = self.total();
+        total.saturating_sub(self.refused.load(Ordering::Relaxed))
+    }
+
     /// Takes a place at the worker with the fewest connections.
     pub(super) fn place(self: &Arc<Self>) -> Place {
         let counts = self.workers.iter().map(|count| count.load(Ordering::Relaxed));
         let worker = counts.zip(0..).min().map_or(0, |(_, worker)| worker);
         self.workers[worker].fetch_add(1, Ordering::Relaxed);
-        Place { census: Arc::clone(self), worker }
+        Place { census: Arc::clone(self), worker, is_refused: false }
     }
 
     /// Takes a place among the clients of a user, if fewer than `most` are there.
@@ -95,10 +110,20 @@ impl Place {
     pub(super) fn worker(&self) -> usize {
         self.worker
     }
+
+    /// It does not come in: until it is gone it is one of those who are only told so.
+    pub(super) fn refuse(&mut self) {
+        if !std::mem::replace(&mut self.is_refused, true) {
+            self.census.refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if self.is_refused {
+            self.census.refused.fetch_sub(1, Ordering::Relaxed);
+        }
         self.census.workers[self.worker].fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -127,6 +152,20 @@ mod tests {
         assert_eq!(census.total(), 3);
         drop(places);
         assert_eq!(census.total(), 0);
+    }
+
+    #[test]
+    fn who_is_refused_takes_no_place_of_those_inside() {
+        let census = Census::new(2);
+        let (inside, mut refused) = (census.place(), census.place());
+        assert_eq!((census.total(), census.inside()), (2, 2));
+        refused.refuse();
+        refused.refuse();
+        assert_eq!((census.total(), census.inside()), (2, 1));
+        drop(refused);
+        assert_eq!((census.total(), census.inside()), (1, 1));
+        drop(inside);
+        assert_eq!((census.total(), census.inside()), (0, 0));
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub(super) fn serve(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> im
 
 /// From the handshake to an open session, or to the end of a client that does not come in.
 async fn arrive(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> Option<Inside> {
-    let Accepted { door, socket, peer, place, of_network, over_limit } = accepted;
+    let Accepted { door, socket, peer, mut place, of_network, over_limit } = accepted;
     let caller = Caller { door, peer };
     let shaken = handshake(&shared, door, socket).await;
     drop(of_network);
@@ -108,12 +108,14 @@ async fn arrive(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> Option
                         Some(Inside { opened, stream, places: (place, of_user) })
                     }
                     Err(refusal) => {
+                        place.refuse();
                         let certificate = claim.certificate();
                         turn_away(&hub, &shared, caller, certificate, &refusal, stream, &input).await;
                         None
                     }
                 },
                 Err(NoProof::Polite) => {
+                    place.refuse();
                     Box::pin(linger::close(stream, &shared)).await;
                     None
                 }
@@ -121,6 +123,7 @@ async fn arrive(hub: Rc<Hub>, shared: Arc<Shared>, accepted: Accepted) -> Option
             }
         }
         Err((certificate, refusal)) => {
+            place.refuse();
             turn_away(&hub, &shared, caller, certificate.as_ref(), &refusal, stream, &[]).await;
             None
         }

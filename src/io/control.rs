@@ -119,6 +119,19 @@ pub enum StartError {
         /// What the system says.
         cause: io::Error,
     },
+    /// There is room for no client.
+    #[error(
+        "the process may open {open_files} files, expected at least {least}, and {all} for all that clients_max and \
+         pinned_links_max allow: raise the limit (ulimit -Hn, or LimitNOFILE of its unit)"
+    )]
+    Files {
+        /// How many it may open at most.
+        open_files: usize,
+        /// With so many one client can come in.
+        least: usize,
+        /// With so many the configuration is met in full.
+        all: usize,
+    },
     /// The settings of a listener.
     #[error(transparent)]
     Listener(#[from] ReloadError),
@@ -142,11 +155,11 @@ pub struct Control {
 /// Listens and starts the threads.
 ///
 /// # Errors
-/// If the address is taken or the system has no threads to give.
+/// If the address is taken, or the system has no files or threads to give.
 pub fn start(mut settings: Settings, handles: Handles) -> Result<Control, StartError> {
     let memory = memory::available();
     fit_buffers(&mut settings, memory);
-    let files = Files::at_start(&mut settings);
+    let files = Files::at_start(&mut settings)?;
     let (doors, sockets) = open_doors(&settings)?;
     let entrances = doors::entrances(&doors, &settings, &[])?;
     let reach = Arc::new(Reach::plan(None, &settings)?);

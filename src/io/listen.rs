@@ -104,8 +104,8 @@ impl Desk {
     fn let_on(&self, peer: SocketAddr) -> Result<(bool, Option<NetworkPlace>), Why> {
         let live = self.shared.live.load();
         let (limits, census) = (&live.settings.limits, &self.shared.census);
-        let (total, files) = (census.total(), self.shared.files);
-        if total >= files.clients + files.told {
+        let files = self.shared.files;
+        if census.total() >= files.clients + files.told {
             return Err(Why::TooManyClients);
         }
         if !self.shared.budget.has_room(limits.buffers_bytes_max) {
@@ -115,7 +115,7 @@ impl Desk {
             0 => None,
             most => Some(census.network_place(peer.ip().into(), most).ok_or(Why::NetworkFull)?),
         };
-        Ok((total >= files.clients, of_network))
+        Ok((census.inside() >= files.clients, of_network))
     }
 
     async fn hand_over(&self, door: usize, socket: TcpStream, peer: SocketAddr) {
@@ -132,7 +132,10 @@ impl Desk {
                 return;
             }
         };
-        let place = self.shared.census.place();
+        let mut place = self.shared.census.place();
+        if over_limit {
+            place.refuse();
+        }
         let worker = &self.workers[place.worker()];
         let client = Accepted { door, socket, peer, place, of_network, over_limit };
         if worker.send(client).await.is_err() {

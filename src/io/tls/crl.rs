@@ -4,6 +4,7 @@
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use webpki::{CertRevocationList, OwnedCertRevocationList, RawPublicKeyEntity};
+use x509_parser::num_bigint::BigUint;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Version};
 
 use super::fit;
@@ -42,6 +43,7 @@ pub struct Crl {
     der: Vec<u8>,
     issuer: String,
     this_update: i64,
+    number: Option<BigUint>,
     next_update: i64,
 }
 
@@ -67,6 +69,7 @@ impl Crl {
         Ok(Self {
             issuer: issuer.to_string(),
             this_update: parsed.last_update().timestamp(),
+            number: parsed.crl_number().cloned(),
             next_update,
             list: list.into(),
             der: der.to_vec(),
@@ -79,10 +82,9 @@ impl Crl {
         &self.issuer
     }
 
-    /// When it was made, in seconds since 1970.
-    #[must_use]
-    pub fn this_update(&self) -> i64 {
-        self.this_update
+    /// What the newer of two lists has more of. Two may have been made in one second: their CA counts them.
+    pub(super) fn age(&self) -> (i64, Option<&BigUint>, i64) {
+        (self.this_update, self.number.as_ref(), self.next_update)
     }
 
     /// The second at which it no longer holds, in seconds since 1970.

@@ -143,7 +143,7 @@ impl Trust {
             return Err(TlsError::NoClientCa);
         }
         let mut crls = settings.crls.clone();
-        crls.sort_by_key(|crl| std::cmp::Reverse((crl.this_update(), crl.next_update())));
+        crls.sort_by(|one, other| other.age().cmp(&one.age()));
         let is_twin = |crl: &Arc<Crl>| {
             settings.crls.iter().filter(|other| other.issuer_der() == crl.issuer_der()).count() > 1
         };

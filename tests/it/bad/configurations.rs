@@ -7,6 +7,17 @@ use crate::clients::finish;
 use crate::pki::{Leaf, pki};
 use crate::world::World;
 
+#[test]
+fn files_that_are_too_few_for_any_client_are_an_error_with_how_many_are_needed() {
+    let world = World::start();
+    let mut command: Command = leashed("prlimit");
+    command.args(["--nofile=64", "--", env!("CARGO_BIN_EXE_respgate"), "run", "--config"]);
+    let output = finish(command.arg(world.path("respgate.toml")));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("the process may open 64 files, expected at least 65, and "), "{text}");
+}
+
 /// Changes the configuration of a world that is up, and tries to start another
 /// gateway with it. Exit code and standard error.
 fn start_with(world: &World, change: impl FnOnce(String) -> String) -> (Option<i32>, String) {

@@ -108,6 +108,17 @@ fn one_client_too_many_is_told_so_in_redis_words() {
 }
 
 #[test]
+fn who_is_refused_and_does_not_leave_takes_no_place_of_another() {
+    let limits = "clients_max = 6\nclients_per_user_max = 4\nlinger_timeout_ms = 60000";
+    let world = World::with(Setup { limits, ..Setup::default() });
+    let mut inside: Vec<Client> = (0..4).map(|_| world.client("app")).collect();
+    let mut refused = Client::tls(world.gateway.address, world.tls("app")).expect("it is told why not");
+    assert_eq!(refused.read_to_end(), b"-ERR max number of clients reached\r\n");
+    inside.extend((0..2).map(|_| world.client("ops")));
+    inside.iter_mut().for_each(|client| client.talk(&[("PING", "+PONG")]));
+}
+
+#[test]
 fn too_few_files_lose_no_one_who_is_in_and_it_recovers() {
     let world = World::start();
     // Fewer than it has found at its start, and has bounded its clients by.

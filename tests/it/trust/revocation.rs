@@ -62,6 +62,47 @@ fn unknown_and_stale_revocation_is_refused_unless_it_is_allowed() {
     assert_is(&world, &root.leaf(OPS, as_is).identity, "ops");
 }
 
+/// Two lists may be made within a second, and be given in any order: the one that was made later decides.
+#[test]
+fn of_two_lists_of_one_second_the_one_with_the_higher_number_decides() {
+    let root = Ca::root("CN=Root,O=Acme");
+    let app = root.leaf(APP, as_is);
+    let until = now() + 9 * DAY;
+    let (older, newer) = (root.crl(&[], until), root.crl(&[app.serial], until));
+    let mut plan = app_and_ops(&root.pem(), "crl = [\"one.crl\", \"other.crl\"]");
+    plan.files.push(("one.crl", older.clone()));
+    plan.files.push(("other.crl", newer.clone()));
+    let world = World::with(plan);
+    assert_refused(&world, &app.identity, "revoked", "");
+    world.write_again(|setup| (setup.files[1].1, setup.files[2].1) = (newer, older));
+    world.reload();
+    assert_refused(&world, &app.identity, "revoked", "");
+}
+
+/// What is doubtful does not refuse a reload, whatever else does.
+#[test]
+fn a_refused_reload_tells_of_warnings_as_warnings() {
+    let root = Ca::root("CN=Root,O=Acme");
+    let mut plan = app_and_ops(&root.pem(), "crl = \"root.crl\"");
+    plan.files.push(("root.crl", root.crl(&[], now() + 9 * DAY)));
+    let world = World::with(plan);
+    for line in ["in the configuration that is refused", "reload refused", "nothing was reloaded"] {
+        world.announce(line);
+    }
+    world.write_again(|setup| {
+        setup.files[1].1 = root.crl(&[], now() - 60);
+        setup.listener = "crl = \"root.crl\"\nnonsense = 1";
+    });
+    world.gateway.signal(rustix::process::Signal::HUP);
+    world.gateway.stderr.wait_for("of the refusal", |line| line.contains("nothing was reloaded"));
+    let told = world.gateway.stderr.all();
+    let level = |part: &str| {
+        let line = told.iter().find(|line| line.contains(part)).expect("it is told");
+        if line.contains("\"ERROR\"") { "error" } else { "warning" }
+    };
+    assert_eq!((level("warning["), level("error[")), ("warning", "error"), "{told:?}");
+}
+
 /// OS-23: a list under a CA's name by another key revokes nothing and vouches for nothing.
 #[test]
 fn a_list_of_another_key_is_not_believed() {
