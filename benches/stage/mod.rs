@@ -82,7 +82,7 @@ impl Stage {
             master: Endpoint::new("127.0.0.1", 7000 + node),
             replicas: vec![],
         });
-        let map = Map { parts: parts.collect() };
+        let map = Map { parts: parts.collect(), ..Map::default() };
         let topology = Topology::of(&map, |endpoint| NodeId(endpoint.port.into()));
         let cluster = Some(Arc::new(topology));
         Self::with(clients, Database { cluster, ..Database::new(NodeId(7000), true) })

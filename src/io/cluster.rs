@@ -108,7 +108,8 @@ async fn refreshed(
     let (wait, complaint) = match read {
         Ok(map) => {
             let hole = map.hole();
-            let complaint = (hole > 0).then(|| format!("{hole} of its slots have no master"));
+            let complaint = (hole > 0)
+                .then(|| format!("{hole} of its slots have no master, or none whose address is told"));
             match shared.replace(|live| take_over(live, database, &map)) {
                 Ok(()) => (refresh(limits, reading.rounds), complaint),
                 Err(error) => (AGAIN, Some(error)),
@@ -189,16 +190,9 @@ async fn ask(
     if answer != b"+OK\r\n" {
         return Err(format!("it answers AUTH with {}", shown(&answer)));
     }
+    let shards = call(&mut socket, &write::command(&[b"CLUSTER", b"SHARDS"])).await?;
     let slots = call(&mut socket, &write::command(&[b"CLUSTER", b"SLOTS"])).await?;
-    let map = Map::of_slots(&slots, host);
-    // Where the one may not be asked, or is no more, the other may.
-    if slots.starts_with(b"-") {
-        let shards = call(&mut socket, &write::command(&[b"CLUSTER", b"SHARDS"])).await?;
-        if !shards.starts_with(b"-") {
-            return Map::of_shards(&shards, host, database.tls.is_some()).map_err(|error| error.to_string());
-        }
-    }
-    map.map_err(|error| error.to_string())
+    Map::of_both(&shards, &slots, host, database.tls.is_some()).map_err(|error| error.to_string())
 }
 
 async fn call(socket: &mut Socket, request: &[u8]) -> Result<Vec<u8>, String> {

@@ -95,7 +95,7 @@ impl Control {
             let is_up = lost_since.is_none() && !mine().any(|((_, user), _)| user.is_none());
             let refused = mine().filter(|(_, it)| !it.is_served);
             let refused: BTreeSet<&str> = refused.filter_map(|((_, user), _)| user.as_deref()).collect();
-            let is_enough = !live.reach.is_replica(id);
+            let is_enough = !live.reach.is_standby(id);
             backends.can_serve |= is_enough && is_up && !is_everybody(&live, &name, &refused);
             backends.troubles.extend(mine().map(|((_, user), Troubled { trouble, .. })| BackendTrouble {
                 database: name.clone(),

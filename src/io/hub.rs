@@ -53,7 +53,7 @@ pub(super) struct Hub {
     pub(super) passwords: RefCell<HashMap<(usize, &'static str), u64>>,
     /// Clusters whose map is to be read again.
     pub(super) wanted_maps: RefCell<BTreeSet<DatabaseId>>,
-    /// Connections to backends that were lost.
+    /// Connections to backends that were lost, and nodes that lead elsewhere.
     pub(super) losses: RefCell<Losses>,
     /// What has still to be written down; at most two a session.
     pub(super) needless_auths: RefCell<Vec<(usize, NeedlessAuth)>>,
@@ -237,11 +237,17 @@ impl Hub {
                     self.needless_auths.borrow_mut().push((door, auth));
                 }
             }
-            Report::RedirectRefused { to } => {
-                tracing::warn!(
-                    to,
-                    "a node of the cluster names another that its map does not have: not followed"
-                );
+            Report::RedirectRefused { node, to } => {
+                if let Some(repeated) = self.losses.borrow_mut().led_elsewhere(node, clock::now()) {
+                    let (database, node) = self.place(node);
+                    tracing::warn!(
+                        database,
+                        node,
+                        to,
+                        repeated,
+                        "a node of the cluster names another that its map does not have: not followed"
+                    );
+                }
             }
             Report::NodeBack { node, after } => {
                 self.losses.borrow_mut().is_back(node);

@@ -1,5 +1,5 @@
-//! What is told of connections to backends that fail or are lost: the same of the same node and Redis
-//! user once in a while, with how often it has happened since. Counts each.
+//! What is told of connections to backends that fail or are lost, and of nodes that lead elsewhere: the same of
+//! the same node and Redis user once in a while, with how often it has happened since. Counts each loss.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -16,11 +16,20 @@ const KNOWN_MAX: usize = 1_024;
 /// The losses of one thread.
 #[derive(Default)]
 pub(super) struct Losses {
-    known: HashMap<(NodeId, String, Option<Cause>), Said>,
+    known: HashMap<(NodeId, Topic), Said>,
     /// By cause, for the metric.
     counts: HashMap<&'static str, u64>,
     /// Redis users that were refused (why), or are accepted again, for the audit.
     verdicts: Vec<(NodeId, String, Option<String>)>,
+}
+
+/// What is told of a node.
+#[derive(PartialEq, Eq, Hash)]
+enum Topic {
+    /// A Redis user's connection is lost.
+    Loss(String, Option<Cause>),
+    /// It names a node that its cluster's map does not have.
+    Elsewhere,
 }
 
 struct Said {
@@ -44,10 +53,19 @@ impl Losses {
             None if *loss == Loss::FailFast => return None,
             _ => {}
         }
+        self.told(node, Topic::Loss(redis_user.to_owned(), cause), now)
+    }
+
+    /// The same of a node that names one which its cluster's map does not have.
+    pub(super) fn led_elsewhere(&mut self, node: NodeId, now: Instant) -> Option<u64> {
+        self.told(node, Topic::Elsewhere, now)
+    }
+
+    fn told(&mut self, node: NodeId, topic: Topic, now: Instant) -> Option<u64> {
         if self.known.len() >= KNOWN_MAX {
             self.known.retain(|_, said| now.saturating_duration_since(said.at) < SILENCE);
         }
-        let key = (node, redis_user.to_owned(), cause);
+        let key = (node, topic);
         match self.known.get_mut(&key) {
             Some(said) if now.saturating_duration_since(said.at) < SILENCE => {
                 said.since += 1;
@@ -66,12 +84,13 @@ impl Losses {
 
     /// A node answers again: what comes next is news.
     pub(super) fn is_back(&mut self, node: NodeId) {
-        self.known.retain(|(of, _, _), _| *of != node);
+        self.known.retain(|(of, _), _| *of != node);
     }
 
     /// A Redis user is accepted again.
     pub(super) fn user_is_back(&mut self, node: NodeId, redis_user: String) {
-        self.known.retain(|(of, user, _), _| *of != node || *user != redis_user);
+        let is_of = |topic: &Topic| matches!(topic, Topic::Loss(user, _) if *user == redis_user);
+        self.known.retain(|(of, topic), _| *of != node || !is_of(topic));
         self.verdicts.push((node, redis_user, None));
     }
 
@@ -107,6 +126,16 @@ mod tests {
         losses.is_back(NODE);
         assert_eq!(losses.lost(NODE, "app", &refused, start + SILENCE), Some(0), "it is news again");
         assert_eq!(losses.take_counts()["connect"], 103);
+    }
+
+    #[test]
+    fn a_node_that_leads_elsewhere_is_told_of_once_in_a_while() {
+        let (mut losses, start) = (Losses::default(), Instant::now());
+        assert_eq!(losses.led_elsewhere(NODE, start), Some(0));
+        assert!((0..99).all(|_| losses.led_elsewhere(NODE, start).is_none()));
+        assert_eq!(losses.led_elsewhere(NodeId(8), start), Some(0), "another node");
+        assert_eq!(losses.led_elsewhere(NODE, start + SILENCE), Some(99));
+        assert!(losses.take_counts().is_empty(), "no connection is lost");
     }
 
     #[test]

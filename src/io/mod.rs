@@ -43,6 +43,7 @@ pub mod tls;
 mod transfer;
 pub mod turns;
 mod unproven;
+mod wear;
 
 pub use control::{Control, Handles, StartError, start};
 pub use doors::ReloadError;

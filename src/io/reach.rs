@@ -39,11 +39,12 @@ impl Reach {
                     (NodeId(number()), Arc::new(node(database, known)?))
                 }
             };
+            let is_found = node.address().is_some();
             reach.nodes.insert(number, node);
             let credentials =
                 settings.credentials(database).map(|it| (it.redis_user.clone(), Arc::clone(it)));
             let credentials = Arc::new(credentials.collect());
-            reach.databases.insert(id, as_told(database, number, credentials));
+            reach.databases.insert(id, as_told(database, (number, is_found), credentials));
             reach.ids.insert(database.name.clone(), id);
             if let Some((before, now)) = before.filter(|(before, now)| now.kept(before, database).is_some()) {
                 reach.keep_map(id, now);
@@ -68,7 +69,7 @@ impl Reach {
             for node in was.nodes() {
                 reach.nodes.remove(&node);
             }
-            reach.databases.insert(id, as_told(database, number, was.credentials));
+            reach.databases.insert(id, as_told(database, (number, true), was.credentials));
         }
         reach.nodes.insert(number, Arc::new(node));
         Ok(reach)
@@ -129,8 +130,9 @@ impl Reach {
         for node in database.nodes() {
             self.nodes.extend(before.node(node).map(|it| (node, Arc::clone(it))));
         }
-        let credentials = self.databases.get(&id).map(|it| Arc::clone(&it.credentials)).unwrap_or_default();
-        self.databases.insert(id, Database { credentials, ..database.clone() });
+        if let Some(told) = self.databases.get_mut(&id) {
+            told.cluster.clone_from(&database.cluster);
+        }
     }
 
     /// The same with this map of a cluster; nothing if it says nothing new. A node that the map
@@ -226,9 +228,13 @@ impl Reach {
         Some((number, Arc::clone(self.node(number).filter(|node| node.address().is_some())?)))
     }
 
-    /// Whether a node is there to be read from alone.
-    pub(super) fn is_replica(&self, id: NodeId) -> bool {
-        self.databases.values().any(|it| it.replicas.iter().any(|replica| replica.node == id))
+    /// Whether nobody is served by a node alone: it is there to be read from, or has no slots of its cluster.
+    pub(super) fn is_standby(&self, id: NodeId) -> bool {
+        self.databases.values().any(|it| {
+            let members = it.cluster.iter().flat_map(|map| map.members());
+            it.replicas.iter().any(|replica| replica.node == id)
+                || members.into_iter().any(|member| member.id == id && !member.is_master)
+        })
     }
 
     /// Where the nodes of a database are.
@@ -254,9 +260,14 @@ fn node(database: &settings::Database, found: Option<&Address>) -> Result<Node, 
 }
 
 /// What the machines are told of a database.
-fn as_told(database: &settings::Database, node: NodeId, credentials: Arc<Credentials>) -> Database {
+fn as_told(
+    database: &settings::Database,
+    (node, is_found): (NodeId, bool),
+    credentials: Arc<Credentials>,
+) -> Database {
     Database {
         node,
+        is_found,
         role: database.requires_master.then_some(Role::Master),
         leaves_at_once: matches!(database.location, Location::Sentinels(_)),
         shares_subscriptions: database.subscriptions == Subscriptions::Shared,

@@ -103,7 +103,7 @@ impl Leads<'_> {
         if !self.live.as_ref().is_some_and(is_known) {
             self.take_over(&live, registry);
         }
-        let is_failing = self.shared.health.is_some_node_failing(|node| live.reach.is_replica(node));
+        let is_failing = self.shared.health.is_some_node_failing(|node| live.reach.is_standby(node));
         self.live = Some(live);
         for (database, lead) in &self.leads {
             if is_failing {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
 use rustls::{CommonState, Error, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -23,6 +23,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::tls::take_asked;
 use super::turns::Turn;
+use super::wear::Wear;
+use crate::session::Records;
 
 /// Read into by one client after the other: a part of a record that was kept, and as much as a
 /// socket has at a time.
@@ -91,6 +93,7 @@ pub struct ClientStream {
     /// The name that the client asked for.
     server_name: Option<Box<str>>,
     has_ended: bool,
+    wear: Wear,
 }
 
 impl ClientStream {
@@ -113,6 +116,7 @@ impl ClientStream {
             sent: 0,
             server_name: None,
             has_ended: false,
+            wear: Wear::default(),
         });
         let mut records = vec![0; HANDSHAKE_BYTES];
         let mut filled = 0;
@@ -148,6 +152,7 @@ impl ClientStream {
             return Err(too_long());
         }
         stream.flush().await?;
+        stream.wear = Wear::of(&stream.tls);
         stream.partial = records[..filled].to_vec();
         Ok(stream)
     }
@@ -187,8 +192,14 @@ impl ClientStream {
     /// What is kept of a record that has not arrived whole, and of those that the socket has had no
     /// room for.
     #[must_use]
-    pub fn held_bytes(&self) -> (usize, usize) {
-        (self.partial.len(), self.unsent.len())
+    pub fn records(&self) -> Records {
+        Records { begun: self.partial.len(), unsent: self.unsent.len(), sent: self.sent }
+    }
+
+    /// How much its keys may still write.
+    #[must_use]
+    pub(super) fn wear(&self) -> &Wear {
+        &self.wear
     }
 
     /// Whether the client has said that nothing follows.
@@ -246,7 +257,7 @@ impl ClientStream {
     /// Encrypts the beginning of `plain`; how much of it, nothing where there is no room.
     ///
     /// # Errors
-    /// If the keys are used up.
+    /// If the keys are used up: what is sealed by then ends with close_notify, and is still to be sent.
     pub fn encrypt(&mut self, plain: &[u8], sealed: &mut Sealed) -> io::Result<usize> {
         let plain = &plain[..plain.len().min(FRAGMENT_BYTES)];
         let room = &mut sealed.bytes[sealed.len..];
@@ -255,7 +266,14 @@ impl ClientStream {
         }
         match self.tls.process_tls_records(&mut self.partial).state {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                sealed.len += traffic.encrypt(plain, room).map_err(io::Error::other)?;
+                let encrypted = traffic.encrypt(plain, room);
+                if matches!(encrypted, Err(EncryptError::EncryptExhausted)) {
+                    self.wear.used_up();
+                    // rustls has one ready.
+                    sealed.len += traffic.queue_close_notify(room).map_err(io::Error::other)?;
+                }
+                sealed.len += encrypted.map_err(io::Error::other)?;
+                self.wear.wrote_record();
                 Ok(plain.len())
             }
             Ok(state) => Err(io::Error::other(format!("rustls is not ready to write: {state:?}"))),

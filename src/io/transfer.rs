@@ -9,7 +9,8 @@ use std::time::Instant;
 use super::clock;
 use super::hub::Hub;
 use super::stream::{ClientStream, Sealed};
-use crate::session::{Fate, SessionId};
+use crate::session::{Fate, Records, SessionId};
+use crate::worker::Closed;
 
 /// How a client's transfer ended.
 pub(super) enum End {
@@ -34,7 +35,7 @@ pub(super) async fn transfer(hub: &Rc<Hub>, id: SessionId, stream: &mut ClientSt
     if stream.has_ended() {
         hub.with(|machine, now| machine.client_eof(id, now));
     }
-    let mut held = (0, 0);
+    let mut held = Records::default();
     poll_fn(|cx| {
         hub.client_waits(id, cx);
         let now = clock::now();
@@ -43,7 +44,7 @@ pub(super) async fn transfer(hub: &Rc<Hub>, id: SessionId, stream: &mut ClientSt
             return Poll::Pending;
         }
         let end = Turn { hub, id, stream: &mut *stream, now, cx }.run();
-        let holds = stream.held_bytes();
+        let holds = stream.records();
         if holds != held {
             held = holds;
             hub.peek(|machine| machine.client_holds(id, holds, now));
@@ -66,7 +67,10 @@ impl Turn<'_, '_> {
                     Err(_) => return Poll::Ready(End::Abrupt),
                 }
             }
-            let Ok(wrote) = self.write() else { return Poll::Ready(End::Abrupt) };
+            let Ok(wrote) = self.write() else { return Poll::Ready(self.end_of_writing()) };
+            if self.stream.wear().is_near_its_end() {
+                hub.at(|machine| machine.end_soon(id));
+            }
             match hub.peek(|machine| machine.client_fate(id)) {
                 Fate::Dead => return Poll::Ready(End::Abrupt),
                 Fate::Ending if !wrote && !self.stream.is_blocked() => {
@@ -86,6 +90,15 @@ impl Turn<'_, '_> {
         }
     }
 
+    /// Nothing can be written any more: what has been sealed goes out first, where that is known to be all.
+    fn end_of_writing(&self) -> End {
+        if !self.stream.wear().is_at_its_end() {
+            return End::Abrupt;
+        }
+        self.hub.at(|machine| machine.end_permit(self.id, Closed::KeysUsedUp));
+        End::Polite
+    }
+
     /// Encrypts and writes what there is; false when there is nothing, or the socket is full.
     fn write(&mut self) -> io::Result<bool> {
         let mut any = false;
@@ -99,11 +112,13 @@ impl Turn<'_, '_> {
             }
             let mut sealed = self.hub.sealed.borrow_mut();
             sealed.clear();
-            self.encrypt(&mut sealed)?;
-            if sealed.is_empty() {
+            let encrypted = self.encrypt(&mut sealed);
+            let is_done = sealed.is_empty();
+            self.stream.send(self.cx, &mut sealed)?;
+            encrypted?;
+            if is_done {
                 return Ok(any);
             }
-            self.stream.send(self.cx, &mut sealed)?;
             any = true;
         }
     }

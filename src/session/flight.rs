@@ -108,14 +108,14 @@ impl Way {
         }
     }
 
-    /// The flights that are not answered.
-    pub(super) fn awaited(&self) -> impl Iterator<Item = &Flight> {
+    /// The flights that are not answered, and which parts they are.
+    pub(super) fn awaited(&self) -> impl Iterator<Item = (u32, &Flight)> {
         let (whole, parts) = match self {
-            Self::Whole(flight) => (Some(flight), None),
-            Self::Split(split) => (None, Some(split.parts.iter())),
+            Self::Whole(flight) => (Some((0, flight)), None),
+            Self::Split(split) => (None, Some((0..).zip(&split.parts))),
         };
-        let parts = parts.into_iter().flatten().filter(|part| part.reply.is_none());
-        whole.into_iter().chain(parts.map(|part| &part.flight))
+        let parts = parts.into_iter().flatten().filter(|(_, part)| part.reply.is_none());
+        whole.into_iter().chain(parts.map(|(number, part)| (number, &part.flight)))
     }
 
     /// Memory that it takes to keep it.

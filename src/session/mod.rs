@@ -3,6 +3,7 @@
 //! of links only their ids.
 
 pub(crate) mod answer;
+mod by_slot;
 mod flight;
 pub(crate) mod hello;
 mod joined;
@@ -132,6 +133,17 @@ pub enum Upload {
     Discard,
 }
 
+/// What is held of a client's TLS records beneath its bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The beginning of one that has not arrived whole, in bytes.
+    pub begun: usize,
+    /// Bytes of those that its socket has had no room for.
+    pub unsent: usize,
+    /// How many of these it has had room for since.
+    pub sent: usize,
+}
+
 /// One client.
 #[derive(Debug)]
 pub struct Session {
@@ -147,10 +159,8 @@ pub struct Session {
     pub input: BytesMut,
     /// Where in it the scan stopped.
     pub scan: RequestScanner,
-    /// The beginning of a TLS record that has not arrived whole, in bytes.
-    pub record_begun: usize,
-    /// Bytes of TLS records that its socket has had no room for.
-    pub unsent: usize,
+    /// What is held of its TLS records.
+    pub records: Records,
     /// Replies for the client.
     pub out: Outbox,
     /// The order of the replies that it awaits.
@@ -166,7 +176,7 @@ pub struct Session {
     pub lane_refusal: Option<(Proto, u32, LaneRefusal)>,
     /// What becomes of the connection.
     pub fate: Fate,
-    /// The client has sent all that it will, and some of it still waits.
+    /// The client has sent all that it will, and is ended when that has been answered.
     pub ends_after_input: bool,
     /// The protocol version that the client chose.
     pub proto: Proto,
@@ -215,6 +225,8 @@ pub struct Session {
     pub is_laden: bool,
     /// Somebody else looks after the end of its certificate.
     pub may_outlive_certificate: bool,
+    /// It is to be ended together with a reply, or when it is quiet.
+    pub ends_soon: bool,
 }
 
 impl Session {
@@ -235,8 +247,7 @@ impl Session {
             transport: None,
             input: BytesMut::new(),
             scan: RequestScanner::default(),
-            record_begun: 0,
-            unsent: 0,
+            records: Records::default(),
             out: Outbox::default(),
             slots: Slots::default(),
             via: Via::Nothing,
@@ -267,6 +278,7 @@ impl Session {
             woken: false,
             is_laden: false,
             may_outlive_certificate: false,
+            ends_soon: false,
         }
     }
 
@@ -287,6 +299,13 @@ impl Session {
     #[must_use]
     pub fn is_bound(&self) -> bool {
         self.pinned.as_ref().is_some_and(|pinned| pinned.is_bound())
+    }
+
+    /// Whether Redis has yet to say whether a transaction is open.
+    #[must_use]
+    pub fn awaits_boundary(&self) -> bool {
+        let transaction = self.pinned.as_ref().and_then(|pinned| pinned.transaction.as_ref());
+        transaction.is_some_and(|transaction| transaction.awaits.is_some())
     }
 
     /// Whether it has keys watched or a transaction open.
@@ -343,8 +362,16 @@ impl Session {
     pub fn held_bytes(&self) -> usize {
         let names = self.subscribed.as_ref().map_or(0, |subscribed| subscribed.bytes());
         let common = self.out.len() - self.out.held();
-        let records = self.record_begun + self.unsent;
-        self.input.len() + records + self.unread_bytes() + self.slots.kept_bytes() - common + names
+        let records = self.records.begun + self.records.unsent;
+        let transaction = self.pinned.as_ref().and_then(|pinned| pinned.transaction.as_ref());
+        let queued = transaction.map_or(0, Transaction::held_bytes);
+        self.input.len() + records + self.unread_bytes() + self.slots.kept_bytes() - common + names + queued
+    }
+
+    /// Whether something waits for its reading.
+    #[must_use]
+    pub fn is_to_read(&self) -> bool {
+        !self.out.is_empty() || self.records.unsent > 0
     }
 
     /// Puts it on the list of those that may hold memory.

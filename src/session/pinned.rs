@@ -77,6 +77,18 @@ impl Transaction {
     pub fn asked_for() -> Self {
         Self { awaits: Some(Awaited::Multi), ..Self::default() }
     }
+
+    /// Memory of the requests that came before its first key.
+    #[must_use]
+    pub fn before_key_bytes(&self) -> usize {
+        self.before_key.iter().map(|queued| queued.len() + size_of::<Vec<u8>>()).sum()
+    }
+
+    /// Memory that it makes the gateway hold.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.before_key_bytes() + self.queue.bytes()
+    }
 }
 
 /// How many subscriptions of each kind the backend has confirmed.

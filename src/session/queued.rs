@@ -41,6 +41,12 @@ impl Queue {
         self.bytes + weight(args) <= BYTES_MAX
     }
 
+    /// Memory of the commands.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Adds a command whose placeholder comes back like this.
     pub fn push(&mut self, answer: Answer, args: &[&[u8]], placeholder: Vec<u8>) {
         self.bytes += weight(args);

@@ -103,7 +103,9 @@ mod tests {
             master: Endpoint::new("h", port),
             replicas: vec![],
         });
-        Topology::of(&Map { parts: parts.collect() }, |endpoint| NodeId(endpoint.port.into()))
+        Topology::of(&Map { parts: parts.collect(), ..Map::default() }, |endpoint| {
+            NodeId(endpoint.port.into())
+        })
     }
 
     fn next(scan: &Scan, own: u64) -> u64 {

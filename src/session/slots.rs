@@ -4,9 +4,9 @@
 
 use std::collections::VecDeque;
 
-use super::flight::{Flight, Split, To, Way};
+use super::by_slot::BySlot;
+use super::flight::{Flight, Split, Way};
 use crate::resp::{Outbox, SmallBytes};
-use crate::upstream::NodeId;
 
 /// Replies in the order of their requests.
 #[derive(Debug, Default)]
@@ -24,8 +24,11 @@ pub struct Slots {
     front: u64,
     /// The place behind the last of those whose replies the client is to get at once.
     together: u64,
-    /// Requests to a cluster that are not, or no more, where they were sent first.
+    /// Requests to a cluster that are not, or no more, where they were sent first, or are about all keys.
     astray: usize,
+    /// What concerns which hash slot, from when that is asked until none of them is astray.
+    /// Invariant: has all that are awaited, and maybe others that no longer are.
+    pub(super) by_slot: Option<BySlot>,
 }
 
 /// What a reply weighs besides its bytes, so that many short ones count as well.
@@ -145,7 +148,8 @@ impl Slots {
             }
             Some(Slot::Flown { way, .. }) => {
                 self.kept_bytes -= way.kept();
-                self.astray -= usize::from(way.flight(0).is_some_and(|flight| flight.is_astray));
+                let astray = usize::from(way.flight(0).is_some_and(|flight| flight.is_astray));
+                self.found(astray);
                 self.pop();
             }
             Some(Slot::Local(_)) | None => {}
@@ -174,6 +178,7 @@ impl Slots {
     }
 
     fn push_way(&mut self, way: Way, mute: bool) -> u64 {
+        self.by_slot = None;
         self.outstanding += way.left();
         self.kept_bytes += way.kept();
         self.queue.push_back(Slot::Flown { way, mute });
@@ -199,35 +204,31 @@ impl Slots {
         place == self.front && matches!(self.queue.front(), Some(Slot::Flown { way: Way::Whole(_), .. }))
     }
 
-    /// Whether the request at this place, or a part of it, can be sent to that node without overtaking
-    /// one of the same hash slot: those that came before it have been sent there, too.
-    pub fn lets_by(&mut self, place: u64, part: u32, node: NodeId) -> bool {
-        let Some(To::Slot(slot)) = self.flight(place, part).map(|flight| flight.to) else { return true };
-        let before = self.queue.iter().take(self.index(place).unwrap_or(0));
-        let mut of_slot =
-            before.filter_map(Slot::way).flat_map(Way::awaited).filter(|flight| flight.to == To::Slot(slot));
-        of_slot.all(|flight| flight.at == Some(node))
+    /// The flights that are not answered, their places, and which parts they are.
+    pub(super) fn flights(&self) -> impl Iterator<Item = ((u64, u32), &Flight)> {
+        let ways = (self.front..).zip(&self.queue).filter_map(|(place, slot)| Some((place, slot.way()?)));
+        ways.flat_map(|(place, way)| way.awaited().map(move |(part, flight)| ((place, part), flight)))
     }
 
-    /// Whether a later request of the same hash slot is under way: sent now, this one may run behind it.
-    pub fn is_followed(&mut self, place: u64, part: u32) -> bool {
-        let Some(to @ To::Slot(_)) = self.flight(place, part).map(|flight| flight.to) else { return false };
-        let behind = self.queue.iter().skip(self.index(place).map_or(0, |index| index + 1));
-        let mut flown = behind.filter_map(Slot::way).flat_map(Way::awaited);
-        flown.any(|flight| flight.to == to && flight.at.is_some())
-    }
-
-    /// Whether there are requests that had to be sent again, or wait for that: what comes
-    /// after them must not overtake them.
+    /// Whether there are requests that had to be sent again, or wait for that, or are about all keys: what
+    /// comes after them must not overtake them.
     #[must_use]
     pub fn has_astray(&self) -> bool {
         self.astray > 0
     }
 
-    /// This request is not to be answered where it was sent first.
+    /// This request is not to be answered where it was sent first, or is about all keys.
     pub fn stray(&mut self, place: u64, part: u32) {
         if self.flight(place, part).is_some_and(|flight| !std::mem::replace(&mut flight.is_astray, true)) {
             self.astray += 1;
+        }
+    }
+
+    /// So many of these are answered.
+    fn found(&mut self, count: usize) {
+        self.astray -= count;
+        if self.astray == 0 {
+            self.by_slot = None;
         }
     }
 
@@ -235,7 +236,7 @@ impl Slots {
     pub fn arrived(&mut self, place: u64, part: u32, reply: impl Into<SmallBytes>) {
         let reply = reply.into();
         if self.flight(place, part).is_some_and(|flight| std::mem::take(&mut flight.is_astray)) {
-            self.astray -= 1;
+            self.found(1);
         }
         let Some(index) = self.index(place) else { return };
         let Slot::Flown { way, mute } = &mut self.queue[index] else { return };
@@ -315,6 +316,7 @@ mod tests {
     use super::super::flight::To;
     use super::super::joined::Joined;
     use super::*;
+    use crate::upstream::NodeId;
 
     #[test]
     fn local_replies_wait_for_those_before_them() {
@@ -381,26 +383,6 @@ mod tests {
         assert!(
             slots.is_empty() && slots.held_bytes() == 0 && slots.kept_bytes() == 0 && !slots.has_astray()
         );
-    }
-
-    #[test]
-    fn a_request_waits_for_those_of_its_slot_that_are_elsewhere() {
-        let (mut slots, here, there) = (Slots::default(), NodeId(1), NodeId(2));
-        let to = |slot| Flight::new(Bytes::from_static(b"x"), To::Slot(slot));
-        let first = slots.push_flight(to(7), false);
-        let split = slots.push_split(Split::new(vec![to(8), to(9)], Joined::Sum), false);
-        let [same, other] = [7, 8].map(|slot| slots.push_flight(to(slot), false));
-        assert!(first < split && split < same && same < other);
-        assert!(slots.lets_by(first, 0, here) && !slots.lets_by(same, 0, here));
-        slots.flight(first, 0).expect("awaited").at = Some(here);
-        assert!(!slots.is_followed(first, 0) && !slots.is_followed(same, 0));
-        assert!(slots.lets_by(same, 0, here) && !slots.lets_by(same, 0, there));
-        assert!(!slots.lets_by(other, 0, here), "a part of another request is nowhere");
-        slots.flight(other, 0).expect("awaited").at = Some(here);
-        assert!(slots.is_followed(split, 0) && !slots.is_followed(split, 1));
-        slots.arrived(split, 0, Bytes::from_static(b":1\r\n"));
-        slots.arrived(first, 0, Bytes::from_static(b":1\r\n"));
-        assert!(slots.lets_by(other, 0, here) && slots.lets_by(same, 0, there));
     }
 
     #[test]

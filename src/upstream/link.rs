@@ -80,6 +80,8 @@ pub enum Expect {
     Confirmations(u64),
     /// MULTI's or DISCARD's: whether a transaction is open.
     Boundary,
+    /// WATCH's, of a session that watches no key yet.
+    Watch,
     /// EXEC's, of this transaction.
     Exec(Box<Transaction>),
     /// SELECT's; where it succeeds the session is in this database from then on.
@@ -411,6 +413,13 @@ impl Link {
     #[must_use]
     pub fn is_owed(&self) -> bool {
         self.pending.front().is_some_and(|front| self.may_have_sent(front))
+    }
+
+    /// Whether what the backend says now is nobody's: no request of those that wait for a reply has been
+    /// written. On a link of a session's own it may be a message.
+    #[must_use]
+    pub fn awaits_nothing(&self) -> bool {
+        self.stream.is_none() && !matches!(self.role, LinkRole::Pinned(_)) && !self.is_owed()
     }
 
     /// The socket has taken so many bytes of `out`.

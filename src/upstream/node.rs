@@ -25,6 +25,8 @@ pub struct DatabaseId(pub u32);
 pub struct Database {
     /// Where its commands go; of a cluster, those that go nowhere else.
     pub node: NodeId,
+    /// Whether it is known where that is.
+    pub is_found: bool,
     /// What the node has to be; on another nothing is written.
     pub role: Option<Role>,
     /// Whether a node that is left is not waited for: others have taken its place, and what
@@ -54,8 +56,8 @@ impl Database {
     #[must_use]
     pub fn new(node: NodeId, shares_subscriptions: bool) -> Self {
         let (role, cluster, replicas) = (None, None, Vec::new());
-        let credentials = Arc::default();
-        Self { node, role, leaves_at_once: false, shares_subscriptions, cluster, replicas, credentials }
+        let (is_found, leaves_at_once, credentials) = (true, false, Arc::default());
+        Self { node, is_found, role, leaves_at_once, shares_subscriptions, cluster, replicas, credentials }
     }
 
     /// Every node of it.

@@ -27,6 +27,7 @@ impl Worker {
         }
         self.tick_parked(now);
         self.tick_pins(now);
+        self.tick_leaving(now);
         self.try_successions(now);
         self.tell_what_has_gone();
         self.ask_again(now);
@@ -35,6 +36,7 @@ impl Worker {
         self.tick_peers(now);
         if self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {
             self.swept_at = Some(now);
+            self.watch_databases(now);
             debug_assert!(self.sessions.iter().all(|(_, it)| it.is_laden || it.held_bytes() == 0));
             for id in self.sessions.keys() {
                 self.tick_session(id, now, unix_now);
@@ -89,12 +91,14 @@ impl Worker {
     }
 
     fn tick_ready_link(&mut self, id: LinkId, now: Instant) {
-        let Some(link) = self.links.get_mut(id) else { return };
+        let Some(link) = self.links.get(id) else { return };
         let since = |at: Instant| now.saturating_duration_since(at);
         let ms = Duration::from_millis;
         let limits = &self.limits;
         if let LinkRole::Pinned(owner) = link.role {
-            let patient = link.pending.front().is_none_or(|ticket| ticket.expect.is_patient());
+            let awaits_nothing = link.pending.is_empty() && link.stream.is_none();
+            let patient =
+                awaits_nothing || self.sessions.get(owner).is_some_and(|owner| self.waits_patiently(owner));
             if !patient && !link.paused && since(link.progress_at) >= ms(limits.op_timeout_ms) {
                 self.lose_link(id, Loss::OpTimeout, now);
             } else if since(link.used_at) >= ms(limits.link_idle_timeout_ms) && self.is_pin_idle(owner) {
@@ -125,14 +129,14 @@ impl Worker {
     }
 
     fn tick_session(&mut self, id: SessionId, now: Instant, unix_now: i64) {
-        if self.draining {
+        if self.draining || self.sessions.get(id).is_some_and(|session| session.ends_soon) {
             self.drain_client(id, now);
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.fate == Fate::Dead {
             return;
         }
-        if session.out.is_empty() {
+        if !session.is_to_read() {
             session.read_at = now;
         }
         if now.saturating_duration_since(session.heard_at) >= SWEEP {
@@ -164,7 +168,7 @@ impl Worker {
             && past(session.heard_at, limits.transaction_idle_timeout_ms)
         {
             Some(Closed::TransactionIdle)
-        } else if (!session.out.is_empty() && past(session.read_at, limits.client_output_stall_timeout_ms))
+        } else if (session.is_to_read() && past(session.read_at, limits.client_output_stall_timeout_ms))
             || self.holds_others_up(id, now)
         {
             Some(Closed::OutputStalled)
@@ -192,8 +196,8 @@ impl Worker {
     /// A request under way that makes no progress, or too little.
     fn request_has_stalled(&mut self, id: SessionId, now: Instant) -> bool {
         let Some(session) = self.sessions.get_mut(id) else { return false };
-        let has_begun = !session.input.is_empty() || session.upload.is_some() || session.record_begun > 0;
-        let under_way = session.stall.is_none() && has_begun;
+        let has_begun = !session.input.is_empty() || session.upload.is_some() || session.records.begun > 0;
+        let under_way = session.stall.is_none() && has_begun && !session.ends_after_input;
         if !under_way {
             session.partial = None;
             return false;

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{Report, Step, Worker};
 use crate::resp::ReplyError;
-use crate::session::{Fate, LaneRefusal, Session, SessionId, Upload};
+use crate::session::{Fate, LaneRefusal, SessionId, Upload};
 use crate::upstream::{Expect, GreetError, LaneId, Link, LinkId, LinkRole, Phase};
 
 /// The answer to a request no byte of which has been written.
@@ -96,12 +96,13 @@ pub enum Closed {
     PermitEnded,
     UserChanged,
     BackendLost,
+    KeysUsedUp,
     Killed,
 }
 
 impl Closed {
     /// Every reason, for registering a metric for each.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::CrossProtocol,
         Self::ReplicaAsks,
         Self::Unheard,
@@ -116,6 +117,7 @@ impl Closed {
         Self::PermitEnded,
         Self::UserChanged,
         Self::BackendLost,
+        Self::KeysUsedUp,
         Self::Killed,
     ];
 
@@ -137,6 +139,7 @@ impl Closed {
             Self::PermitEnded => "permit_ended",
             Self::UserChanged => "user_changed",
             Self::BackendLost => "backend_lost",
+            Self::KeysUsedUp => "keys_used_up",
             Self::Killed => "killed",
         }
     }
@@ -332,53 +335,6 @@ impl Worker {
         self.run_ready(now);
     }
 
-    /// The client has sent all that it will. What it still awaits from shared links it
-    /// gets; a wait of its own ends, as it does in Redis.
-    pub fn client_eof(&mut self, id: SessionId, now: Instant) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.stall.is_some() && !session.input.is_empty() && !session.waits_on_its_own() {
-            session.ends_after_input = true;
-        } else {
-            self.end_after_input(id);
-        }
-        self.run_ready(now);
-    }
-
-    /// Whether the session waits, as long as it takes, on a link of its own. Then whatever its client
-    /// sends is read and held: its end may lie behind, and must end the wait. Redis does so, too.
-    pub(super) fn waits_patiently(&self, session: &Session) -> bool {
-        let link = session.pinned.as_ref().and_then(|pinned| self.links.get(pinned.link));
-        // What is still on its way to Redis waits for nothing yet.
-        let is_whole = |link: &&Link| session.upload.is_none() || link.pending.len() > 1;
-        let front = link.filter(is_whole).and_then(|link| link.pending.front());
-        front.is_some_and(|ticket| {
-            matches!(ticket.expect, Expect::Patient | Expect::Flown { patient: true, .. })
-        })
-    }
-
-    /// Ends a session whose client will send no more, when its input has been looked at, or
-    /// stalls behind a wait of its own: for that there is nobody any more.
-    pub(super) fn end_if_over(&mut self, id: SessionId) {
-        let is_over = |session: &Session| {
-            session.ends_after_input && (session.stall.is_none() || session.waits_on_its_own())
-        };
-        if self.sessions.get(id).is_some_and(is_over) {
-            self.end_after_input(id);
-        }
-    }
-
-    /// All that the client has sent has been looked at, and no more will come.
-    fn end_after_input(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.waits_on_its_own() {
-            session.fate = Fate::Dead;
-            self.unpin(id);
-            self.wake_client(id);
-        } else {
-            self.end_client(id);
-        }
-    }
-
     /// No further request is looked at; the client is closed when all its replies
     /// have been written.
     pub(super) fn end_client(&mut self, id: SessionId) {
@@ -400,14 +356,16 @@ impl Worker {
         session.fate = Fate::Dead;
         session.out.clear();
         session.input.clear();
-        let report = Report::ClientClosed {
-            client_id: session.client_id,
-            user: session.permit.user().name.clone(),
-            why,
-        };
-        self.steps.push(Step::Report(report));
+        self.report_closed(id, why);
         self.unpin(id);
         self.unlisten(id);
         self.wake_client(id);
+    }
+
+    /// Tells why a client is closed.
+    pub(super) fn report_closed(&mut self, id: SessionId, why: Closed) {
+        let Some(session) = self.sessions.get(id) else { return };
+        let (client_id, user) = (session.client_id, session.permit.user().name.clone());
+        self.steps.push(Step::Report(Report::ClientClosed { client_id, user, why }));
     }
 }

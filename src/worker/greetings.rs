@@ -93,6 +93,8 @@ impl Worker {
         match next {
             Next::Send(bytes) => link.out.copy(&bytes),
             Next::Done { server, fences, id: backend_id } => {
+                self.drop_answered(id, now);
+                let Some(link) = self.links.get_mut(id) else { return Ok(()) };
                 link.become_ready(now);
                 link.backend_id = Some(backend_id);
                 self.nodes.of(node).dialect = Some(Dialect::of(&server));

@@ -22,11 +22,13 @@ mod ends;
 mod greetings;
 mod input;
 mod lanes;
+mod leaving;
 mod local;
 mod messages;
 mod nodes;
 mod own;
 mod peers;
+mod pieces;
 mod pins;
 mod private;
 mod probes;
@@ -45,6 +47,7 @@ mod troubles;
 mod unknown;
 mod uploads;
 mod waiting;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -146,6 +149,8 @@ pub struct Worker {
     peers: peers::Peers,
     /// Sessions whose stall may have ended.
     ready: Vec<SessionId>,
+    /// Clients that will send no more, and have not been told all.
+    leaving: Vec<leaving::Leaving>,
     /// Sessions that may hold input or output. Invariant: those whose `is_laden` says so, all that
     /// do hold some among them.
     laden: Vec<SessionId>,
@@ -191,6 +196,7 @@ impl Worker {
             client_id_step: seed.workers,
             peers: peers::Peers::new(seed),
             ready: Vec::new(),
+            leaving: Vec::new(),
             laden: Vec::new(),
             held_bytes: 0,
             steps: Vec::new(),
@@ -271,9 +277,9 @@ impl Worker {
     pub fn client_wants_read(&self, id: SessionId) -> bool {
         self.sessions.get(id).is_some_and(|session| match (session.fate, session.stall) {
             (Fate::Dead, _) => false,
+            _ if session.ends_after_input => false,
             // Nothing of it is looked at, but its leaving must end a wait of its own.
             (Fate::Ending, _) => session.waits_on_its_own(),
-            (Fate::Open, _) if session.ends_after_input => false,
             (Fate::Open, None) => true,
             (Fate::Open, Some(Stall::Output)) => false,
             (Fate::Open, Some(_)) => session.input.len() < READ_AHEAD || self.waits_patiently(session),
@@ -404,7 +410,7 @@ impl Worker {
         ended
     }
 
-    /// Ends a session at once: what it was let in by no longer holds.
+    /// Ends a session at once: what it was let in by no longer holds, or its connection.
     pub fn end_permit(&mut self, id: SessionId, why: Closed) {
         self.close_client(id, why);
     }

@@ -138,6 +138,12 @@ impl Nodes {
         self.nodes.iter().filter_map(|(&id, node)| Some((id, node.circuit.open_since()?))).collect()
     }
 
+    /// The nodes of the databases that are not known to fail: those that do are tried by their circuits.
+    pub(super) fn watched(&self) -> impl Iterator<Item = NodeId> {
+        let found = self.databases.values().filter(|it| it.is_found).map(|it| it.node);
+        found.filter(|&id| self.get(id).is_none_or(|node| !node.circuit.is_open()))
+    }
+
     /// How a database is reached, if it is still there.
     pub(super) fn database(&self, id: DatabaseId) -> Option<&Database> {
         self.databases.get(&id)
@@ -189,6 +195,7 @@ impl Worker {
         nodes
             .nodes
             .retain(|&id, _| present.contains(&id) || lanes.iter().any(|(_, lane)| lane.key.node == id));
+        self.watch_databases(now);
         self.run_ready(now);
     }
 
@@ -215,7 +222,9 @@ impl Worker {
                 continue;
             }
             let lives_there = matches!(link.role, LinkRole::Pinned(_) | LinkRole::Subscriber);
-            if lives_there || at_once || !link.is_ready() {
+            // What nobody waits for is left without a word.
+            let is_awaited = !link.is_ready() && !link.pending.is_empty();
+            if lives_there || at_once || is_awaited {
                 self.lose_link(id, Loss::NodeLeft, now);
             } else {
                 self.retire_link(id);

@@ -95,6 +95,11 @@ impl Peers {
         }
     }
 
+    /// Whether this worker is the one that does what is done once.
+    pub(super) fn is_first(&self) -> bool {
+        self.number == 0
+    }
+
     /// The worker that gave out this id.
     fn of(&self, client_id: u64) -> usize {
         let from_zero = usize::try_from(client_id.saturating_sub(1)).unwrap_or(usize::MAX);

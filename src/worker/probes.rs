@@ -65,18 +65,22 @@ impl Worker {
     /// what the node has become, another one has its turn.
     fn probe_lane(&mut self, id: NodeId) -> Option<LaneId> {
         let probe = self.nodes.of(id).probe_lane;
-        if probe.is_none_or(|lane| self.lanes[lane].backoff.is_failing()) {
-            let failing = |it: &Arc<Credential>| {
-                let mut lanes = self.lanes.iter().filter(|(_, lane)| lane.backoff.is_failing());
-                lanes.any(|(_, lane)| lane.key.is_of(id, it))
-            };
-            let mut all = self.nodes.credentials(id).into_iter().flat_map(|all| all.values());
-            let next = all.find(|it| it.secret(&self.kept).is_some() && !failing(it)).map(Arc::clone);
-            if let Some(credential) = next {
-                self.probe_as(id, credential);
-            }
+        if probe.is_none_or(|lane| self.lanes[lane].backoff.is_failing())
+            && let Some(credential) = self.somebody_at(id)
+        {
+            self.probe_as(id, credential);
         }
         self.nodes.of(id).probe_lane
+    }
+
+    /// Somebody of the configuration whose password is known, and whom this node is not known to refuse.
+    pub(super) fn somebody_at(&self, id: NodeId) -> Option<Arc<Credential>> {
+        let failing = |it: &Arc<Credential>| {
+            let mut lanes = self.lanes.iter().filter(|(_, lane)| lane.backoff.is_failing());
+            lanes.any(|(_, lane)| lane.key.is_of(id, it))
+        };
+        let mut all = self.nodes.credentials(id).into_iter().flat_map(|all| all.values());
+        all.find(|it| it.secret(&self.kept).is_some() && !failing(it)).map(Arc::clone)
     }
 
     /// Has a node tried as this user.

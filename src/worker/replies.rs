@@ -1,7 +1,7 @@
 //! From a link's bytes to the sessions that wait for them.
 //!
 //! Consecutive replies for one session are passed on as one run. A reply that does
-//! not end within what is held is passed on in pieces.
+//! not end within what is held is passed on in pieces (see `pieces`).
 
 use std::time::Instant;
 
@@ -11,8 +11,8 @@ use super::lanes::NOBODY;
 use super::{Loss, Worker};
 use crate::command::Topic;
 use crate::resp::{Proto, SHARE_MIN};
-use crate::session::{Fate, SessionId, Stall};
-use crate::upstream::{Expect, LinkId, LinkRole, Phase, REPLY_BYTES_MAX, Stream, Ticket};
+use crate::session::{Fate, SessionId};
+use crate::upstream::{Expect, LinkId, LinkRole, Phase, Ticket};
 
 /// Replies at the front of a link's input that are passed on together.
 struct Run {
@@ -30,7 +30,7 @@ impl Default for Run {
 }
 
 /// What a frame on a pinned link is.
-enum Frame {
+pub(super) enum Frame {
     /// It belongs to nobody's request (a message, an invalidation, the result of a debugged script).
     Push,
     /// It confirms a change of subscriptions.
@@ -112,8 +112,11 @@ impl Worker {
                 continue;
             }
             self.pass_run(id, input, run, now);
-            let front = self.links.get(id).and_then(|link| link.pending.front());
-            match front {
+            let Some(link) = self.links.get(id) else { return Ok(()) };
+            if link.awaits_nothing() {
+                return Err(Loss::Surplus);
+            }
+            match link.pending.front() {
                 Some(ticket) if fresh && runs && ticket.expect == Expect::Reply => {
                     let session = self.sessions.get(ticket.session);
                     let alike =
@@ -277,6 +280,12 @@ impl Worker {
                 self.give(session, input, len, true, now);
                 self.boundary_answered(session, is_error);
             }
+            Expect::Watch => {
+                self.give(session, input, len, true, now);
+                if is_error {
+                    self.watch_refused(session);
+                }
+            }
             Expect::Exec(mut exec) => {
                 let executed = frame[0] == b'*' && !frame.starts_with(b"*-1");
                 self.give_executed(session, &mut exec.queue, input, (len, true), now);
@@ -318,7 +327,7 @@ impl Worker {
     }
 
     /// A pinned link has left its lane's database, and its session with it.
-    fn stray(&mut self, id: LinkId, session: SessionId, db: u32) {
+    pub(super) fn stray(&mut self, id: LinkId, session: SessionId, db: u32) {
         if let Some(link) = self.links.get_mut(id) {
             link.strayed = true;
         }
@@ -328,7 +337,7 @@ impl Worker {
         }
     }
 
-    fn kind(&self, id: LinkId, owner: SessionId, frame: &[u8]) -> Frame {
+    pub(super) fn kind(&self, id: LinkId, owner: SessionId, frame: &[u8]) -> Frame {
         let front = self.links.get(id).and_then(|link| link.pending.front());
         let confirms = front.is_some_and(|ticket| matches!(ticket.expect, Expect::Confirmations(_)));
         let Some(session) = self.sessions.get(owner) else { return Frame::Reply };
@@ -375,113 +384,6 @@ impl Worker {
             }
             self.settle_session(owner, 1);
         }
-    }
-
-    /// Passes on the beginning of a frame that is too long to be held.
-    fn pass_part(&mut self, id: LinkId, input: &mut BytesMut, now: Instant) -> Result<(), Loss> {
-        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
-        let held = input.len();
-        if held < SHARE_MIN && link.stream.is_none() {
-            return Ok(());
-        }
-        let longest = self.limits.shared_request_bytes_max + REPLY_BYTES_MAX;
-        let (to, stream) = match (link.stream, link.role) {
-            (Some(stream), _) => (self.stream_reader(id, stream), stream),
-            (None, role) => {
-                let push = match role {
-                    LinkRole::Pinned(owner) if matches!(self.kind(id, owner, input), Frame::Push) => {
-                        Some(owner)
-                    }
-                    _ => None,
-                };
-                let link = self.links.get(id).and_then(|link| link.pending.front());
-                match (push, link) {
-                    (Some(owner), _) if self.sessions.get(owner).is_some_and(|session| session.mid_frame) => {
-                        return self.hold_part(owner, held);
-                    }
-                    (Some(owner), _) => (owner, Stream { bytes: 0, completes: false }),
-                    (None, Some(ticket)) => match ticket.expect {
-                        Expect::Flown { place, .. } if !self.flight_may_stream(ticket.session, place) => {
-                            return self.hold_part(ticket.session, held);
-                        }
-                        Expect::Reply
-                        | Expect::Patient
-                        | Expect::Exec(_)
-                        | Expect::CommandInfo(_)
-                        | Expect::Flown { .. } => (ticket.session, Stream { bytes: 0, completes: true }),
-                        // It has a name of the request, which was held as well.
-                        Expect::Confirmations(_) if held < longest => return Ok(()),
-                        _ if held < REPLY_BYTES_MAX => return Ok(()),
-                        _ => return Err(Loss::OutOfStep),
-                    },
-                    (None, None) => return Err(Loss::Surplus),
-                }
-            }
-        };
-        let Some(link) = self.links.get_mut(id) else { return Ok(()) };
-        let awaited = link.scan.awaited(held);
-        let part = link.scan.take_examined(held);
-        let bytes = stream.bytes + part as u64;
-        link.stream = Some(Stream { bytes, ..stream });
-        if let Some(session) = self.sessions.get_mut(to) {
-            session.mid_frame = true;
-        }
-        if stream.completes {
-            self.give_part(id, to, input, (part, false), now);
-        } else {
-            self.give(to, input, part, false, now);
-        }
-        if bytes + awaited > self.limits.large_reply_bytes as u64 {
-            self.make_private(id, to);
-        }
-        Ok(())
-    }
-
-    fn stream_reader(&self, id: LinkId, stream: Stream) -> SessionId {
-        let link = self.links.get(id);
-        match link.map(|link| link.role) {
-            Some(LinkRole::Pinned(owner)) if !stream.completes => owner,
-            _ => link.and_then(|link| link.pending.front()).map_or(NOBODY, |ticket| ticket.session),
-        }
-    }
-
-    /// Passes on the end of a frame whose beginning has gone before.
-    fn end_part(
-        &mut self,
-        id: LinkId,
-        stream: Stream,
-        input: &mut BytesMut,
-        len: usize,
-        now: Instant,
-    ) -> Result<(), Loss> {
-        let to = self.stream_reader(id, stream);
-        if stream.completes {
-            self.give_part(id, to, input, (len, true), now);
-            if let Some(session) = self.sessions.get_mut(to) {
-                session.frame_ended();
-            }
-            let Some(link) = self.links.get_mut(id) else { return Ok(()) };
-            let selects = match link.pending.front().map(|ticket| &ticket.expect) {
-                Some(Expect::Exec(exec)) => exec.select,
-                _ => None,
-            };
-            link.settle(1);
-            // Only an array is as long as to be passed on in pieces.
-            if let Some(db) = selects {
-                self.stray(id, to, db);
-            }
-            self.settle_session(to, 1);
-            return Ok(());
-        }
-        self.give(to, input, len, false, now);
-        if let Some(session) = self.sessions.get_mut(to) {
-            session.push_ended();
-            if session.stall == Some(Stall::Barrier) {
-                self.ready.push(to);
-            }
-            self.wake_client(to);
-        }
-        Ok(())
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Report {
     },
     /// A node of a cluster has named another one that its map does not have.
     RedirectRefused {
+        /// Which.
+        node: NodeId,
         /// What it has named.
         to: String,
     },

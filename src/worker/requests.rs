@@ -13,7 +13,7 @@ use super::{Closed, Worker, unknown};
 use crate::command::{Class, Tx, Verdict, Why};
 use crate::identity::ReadFrom;
 use crate::resp::{Found, Request, RequestError, SHARE_MIN, args, write};
-use crate::session::{Fate, ReplyMode, SessionId, Stall, Transaction, Via};
+use crate::session::{Fate, Records, ReplyMode, SessionId, Stall, Transaction, Via};
 use crate::upstream::{Expect, LinkId};
 
 /// What became of one request.
@@ -58,14 +58,16 @@ impl Worker {
         self.run_ready(now);
     }
 
-    /// Beneath the client's bytes there is so much of a TLS record that has yet to arrive whole, and of
-    /// records that its socket has had no room for.
-    pub fn client_holds(&mut self, id: SessionId, (record_begun, unsent): (usize, usize), now: Instant) {
+    /// So much is held of TLS records beneath the client's bytes.
+    pub fn client_holds(&mut self, id: SessionId, records: Records, now: Instant) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if record_begun > session.record_begun {
+        if records.begun > session.records.begun {
             session.heard_at = now;
         }
-        (session.record_begun, session.unsent) = (record_begun, unsent);
+        if records.sent > session.records.sent {
+            session.read_at = now;
+        }
+        session.records = records;
         session.lade(id, &mut self.laden);
     }
 
@@ -365,7 +367,10 @@ impl Worker {
                 pinned.transaction = Some(Transaction::asked_for());
                 expect = Expect::Boundary;
             }
-            Class::Transaction(Tx::Watch) if named > 0 => pinned.watching = true,
+            Class::Transaction(Tx::Watch) if named > 0 && !pinned.watching => {
+                pinned.watching = true;
+                expect = Expect::Watch;
+            }
             // EXEC and DISCARD are errors here, and keys stay watched.
             Class::Transaction(Tx::Unwatch) if named == 0 => pinned.watching = false,
             Class::Pin(Why::Connection) => {

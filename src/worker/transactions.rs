@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::cluster::ONE_DATABASE;
 use super::ends::TOO_MANY_PINNED;
 use super::input::Input;
 use super::local::{DB_RANGE, database};
@@ -125,6 +126,9 @@ impl Worker {
             Verdict::Pass(class) if self.is_for_one_node(id, input.bytes(), request, class) => {
                 return self.refuse_in_transaction(id, input, request);
             }
+            Verdict::Pass(class) if self.is_for_another_database(id, input, request, class) => {
+                return self.spoil_transaction(id, input, request, ONE_DATABASE);
+            }
             Verdict::Pass(class) => class,
         };
         let selected = match class {
@@ -210,7 +214,7 @@ impl Worker {
 
     /// Whether this has to wait for Redis to say whether a transaction is open. What Redis itself queues
     /// may follow a MULTI at once: if that is refused, it runs as Redis would run it.
-    pub(super) fn awaits_boundary(&self, id: SessionId, verdict: Verdict) -> bool {
+    fn awaits_boundary(&self, id: SessionId, verdict: Verdict) -> bool {
         let pinned = self.sessions.get(id).and_then(|session| session.pinned.as_ref());
         let Some(transaction) = pinned.and_then(|pinned| pinned.transaction.as_ref()) else { return false };
         let follows =
@@ -238,6 +242,16 @@ impl Worker {
             (_, true) if has_more => self.end_client(id),
             (_, true) => pinned.transaction = None,
             (None, false) => {}
+        }
+    }
+
+    /// Redis watches none of the keys. What is behind may have been watched since: then it stays.
+    pub(super) fn watch_refused(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id)
+            && session.slots.outstanding() == 1
+            && let Some(pinned) = session.pinned.as_mut()
+        {
+            pinned.watching = false;
         }
     }
 

@@ -66,7 +66,8 @@ impl Worker {
             Verdict::Pass(_) if session.is_modal_by_sharing() => {
                 return self.skip_in_subscribed_mode(id, input);
             }
-            Verdict::Pass(_) if self.awaits_boundary(id, verdict) => return Flow::Wait(Stall::Barrier),
+            // If MULTI is refused, nothing may be sent behind it that has not arrived whole: it could not be ended.
+            Verdict::Pass(_) if session.awaits_boundary() => return Flow::Wait(Stall::Barrier),
             Verdict::Pass(Class::Pin(Why::Block | Why::Answers | Why::Unknown)) => Expect::Patient,
             Verdict::Pass(_) => Expect::Reply,
         };

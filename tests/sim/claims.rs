@@ -1,9 +1,11 @@
 //! Single claims in the same world: what chance meets too seldom, step by step.
 
+mod alone;
+
 use std::time::Instant;
 
 use respgate::limits::Limits;
-use respgate::session::Fate;
+use respgate::session::{Fate, Records};
 use respgate::upstream::LinkId;
 use respgate::worker::Loss;
 
@@ -11,11 +13,11 @@ use super::frame::{bulk, command, push};
 use super::single::Single;
 use super::world;
 
-type World = world::World<Single>;
+pub(super) type World = world::World<Single>;
 
 const GET: &[&str] = &["GET", "k"];
 
-fn world(limits: Limits, clients: usize) -> World {
+pub(super) fn world(limits: Limits, clients: usize) -> World {
     // What is kept ready ahead of its use would be the newest link.
     let limits = Limits { pinned_links_spare: 0, ..limits };
     let mut world = World::of_one(1, Instant::now(), limits, false);
@@ -29,13 +31,13 @@ fn world(limits: Limits, clients: usize) -> World {
 
 impl World {
     /// A client's bytes reach the gateway, and all that follows happens.
-    fn says(&mut self, number: usize, words: &[&str]) {
+    pub(super) fn says(&mut self, number: usize, words: &[&str]) {
         self.sockets[number].inbound.extend(command(words));
         self.carry();
     }
 
     /// What has been written to a client since it was last asked.
-    fn heard(&mut self, number: usize) -> String {
+    pub(super) fn heard(&mut self, number: usize) -> String {
         let bytes = std::mem::take(&mut self.sockets[number].outbound);
         // The socket has room again.
         self.sockets[number].runnable = true;
@@ -44,13 +46,13 @@ impl World {
     }
 
     /// The backend sends these bytes on a link, at once.
-    fn backend_says(&mut self, link: LinkId, bytes: &[u8]) {
+    pub(super) fn backend_says(&mut self, link: LinkId, bytes: &[u8]) {
         self.wires.get_mut(&link).expect("connected").from_backend.extend_from_slice(bytes);
         self.carry();
     }
 
     /// The backend reads nothing on a link from here on.
-    fn hang(&mut self, link: LinkId) {
+    pub(super) fn hang(&mut self, link: LinkId) {
         self.wires.get_mut(&link).expect("connected").hung = true;
     }
 
@@ -63,7 +65,7 @@ impl World {
         self.recheck();
     }
 
-    fn newest_link(&self) -> LinkId {
+    pub(super) fn newest_link(&self) -> LinkId {
         let newest = self.wires.iter().max_by_key(|(_, wire)| wire.conn);
         *newest.expect("a link is there").0
     }
@@ -160,95 +162,6 @@ fn a_backend_that_answers_others_is_waited_for_after_a_connection_that_failed() 
     assert_eq!(world.heard(1), "+OK\r\n");
 }
 
-impl World {
-    /// The client closes its connection.
-    fn leaves(&mut self, number: usize) {
-        self.sockets[number].fin = true;
-        self.sockets[number].runnable = true;
-        self.carry();
-        assert!(self.sockets[number].ended, "it is gone");
-    }
-
-    /// Nobody asks for anything; each attempt to connect ends so.
-    fn wait_alone(&mut self, ms: u64, succeeds: bool) {
-        for _ in 0..ms / 50 {
-            self.pass(50);
-            for id in self.wires.keys().copied().collect::<Vec<_>>() {
-                if !succeeds {
-                    self.lose(id, Loss::Connect("refused".into()));
-                }
-            }
-            self.carry();
-        }
-    }
-
-    /// Of which Redis users something is wrong, or of everybody.
-    fn troubled(&self) -> Vec<Option<String>> {
-        self.worker.troubles().into_iter().map(|it| it.redis_user).collect()
-    }
-}
-
-#[test]
-fn a_node_that_fails_is_tried_until_it_is_back_when_nobody_is_left() {
-    let mut world = world(Limits::default(), 1);
-    world.says(0, &["SELECT", "1"]);
-    world.says(0, GET);
-    world.lose(world.newest_link(), Loss::Closed);
-    world.sockets[0].inbound.extend(command(GET));
-    world.poll_client(0);
-    world.lose(world.newest_link(), Loss::Connect("refused".into()));
-    world.leaves(0);
-    world.wait_alone(20_000, false);
-    assert_eq!(world.troubled(), [None]);
-    // Who is tried for it is a user of the configuration, also when that is another one.
-    world.becomes("other", "third");
-    world.wait_alone(20_000, true);
-    assert_eq!(world.troubled(), []);
-    assert_eq!(world.worker.population(), (0, 1), "one connection has tried it");
-}
-
-#[test]
-fn a_redis_user_that_is_refused_is_told_of_and_tried_when_nobody_is_left() {
-    for in_redis in [true, false] {
-        let mut world = world(Limits::default(), 1);
-        world.scene.alarms_allowed = 1;
-        let account = world.people.accounts[0].clone().expect("a user");
-        world.scene.redis.accounts.clear();
-        // Where the user is refused as such, it is no matter of a database or a protocol version.
-        world.says(0, &["SELECT", "999"]);
-        world.says(0, &["HELLO", "3"]);
-        world.says(0, GET);
-        world.leaves(0);
-        world.wait_alone(20_000, true);
-        let user = Some(account.0.clone());
-        assert_eq!(world.troubled(), [user], "it is told of, once");
-        match in_redis {
-            true => assert!(world.scene.redis.accounts.insert(account)),
-            false => world.becomes(&account.0, "right"),
-        }
-        world.wait_alone(20_000, true);
-        assert_eq!(world.troubled(), []);
-        let before = world.worker.tally().links_opened;
-        world.wait_alone(20_000, true);
-        assert_eq!(world.worker.tally().links_opened, before, "what is accepted is tried no more");
-    }
-}
-
-#[test]
-fn a_redis_user_that_is_configured_no_more_is_tried_no_more() {
-    let mut world = world(Limits::default(), 1);
-    world.scene.alarms_allowed = 1;
-    world.scene.redis.accounts.clear();
-    world.says(0, GET);
-    world.leaves(0);
-    assert_eq!(world.troubled().len(), 1);
-    world.people.accounts[0] = None;
-    world.recheck();
-    let before = world.worker.tally().links_opened;
-    world.wait_alone(20_000, true);
-    assert_eq!((world.troubled(), world.worker.tally().links_opened), (vec![], before));
-}
-
 #[test]
 fn a_client_long_idle_is_not_taken_for_one_that_does_not_read() {
     let mut world = world(Limits { client_output_stall_timeout_ms: 3_000, ..Limits::default() }, 1);
@@ -261,6 +174,30 @@ fn a_client_long_idle_is_not_taken_for_one_that_does_not_read() {
     assert_eq!(world.worker.client_fate(world.sockets[0].session), Fate::Open);
     assert_eq!(world.heard(0), "");
     assert_eq!(world.heard(0), ":1\r\n");
+}
+
+#[test]
+fn who_does_not_read_what_is_encrypted_already_is_closed_as_for_any_output() {
+    let limits = Limits { client_output_stall_timeout_ms: 3_000, ..Limits::default() };
+    let mut world = world(limits, 2);
+    (0..2).for_each(|number: usize| world.scene.clients[number].has_stopped = true);
+    let sessions = [0, 1].map(|number: usize| world.sockets[number].session);
+    let holds = |world: &mut World, number: usize, sent: usize| {
+        let records = Records { unsent: 1_000, sent, ..Records::default() };
+        world.worker.client_holds(sessions[number], records, world.now);
+    };
+    let fates = |world: &World| sessions.map(|session| world.worker.client_fate(session));
+    world.pass(10_000);
+    [0, 1].into_iter().for_each(|number| holds(&mut world, number, 0));
+    world.pass(2_000);
+    assert_eq!(fates(&world), [Fate::Open; 2]);
+    // The second reads, though slowly.
+    holds(&mut world, 1, 1);
+    world.pass(2_000);
+    assert_eq!(fates(&world), [Fate::Dead, Fate::Open]);
+    world.worker.client_holds(sessions[1], Records::default(), world.now);
+    world.pass(10_000);
+    assert_eq!(fates(&world), [Fate::Dead, Fate::Open]);
 }
 
 /// Two clients of one user, who share their subscriptions.
@@ -497,4 +434,28 @@ fn those_who_wait_for_the_batch_before_theirs_are_answered_behind_it() {
             assert_eq!(world.heard(number), "$-1\r\n", "client {number}, round {round}");
         }
     }
+}
+
+#[test]
+fn whose_keys_are_nearly_used_up_ends_together_with_a_reply_or_when_it_is_quiet() {
+    let mut world = world(Limits::default(), 4);
+    world.says(1, &["MULTI"]);
+    assert_eq!(world.heard(1), "+OK\r\n");
+    // The second is amid a transaction, the third is quiet, and the fourth has keys for long.
+    (0..3).for_each(|number: usize| world.worker.end_soon(world.sockets[number].session));
+    for number in [0, 1, 3] {
+        world.sockets[number].out_cap = 0;
+        world.says(number, GET);
+        let (session, ends) = (world.sockets[number].session, number == 0);
+        assert_eq!(world.worker.client_ends_with_reply(session), ends, "{number}");
+        world.worker.end_with_reply(session);
+        world.sockets[number].out_cap = 1 << 20;
+        world.heard(number);
+        assert_eq!(world.heard(number), if number == 1 { "+QUEUED\r\n" } else { "$-1\r\n" });
+        assert_eq!(world.sockets[number].ended, ends, "{number}");
+    }
+    world.pass(3_000);
+    world.carry();
+    let ended = [0, 1, 2, 3].map(|number: usize| world.sockets[number].ended);
+    assert_eq!(ended, [true, true, true, false]);
 }

@@ -17,12 +17,14 @@ mod dice;
 mod driver;
 mod flights;
 mod frame;
+mod leavers;
 mod ledger;
 mod listener;
 mod people;
 mod redis;
 mod run;
 mod single;
+mod unasked;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

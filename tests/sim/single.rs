@@ -101,7 +101,9 @@ impl Scene for Single {
                         assert!(expected, "client {} reads, and was closed: {why:?}", client.number);
                     }
                     Closed::TransactionIdle => assert!(self.transactions_end, "there is no such bound"),
-                    Closed::PermitEnded | Closed::UserChanged => assert!(client.excused, "{why:?}"),
+                    Closed::PermitEnded | Closed::UserChanged | Closed::KeysUsedUp => {
+                        assert!(client.excused, "{why:?}");
+                    }
                     other => panic!("client {} was closed: {other:?}", client.number),
                 }
                 client.excused = true;

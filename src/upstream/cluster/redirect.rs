@@ -1,7 +1,7 @@
 //! A node's refusal to run a request, which says where or when it would be run. Whatever it says,
 //! the request has not been run. It knows no map.
 
-use super::map::Endpoint;
+use super::endpoint::Endpoint;
 
 /// What a node says in the place of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ mod tests {
             (&b"-MOVED 3999 127.0.0.1:6381\r\n"[..], Some(Redirect::Moved(3999, to("127.0.0.1", 6381)))),
             (b"-MOVED 1 ::1:6381\r\n", Some(Redirect::Moved(1, to("::1", 6381)))),
             (b"-MOVED 1 :6381\r\n", Some(Redirect::Moved(1, to("", 6381)))),
-            (b"-MOVED 1 ?:6381\r\n", Some(Redirect::Moved(1, to("", 6381)))),
+            (b"-MOVED 1 ?:6381\r\n", Some(Redirect::Moved(1, to("?", 6381)))),
             (b"-ASK 16383 node-1.example:1\r\n", Some(Redirect::Ask(16_383, to("node-1.example", 1)))),
             (b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n", Some(Redirect::TryAgain)),
             (b"-CLUSTERDOWN The cluster is down\r\n", Some(Redirect::Down)),

@@ -2,7 +2,8 @@
 //! node says of a moved slot is taken over only where it names a node of the map: the map came from
 //! nodes that the configuration names, a redirect from whoever answered.
 
-use super::map::{Endpoint, Map};
+use super::endpoint::Endpoint;
+use super::map::Map;
 use crate::command::slot::SLOTS;
 use crate::upstream::NodeId;
 
@@ -116,7 +117,9 @@ mod tests {
         let at = |host: &str, port| Endpoint::new(host, port);
         let part = |first, last, port, replicas| Part { first, last, master: at("h", port), replicas };
         let parts = vec![part(0, 99, 1, vec![at("h", 3)]), part(100, 199, 2, vec![])];
-        let mut topology = Topology::of(&Map { parts }, |endpoint| NodeId(endpoint.port.into()));
+        let mut topology = Topology::of(&Map { parts, empty_masters: vec![at("h", 4)] }, |endpoint| {
+            NodeId(endpoint.port.into())
+        });
         assert_eq!(topology.masters().count(), 2);
         assert_eq!(
             [0, 99, 100, 199, 200].map(|slot| topology.node(slot).map(|id| id.0)),
@@ -125,8 +128,11 @@ mod tests {
         let one = NodeId(1);
         assert_eq!(topology.target(one, &at("h", 2)), Some(NodeId(2)));
         assert_eq!(topology.target(one, &at("", 3)), Some(NodeId(3)));
+        assert_eq!(topology.target(one, &at("?", 2)), None, "a node without a name can be on any host");
         assert_eq!(topology.target(one, &at("169.254.169.254", 80)), None);
         assert_eq!(topology.target(one, &at("h", 80)), None);
+        assert_eq!(topology.target(one, &at("h", 4)), Some(NodeId(4)), "its first slot is about to come");
+        assert_eq!(topology.serving().len(), 2);
         topology.moved(99, NodeId(3));
         topology.moved(98, NodeId(80));
         assert_eq!([98, 99].map(|slot| topology.node(slot)), [Some(one), Some(NodeId(3))]);

@@ -14,7 +14,7 @@ use super::parked::Awaits;
 use crate::resp::{SHARE_MIN, SmallBytes, write};
 use crate::session::{Fate, Flight, Joined, SessionId, Split, Stall, To, Via};
 use crate::upstream::cluster::Redirect;
-use crate::upstream::{Expect, LinkId, NodeId};
+use crate::upstream::{Expect, LinkId, LinkRole, NodeId, Ticket};
 
 /// Redirects that one request follows.
 const HOPS_MAX: u8 = 5;
@@ -94,6 +94,12 @@ impl Worker {
         let mute = session.take_mute();
         let parts: Vec<(To, bool)> = flights.iter().map(|flight| (flight.to, flight.is_control)).collect();
         let place = session.slots.push_split(Split::new(flights, joined), mute);
+        for (part, (to, is_control)) in (0..).zip(&parts) {
+            // What is about all keys, or all scripts, must not be overtaken either.
+            if matches!(to, To::Node(_)) && !is_control {
+                session.slots.stray(place, part);
+            }
+        }
         session.via = Via::Nodes;
         self.tally.requests += 1;
         for (part, (to, is_control)) in (0..).zip(parts) {
@@ -131,6 +137,23 @@ impl Worker {
             self.send_fence(on, false, now);
         }
         self.wake_link(on);
+    }
+
+    /// A link is about to be written to for the first time. What waits there to stop something, and whose client
+    /// has its answer from another node or has left, would stop what somebody has begun since: it is not sent.
+    pub(in super::super) fn drop_answered(&mut self, on: LinkId, now: Instant) {
+        let Some(link) = self.links.get_mut(on).filter(|link| link.role == LinkRole::Control) else { return };
+        if !link.pending.iter().all(|ticket| matches!(ticket.expect, Expect::Flown { .. })) {
+            return;
+        }
+        for Ticket { session, expect, .. } in link.shed().pending {
+            let Expect::Flown { place, part, .. } = expect else { continue };
+            let flight = self.sessions.get_mut(session).and_then(|session| session.slots.flight(place, part));
+            if let Some(flight) = flight {
+                link.claim(session, 1, expect, now);
+                link.append_kept(&flight.bytes);
+            }
+        }
     }
 
     /// Sends a flight again. It counts as one that others must not overtake until it is answered.
@@ -244,6 +267,8 @@ impl Worker {
         if flight.hops > HOPS_MAX || matches!(flight.to, To::Node(_)) {
             return Err(MOVING);
         }
+        // A script, or a command that nobody knows, can say whatever it likes: what all others go by is
+        // then for the map to say, and nothing for the log.
         let is_said_by_node = !flight.is_script && !flight.is_pinned;
         let slot = match flight.to {
             To::Slot(slot) => Some(slot),
@@ -270,19 +295,18 @@ impl Worker {
         let target = self.clusters.map(database).and_then(|map| map.target(from, &to));
         self.want_map(database);
         let Some(target) = target else {
-            self.steps.push(Step::Report(Report::RedirectRefused { to: to.to_string() }));
+            if is_said_by_node {
+                self.steps.push(Step::Report(Report::RedirectRefused { node: from, to: to.to_string() }));
+            }
             self.park(id, at, now, Awaits::Map(self.clusters.maps_seen));
             return Ok(());
         };
         if slot.is_none_or(|slot| slot == told) {
             // A command whose keys nobody could tell is where the node says that it belongs.
-            let flight = self.sessions.get_mut(id).and_then(|session| session.slots.flight(at.0, at.1));
-            if let Some(flight) = flight {
-                flight.to = To::Slot(told);
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.slots.aim(at.0, at.1, told);
             }
         }
-        // A script, or a command that nobody knows, can say whatever it likes: what all others go by is
-        // then for the map to say.
         if !asking && is_said_by_node {
             self.clusters.moved(database, told, target);
         }

@@ -32,6 +32,7 @@ use crate::upstream::{Database, DatabaseId, NodeId};
 use cycle::Cycle;
 use flights::Place;
 use parked::Parked;
+pub(super) use requests::ONE_DATABASE;
 pub(super) use uploads::NotAimed;
 
 /// Nobody waits longer for what another's node is to answer.

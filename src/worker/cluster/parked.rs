@@ -67,12 +67,10 @@ impl Worker {
     /// it had its keys, or some of them, must not be run after it: it is answered.
     pub(super) fn refuse_overtaken(&mut self, id: SessionId, at: Place) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        let Some(to @ To::Slot(_)) = session.slots.flight(at.0, at.1).map(|flight| flight.to) else { return };
         let mut overtaken = Vec::new();
-        // Other parts of its own request are of other slots, and there may be thousands.
-        for (&(_, place), parked) in self.clusters.parked.range((id, (0, 0))..(id, (at.0, 0))) {
-            let flight = session.slots.flight(place.0, place.1).filter(|flight| flight.to == to);
-            match (parked.awaits, flight) {
+        for place in session.slots.before(at.0, at.1) {
+            let Some(parked) = self.clusters.parked.get(&(id, place)) else { continue };
+            match (parked.awaits, session.slots.flight(place.0, place.1)) {
                 (Awaits::Service, Some(_)) => overtaken.push((place, DOWN)),
                 (Awaits::Turn, Some(flight)) if flight.tries > 0 => overtaken.push((place, MOVING)),
                 _ => {}
@@ -89,7 +87,7 @@ impl Worker {
     pub(in super::super) fn tick_parked(&mut self, now: Instant) {
         self.clusters.parked_until = None;
         let parked = std::mem::take(&mut self.clusters.parked);
-        // What comes behind a request that goes on waiting waits as well.
+        // What comes behind a request that goes on waiting waits as well, unless it is to stop something.
         let mut waiting = None;
         for ((id, at), Parked { not_before, awaits }) in parked {
             let Some(session) = self.sessions.get_mut(id).filter(|session| session.fate != Fate::Dead) else {
@@ -98,9 +96,10 @@ impl Worker {
             let database = session.database;
             let Some(flight) = session.slots.flight(at.0, at.1) else { continue };
             let (to, over) = (flight.to, flight.until.is_some_and(|until| until <= now));
+            let is_control = flight.is_control;
             if matches!(to, To::Node(node) if self.clusters.is_no_master(database, node)) {
                 self.tally.not_sent += 1;
-                let text = if flight.is_control { NOTHING_RUNS } else { NOT_SENT };
+                let text = if is_control { NOTHING_RUNS } else { NOT_SENT };
                 self.answer_flight(id, at, write::error(text).into());
                 continue;
             }
@@ -108,7 +107,7 @@ impl Worker {
             let node = self.node_to(id, to);
             let due = not_before <= now && awaits != Awaits::Map(self.clusters.maps_seen);
             if due
-                && waiting != Some(id)
+                && (waiting != Some(id) || is_control)
                 && let Some(node) = node.filter(|node| !self.is_node_failing(*node))
                 && let Some(session) = self.sessions.get_mut(id)
                 && session.slots.lets_by(at.0, at.1, node)
@@ -150,5 +149,37 @@ impl Worker {
         let until = self.clusters.parked_until.get_or_insert(at);
         *until = at.min(*until);
         self.rouse_at(at, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::super::Seed;
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn a_map_that_many_want_at_once_is_asked_for_once() {
+        let seed = Seed { random: [1; 32], number: 0, workers: 1 };
+        let mut worker = Worker::new(Arc::new(Limits::default()), &seed);
+        for database in [0, 0, 0, 1, 1] {
+            worker.want_map(DatabaseId(database));
+        }
+        let mut steps = Vec::new();
+        worker.steps(&mut steps);
+        let wanted = |steps: &[Step]| -> Vec<u32> {
+            let maps = steps.iter().filter_map(|step| match step {
+                Step::WantMap(database) => Some(database.0),
+                _ => None,
+            });
+            maps.collect()
+        };
+        assert_eq!(wanted(&steps), [0, 1]);
+        // Whoever wants it later asks anew.
+        worker.want_map(DatabaseId(1));
+        worker.steps(&mut steps);
+        assert_eq!(wanted(&steps).last(), Some(&1));
     }
 }

@@ -16,11 +16,16 @@ use crate::command::{Class, Placement, Verdict, Why};
 use crate::resp::{Found, Request, RequestScanner, SHARE_MIN, write};
 use crate::session::{Flight, Session, SessionId, Stall, To, Transaction, Via};
 use crate::upstream::cluster::Redirect;
-use crate::upstream::{Expect, LaneKey, LinkId, NodeId};
+use crate::upstream::{Expect, LaneKey, LinkId, NodeId, Ticket};
 
 /// The answer to a key of another node in a transaction that cannot go there any more.
 const KEY_FIRST: &str = "ERR respgate: with a cluster a transaction is at the node of its first command: \
     begin it with one that has a key";
+
+/// The answer to what would have to leave behind what the connection is bound by, now and whenever it is asked
+/// for again.
+const ELSEWHERE: &str = "ERR respgate: with a cluster a connection's subscriptions, watched keys, transactions \
+    and blocking commands are at one node, and this is for another: use another connection";
 
 impl Worker {
     /// Sends a request over the session's own link, at the node that is to answer it.
@@ -242,7 +247,8 @@ impl Worker {
             if free && !transaction.is_placed {
                 self.begin_again(id, node, &transaction, now)?;
             } else if pinned.slot.is_none() {
-                return Err(self.spoil_transaction(id, input, request, KEY_FIRST));
+                let text = if free { KEY_FIRST } else { ELSEWHERE };
+                return Err(self.spoil_transaction(id, input, request, text));
             }
         }
         if let Some(pinned) = self.sessions.get_mut(id).and_then(|session| session.pinned.as_mut()) {
@@ -288,9 +294,7 @@ impl Worker {
         }
         let transaction = session.pinned.as_mut().and_then(|pinned| pinned.transaction.as_mut());
         let Some(transaction) = transaction.filter(|it| !it.is_placed) else { return };
-        let kept: usize =
-            transaction.before_key.iter().map(|queued| queued.len() + size_of::<Vec<u8>>()).sum();
-        if kept + request.len() <= SHARE_MIN {
+        if transaction.before_key_bytes() + request.len() <= SHARE_MIN {
             transaction.before_key.push(request.to_vec());
         } else {
             transaction.is_placed = true;
@@ -308,10 +312,17 @@ impl Worker {
     ) -> Option<usize> {
         let session = self.sessions.get(id)?;
         let database = session.database;
-        self.clusters.map(database)?;
+        let map = self.clusters.map(database)?;
         let redirect = Redirect::read(&input[..len])?;
         let own = session.pinned.as_ref().and_then(|pinned| pinned.slot);
+        let here = self.lanes[session.lane].key.node;
         let text = match redirect {
+            // As long as the map has it here, it may be on its way, or come back.
+            Redirect::Moved(slot, _) | Redirect::Ask(slot, _)
+                if map.node(slot) != Some(here) && self.stays(session) =>
+            {
+                ELSEWHERE
+            }
             // It may be a script's: what all others go by is for the map to say.
             Redirect::Moved(slot, _) | Redirect::Ask(slot, _) if own.is_some_and(|own| own != slot) => {
                 CROSSED
@@ -326,6 +337,19 @@ impl Worker {
         line.extend_from_slice(input);
         *input = line;
         Some(hidden)
+    }
+
+    /// Whether what a session's own link is answering goes there again when it is tried again. A transaction ends,
+    /// and lets go of watched keys; and what is refused does not bind.
+    fn stays(&self, session: &Session) -> bool {
+        let Some(pinned) = session.pinned.as_ref() else { return false };
+        let answered = self.links.get(pinned.link).and_then(|link| link.pending.front());
+        let is_free = |ticket: &Ticket| matches!(ticket.expect, Expect::Watch | Expect::Exec(_));
+        if pinned.transaction.is_some() || answered.is_some_and(is_free) {
+            pinned.subscriptions.total() > 0
+        } else {
+            pinned.is_bound()
+        }
     }
 }
 

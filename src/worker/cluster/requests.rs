@@ -21,7 +21,7 @@ pub(super) const CROSSED: &str = "CROSSSLOT Keys in request don't hash to the sa
 /// Nothing shows that the connections that others use as well are in step behind it.
 const UNPROVEN: &str = "ERR respgate: with a cluster this needs a Redis user that may ECHO";
 
-const ONE_DATABASE: &str = "ERR SELECT is not allowed in cluster mode";
+pub(in super::super) const ONE_DATABASE: &str = "ERR SELECT is not allowed in cluster mode";
 
 /// Commands without keys whose answer any node may give.
 const ANYWHERE: &str = "acl|cat acl|dryrun acl|genpass acl|getuser acl|help acl|list acl|users acl|whoami \
@@ -128,6 +128,22 @@ impl Worker {
                 || scatter::spreads(name()).is_some())
     }
 
+    /// Whether this is for another database than a cluster's first. There the gateway leads nobody, although
+    /// Valkey 9 can have more.
+    pub(in super::super) fn is_for_another_database<I: Input>(
+        &self,
+        id: SessionId,
+        input: &I,
+        request: &Request,
+        class: Class,
+    ) -> bool {
+        // What is no number is refused in the words for that.
+        let is_another = |db: &[u8]| long(db).is_some_and(|db| db != 0 && i32::try_from(db).is_ok());
+        class == Class::Answer(Answer::Select)
+            && self.sessions.get(id).is_some_and(|it| self.clusters.map(it.database).is_some())
+            && matches!(arguments(input, request)[..], [_, db] if is_another(db))
+    }
+
     /// A command for several nodes, or about the cluster.
     fn request_to_many<I: Input>(
         &mut self,
@@ -184,6 +200,10 @@ impl Worker {
         } else {
             return None;
         };
+        // What is about all keys must not overtake a request for one of them that a node may send elsewhere.
+        if class != Class::Control && !self.sessions.get(id)?.is_settled() {
+            return Some(Flow::Wait(Stall::Barrier));
+        }
         let sharing = flights.iter().filter(|flight| !flight.is_control).map(|flight| flight.to);
         if let Err(stall) = self.may_fly_to(id, sharing, now) {
             return Some(Flow::Wait(stall));
@@ -280,13 +300,9 @@ impl Worker {
         now: Instant,
     ) -> Flow {
         match answer {
-            Answer::Select => match arguments(input, request)[..] {
-                // What is no number is refused in the words for that.
-                [_, db] if long(db).is_some_and(|db| db != 0 && i32::try_from(db).is_ok()) => {
-                    return self.refuse_words(id, input, request, ONE_DATABASE);
-                }
-                _ => {}
-            },
+            Answer::Select if self.is_for_another_database(id, input, request, Class::Answer(answer)) => {
+                return self.refuse_words(id, input, request, ONE_DATABASE);
+            }
             // The one node that the client knows has every slot.
             Answer::NotClustered if request.argc == 1 => {
                 self.answer_bytes(id, b"+OK\r\n".to_vec());

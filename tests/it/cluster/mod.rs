@@ -1,5 +1,6 @@
 //! A Redis Cluster behind one endpoint.
 
+mod bound;
 mod clients;
 mod echo;
 mod keys;

@@ -41,7 +41,7 @@ pub(crate) struct Encrypted {
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     pub(crate) masters: usize,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Cluster {
@@ -67,7 +67,7 @@ impl Cluster {
             fs::create_dir(&own).expect("writable");
             Node::start(version, own, encrypted(number))
         });
-        let cluster = Self { nodes: nodes.collect(), masters, _directory: directory };
+        let cluster = Self { nodes: nodes.collect(), masters, directory };
         cluster.join();
         cluster
     }
@@ -195,39 +195,89 @@ impl Cluster {
         seeds.join(", ")
     }
 
-    /// Moves these slots, with their keys, from one master to another, as `redis-cli` reshards.
+    /// Moves these slots, with their keys, from one master to another.
     pub(crate) fn move_slots(&self, slots: impl Iterator<Item = usize>, from: usize, to: usize) {
-        let (from_id, to_id) = (self.id(from), self.id(to));
-        let (mut source, mut target) = (self.client(from, "root"), self.client(to, "root"));
-        let port = self.nodes[to].port.to_string();
+        let mut reshard = self.reshard(from, to);
         for slot in slots {
-            target.talk(&[(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"), "+OK")]);
-            source.talk(&[(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"), "+OK")]);
-            loop {
-                let keys = source.call(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "100"]).items();
-                if keys.is_empty() {
-                    break;
-                }
-                let secret = password("root");
-                let mut migrate: Vec<&[u8]> = vec![
-                    b"MIGRATE",
-                    b"127.0.0.1",
-                    port.as_bytes(),
-                    b"",
-                    b"0",
-                    b"5000",
-                    b"AUTH2",
-                    b"root",
-                    secret.as_bytes(),
-                    b"KEYS",
-                ];
-                migrate.extend(keys.iter().map(Value::bytes));
-                let moved = source.call(&migrate).to_string();
-                assert!(moved == "+OK" || moved == "+NOKEY", "{moved}");
-            }
-            for client in [&mut target, &mut source] {
-                client.talk(&[(&format!("CLUSTER SETSLOT {slot} NODE {to_id}"), "+OK")]);
-            }
+            reshard.begin(slot);
+            while reshard.move_keys(slot, 100) > 0 {}
+            reshard.end(slot);
+        }
+    }
+
+    /// Slots are about to move from one master to another.
+    pub(crate) fn reshard(&self, from: usize, to: usize) -> Reshard {
+        Reshard {
+            source: (self.client(from, "root"), self.id(from)),
+            target: (self.client(to, "root"), self.id(to)),
+            port: self.nodes[to].port.to_string(),
+        }
+    }
+
+    /// Adds a master without slots, and waits until all know it and it knows who has which. Its number.
+    pub(crate) fn join_empty_master(&mut self) -> usize {
+        let number = self.nodes.len();
+        let own = self.directory.path().join(number.to_string());
+        fs::create_dir(&own).expect("writable");
+        let node = Node::start(self.nodes[0].version, own, None);
+        let met = format!("CLUSTER MEET 127.0.0.1 {} {}", node.port, node.bus());
+        self.nodes.push(node);
+        self.client(0, "root").talk(&[(&met, "+OK")]);
+        self.wait("know the new one", |cluster| {
+            let is_known = |line: &str| !line.contains("handshake") && !line.contains("fail");
+            (0..=number).all(|it| cluster.known(it).lines().filter(|line| is_known(line)).count() > number)
+        });
+        self.wait_whole();
+        number
+    }
+}
+
+/// Slots that move from one master to another, as `redis-cli` reshards.
+pub(crate) struct Reshard {
+    /// Each with its id in the cluster.
+    source: (Client, String),
+    target: (Client, String),
+    /// The target's.
+    port: String,
+}
+
+impl Reshard {
+    pub(crate) fn begin(&mut self, slot: usize) {
+        let ((source, from), (target, to)) = (&mut self.source, &mut self.target);
+        target.talk(&[(&format!("CLUSTER SETSLOT {slot} IMPORTING {from}"), "+OK")]);
+        source.talk(&[(&format!("CLUSTER SETSLOT {slot} MIGRATING {to}"), "+OK")]);
+    }
+
+    /// Moves so many keys of a slot at most; how many that was.
+    pub(crate) fn move_keys(&mut self, slot: usize, most: usize) -> usize {
+        let source = &mut self.source.0;
+        let keys = source.call(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), &most.to_string()]).items();
+        if keys.is_empty() {
+            return 0;
+        }
+        let secret = password("root");
+        let mut migrate: Vec<&[u8]> = vec![
+            b"MIGRATE",
+            b"127.0.0.1",
+            self.port.as_bytes(),
+            b"",
+            b"0",
+            b"5000",
+            b"AUTH2",
+            b"root",
+            secret.as_bytes(),
+            b"KEYS",
+        ];
+        migrate.extend(keys.iter().map(Value::bytes));
+        let moved = source.call(&migrate).to_string();
+        assert!(moved == "+OK" || moved == "+NOKEY", "{moved}");
+        keys.len()
+    }
+
+    pub(crate) fn end(&mut self, slot: usize) {
+        let to = &self.target.1;
+        for client in [&mut self.target.0, &mut self.source.0] {
+            client.talk(&[(&format!("CLUSTER SETSLOT {slot} NODE {to}"), "+OK")]);
         }
     }
 }

@@ -7,6 +7,7 @@ use super::nodes::Cluster;
 use super::world::{Clustered, one_worker};
 use crate::backend::Version;
 use crate::resp::Value;
+use crate::wire::{Client, PATIENCE};
 use crate::world::Setup;
 
 const DOWN: &str = "-CLUSTERDOWN respgate: the hash slot is not served, command not run";
@@ -131,10 +132,11 @@ fn a_transaction_is_where_its_first_key_is_whatever_comes_before_that() {
     let world = Clustered::start(Version::System, 3, 0);
     let mut client = world.client("app");
     // One of each node.
-    for key in [0, 1, 2].map(|node| {
+    let keys = [0, 1, 2].map(|node| {
         let is_there = |key: &String| world.cluster.owner(slot_of(&world, key)) == node;
         (0..).map(|n| format!("key:{n}")).find(is_there).expect("each has some")
-    }) {
+    });
+    for (number, key) in keys.iter().enumerate() {
         let (set, get) = (format!("SET {key} 12"), format!("GET {key}"));
         let turns = [
             ("MULTI", "+OK"),
@@ -146,17 +148,21 @@ fn a_transaction_is_where_its_first_key_is_whatever_comes_before_that() {
         ];
         client.talk(&turns);
         client.pipeline(&turns);
-        // What the gateway answers in a transaction stays where it is: then the key has to come first.
+        // What the gateway answers in a transaction stays where it is: then the key has to come first, or at once.
         let answered = [("MULTI", "+OK"), ("CLIENT GETNAME", "+QUEUED")];
+        let be_elsewhere = |client: &mut Client| {
+            let elsewhere = format!("SET {} 12", keys[(number + 1) % 3]);
+            client.talk(&[("MULTI", "+OK"), (&elsewhere, "+QUEUED"), ("EXEC", "[+OK]")]);
+        };
+        be_elsewhere(&mut client);
         client.pipeline(&[&answered[..], &[(&get, "+QUEUED"), ("EXEC", "[nil, $12]")]].concat());
         client.talk(&answered);
-        match client.ask(&get).as_str() {
-            "+QUEUED" => client.talk(&[("EXEC", "[nil, $12]")]),
-            told => {
-                assert!(told.starts_with("-ERR respgate: with a cluster a transaction is at"), "{told}");
-                client.talk(&[("EXEC", "-EXECABORT Transaction discarded because of previous errors.")]);
-            }
-        }
+        client.talk(&[(&get, "+QUEUED"), ("EXEC", "[nil, $12]")]);
+        be_elsewhere(&mut client);
+        client.talk(&answered);
+        let told = client.ask(&get);
+        assert!(told.starts_with("-ERR respgate: with a cluster a transaction is at"), "{told}");
+        client.talk(&[("EXEC", "-EXECABORT Transaction discarded because of previous errors.")]);
         client.talk(&[
             ("MULTI", "+OK"),
             ("PING", "+QUEUED"),
@@ -167,6 +173,43 @@ fn a_transaction_is_where_its_first_key_is_whatever_comes_before_that() {
             ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
         ]);
     }
+}
+
+#[test]
+fn a_transaction_that_may_not_begin_is_not_aborted() {
+    let world = Clustered::start(Version::System, 3, 0);
+    for number in 0..3 {
+        world.cluster.client(number, "root").talk(&[("ACL SETUSER app -multi", "+OK")]);
+    }
+    let mut client = world.client("app");
+    client.write(&["MULTI", "DBSIZE", "EXEC"].map(crate::resp::typed).concat());
+    assert!(client.read().to_string().starts_with("-NOPERM"));
+    assert_eq!(client.read().to_string(), "-ERR respgate: command not supported inside MULTI");
+    assert_eq!(client.read().to_string(), "-ERR EXEC without MULTI");
+}
+
+#[test]
+fn what_a_transaction_keeps_in_the_gateway_counts() {
+    let world = Clustered::start(Version::System, 3, 0);
+    let mut client = world.client("app");
+    let held = || world.gateway.metric("respgate_buffers_bytes", "");
+    let deadline = Instant::now() + PATIENCE;
+    let until = |is_so: &dyn Fn(f64) -> bool| {
+        while !is_so(held()) {
+            assert!(Instant::now() < deadline, "{} bytes are counted", held());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    // Its first key may be of another node.
+    client.talk(&[("MULTI", "+OK"), (&format!("PING {}", "x".repeat(10_000)), "+QUEUED")]);
+    until(&|bytes| bytes >= 10_000.0);
+    client.talk(&[("SET a 1", "+QUEUED")]);
+    until(&|bytes| bytes == 0.0);
+    // The gateway answers this with EXEC.
+    client.talk(&[(&format!("CLIENT SETNAME {}", "n".repeat(10_000)), "+QUEUED")]);
+    until(&|bytes| bytes >= 10_000.0);
+    client.talk(&[("DISCARD", "+OK")]);
+    until(&|bytes| bytes == 0.0);
 }
 
 #[test]

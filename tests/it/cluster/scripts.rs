@@ -10,6 +10,7 @@ use crate::backend::Version;
 use crate::resp::request;
 use crate::sessions::busy::{SPIN, kill};
 use crate::wire::Client;
+use crate::world::Setup;
 
 /// Counts that it ran, and fails with these words.
 const SAYS: &str = "redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1])";
@@ -74,6 +75,18 @@ fn a_script_that_says_moved_leads_nobody_else_there() {
     let large = "x".repeat(2 << 20);
     assert_eq!(client.call(&["EVAL", SAYS, "1", &keys[0], &own, &large]).to_string(), MOVING);
     assert_eq!(sent_elsewhere(&world, &mut [&mut client, &mut other], &keys), 0);
+}
+
+#[test]
+fn a_script_that_names_a_node_of_nobody_says_nothing_to_the_log() {
+    let limits = Setup { limits: "cluster_wait_ms = 1000\n", ..Setup::default() };
+    let world = Clustered::starting(limits, 2, 0);
+    let key = &keys(&world)[0];
+    let made_up = format!("MOVED {} 127.0.0.1:1", slot(key.as_bytes()));
+    let down = "-CLUSTERDOWN respgate: the hash slot is not served, command not run";
+    assert_eq!(world.client("app").call(&["EVAL", SAYS, "1", key, &made_up]).to_string(), down);
+    let told = world.gateway.stderr.all().into_iter().find(|line| line.contains("does not have"));
+    assert_eq!(told, None);
 }
 
 #[test]

@@ -85,9 +85,7 @@ async fn finish(maker: &mut Maker, mut main: Connection, judge: &Judge<'_>) {
     })
     .await;
     let unanswered = batch.wants.len() - answered;
-    // A request of more than a mebibyte waits on a link of its own, and such a wait ends with its client.
-    let is_shared = is_plain && batch.bytes.len() < 1 << 20;
-    let must_answer = is_shared && is_whole && !judge.are_losses_allowed();
+    let must_answer = is_plain && is_whole && !judge.are_losses_allowed();
     match end {
         Err(_) => judge.silence(unanswered),
         Ok(false) => judge.totals.find(Outcome::Wrong, || "a reply behind the last".to_owned()),

@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use super::{NOT_SENT, ask_until_answered, world_over_tcp};
+use rustix::process::Signal;
+
+use super::{NOT_SENT, ask_until_answered, free_port, world_over_tcp};
 use crate::log::Event;
 use crate::pki::write_secret;
 use crate::wire::{Client, PATIENCE};
@@ -104,6 +106,36 @@ fn a_gateway_that_its_clients_have_left_finds_out_that_redis_is_back() {
         assert_eq!(wait_told(&world, 200, "ready\n"), "ready\n");
         wait_metric(&world, "respgate_backend_up", "", |up| up == 1.0);
     }
+}
+
+#[test]
+fn a_redis_that_is_away_is_told_of_though_no_client_has_come() {
+    let edits = vec![
+        ("[database]\n", "[[database]]\nname = \"default\"\n".to_owned()),
+        ("redis_user = \"app\"\n", "redis_user = \"app\"\ndatabase = \"default\"\n".to_owned()),
+    ];
+    let listener = "database = \"default\"";
+    let mut world = World::with(Setup { users: vec![APP], edits, listener, ..Setup::default() });
+    world.announce(LOST);
+    for from_the_start in [false, true] {
+        world.redis.kill();
+        if from_the_start {
+            world.restart_unready(Signal::TERM);
+        }
+        wait_told(&world, 503, "database default at unix:");
+        world.redis.resume();
+        assert_eq!(wait_told(&world, 200, "ready\n"), "ready\n");
+    }
+    // And so is a database that a reload adds, by one of its users alone.
+    let address = format!("127.0.0.1:{}", free_port());
+    let more = format!(
+        "[[database]]\nname = \"other\"\naddress = \"{address}\"\n\n\
+         [[user]]\nname = \"o1\"\ncertificate_subject_line = \"CN=o1,O=Acme\"\nredis_user = \"o1\"\n\
+         redis_password_file = \"app.password\"\ndatabase = \"other\"\n"
+    );
+    world.write_again(|setup| setup.more = more);
+    world.reload();
+    wait_told(&world, 200, &format!("ready\ndatabase other at {address}: connect since 20"));
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::control::wait_blocked;
+use crate::resp::typed;
 use crate::wire::Client;
-use crate::world::{Setup, World};
+use crate::world::{Setup, World, at_each_door};
 
 #[test]
 fn every_element_goes_to_a_client_that_is_there_exactly_once() {
@@ -77,6 +78,46 @@ fn a_stream_reader_that_leaves_takes_nothing_along() {
         ]);
     }
     assert!(other.ask("XPENDING s g").starts_with("[:4, $1-1, $4-1, [[$here, $4]]"));
+}
+
+#[test]
+fn who_says_the_end_behind_a_pipeline_is_answered_to_the_last_request() {
+    at_each_door(|door| {
+        let mut other = door.client("root");
+        let large = format!("APPEND large {}", "x".repeat(2 << 20));
+        for _ in 0..5 {
+            other.talk(&[("FLUSHALL", "+OK")]);
+            let scenes: [(&[&str], &[&str]); 9] = [
+                (
+                    &["WATCH k", "GET k", "MULTI", "SET k v", "EXEC", "GET k"],
+                    &["+OK", "nil", "+OK", "+QUEUED", "[+OK]", "$v"],
+                ),
+                (&["RPUSH q 1 2", "BLPOP q 0", "BLPOP q 0", "LLEN q"], &[":2", "[$q, $1]", "[$q, $2]", ":0"]),
+                (&["SUBSCRIBE c", "PING"], &["[$subscribe, $c, :1]", "[$pong, $]"]),
+                (&["HELLO 3", "CLIENT TRACKING ON", "SELECT 1", "GET k"], &["", "+OK", "+OK", "nil"]),
+                // What a request is depends on the answers before it.
+                (&["WATCH k", "HELLO 3", "GET k", "MULTI", "EXEC"], &["+OK", "", "$v", "+OK", "[]"]),
+                (&[&large, "STRLEN large"], &[":2097152", ":2097152"]),
+                (&["WAIT 0 0", "INCR n"], &[":0", ":1"]),
+                // It is given up, and nothing of it is run.
+                (&["WATCH k", "MULTI", "SET open 1"], &["+OK", "+OK", "+QUEUED"]),
+                (&["WATCH k"], &["+OK"]),
+            ];
+            for (requests, replies) in scenes {
+                let what = requests.iter().map(|request| request.get(..60).unwrap_or(request));
+                let what = what.collect::<Vec<_>>().join("; ");
+                let mut client = door.client("app");
+                client.write(&requests.iter().flat_map(|line| typed(line)).collect::<Vec<u8>>());
+                client.finish_writing();
+                for expected in replies {
+                    let got = client.try_read().unwrap_or_else(|end| panic!("{what}: {end}")).to_string();
+                    assert!(expected.is_empty() || got == *expected, "{what}: {got}");
+                }
+                client.expect_end();
+            }
+            other.talk(&[("GET k", "$v"), ("EXISTS open", ":0")]);
+        }
+    });
 }
 
 #[test]

@@ -59,9 +59,12 @@ fn a_monitor_sees_the_commands_of_others_and_ends_as_in_redis() {
 
 /// The first line that is not MONITOR's.
 fn answer(monitor: &mut Client) -> String {
+    let deadline = std::time::Instant::now() + crate::wire::PATIENCE;
     loop {
         match monitor.read().to_string() {
-            line if line.starts_with("+1") && line.contains(" [") => {}
+            line if line.starts_with("+1") && line.contains(" [") => {
+                assert!(std::time::Instant::now() < deadline, "no answer among the lines");
+            }
             other => return other,
         }
     }
@@ -77,7 +80,10 @@ fn a_monitor_that_asks_is_answered_to_the_end() {
             if proto == "3" {
                 monitor.talk(&[("CLIENT TRACKING ON", "+OK")]);
             }
-            monitor.talk(&[("MONITOR", "+OK")]);
+            // What comes at once with it is looked at when it is known whether it monitors.
+            monitor.write(&[request(&["MONITOR"]), request(&["ECHO", &large])].concat());
+            assert_eq!(monitor.read().to_string(), "+OK");
+            assert_eq!(answer(&mut monitor), "$1200000 bytes");
             for (command, told) in [("SELECT 1", "+OK"), ("SELECT x", "-ERR "), ("PING", "+PONG")] {
                 monitor.send(command);
                 let got = answer(&mut monitor);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backend::Version;
-use crate::resp::typed;
+use crate::resp::{request, typed};
 use crate::wire::{Client, PATIENCE};
 use crate::world::{Door, Setup, World, at_both_doors};
 
@@ -133,6 +133,12 @@ fn a_user_that_may_not_open_a_transaction_is_in_none() {
             client.talk(&[("SET two 2", "+OK"), ("BLPOP none 0.01", "nil"), ("UNWATCH", "+OK")]);
             client.talk(&[("EXEC", "-ERR EXEC without MULTI"), ("SELECT 0", "+OK"), ("GET two", "$zero")]);
         }
+        // What the gateway answers is answered as outside of one, although it came at once.
+        client.talk(&[("WATCH k", "+OK")]);
+        client.write(&["MULTI", "CLIENT SETNAME r", "CLIENT GETNAME"].map(typed).concat());
+        assert!(client.read().to_string().starts_with("-NOPERM"));
+        assert_eq!([client.read(), client.read()].map(|it| it.to_string()), ["+OK", "$r"]);
+        client.talk(&[("UNWATCH", "+OK")]);
         // What had followed it ran, as Redis runs it.
         client.talk(&[("WATCH k", "+OK")]);
         client.write(&["MULTI", "SET k v", "EXEC"].map(typed).concat());
@@ -159,6 +165,16 @@ fn a_user_that_may_not_discard_a_transaction_stays_in_it() {
         let aborted = "-EXECABORT Transaction discarded because of previous errors.";
         client.talk(&[("SET k w", "+QUEUED"), ("BLPOP none 0", "+QUEUED"), ("EXEC", aborted)]);
         client.talk(&[("GET k", "nil"), ("BLPOP none 0.01", "nil")]);
+        // What comes at once with it is in the transaction, or behind it, as Redis says.
+        client.write(&["MULTI", "DISCARD", "CLIENT SETNAME in", "EXEC"].map(typed).concat());
+        assert_eq!(client.read().to_string(), "+OK");
+        assert!(client.read().to_string().starts_with("-NOPERM"));
+        assert_eq!([client.read(), client.read()].map(|it| it.to_string()), ["+QUEUED", aborted]);
+        allow(door, "+discard");
+        let behind =
+            [("MULTI", "+OK"), ("DISCARD", "+OK"), ("CLIENT SETNAME out", "+OK"), ("CLIENT GETNAME", "$out")];
+        client.pipeline(&behind);
+        allow(door, "-discard");
         // Refused by the gateway, and so ended by it.
         if door.is_gateway() {
             client.talk(&[("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
@@ -166,6 +182,28 @@ fn a_user_that_may_not_discard_a_transaction_stays_in_it() {
             client.talk(&[("EXEC", aborted), ("GET k", "nil"), ("BLPOP none 0.01", "nil")]);
         }
         allow(door, "+discard");
+    });
+}
+
+#[test]
+fn a_large_request_behind_a_refused_multi_is_in_no_transaction() {
+    at_both_doors(|door| {
+        allow(door, "-multi");
+        let mut client = door.client("app");
+        client.talk(&[("WATCH k", "+OK")]);
+        let large = request(&["SET", "k", &"v".repeat(1_200_000)]);
+        let (most, rest) = large.split_at(1_150_000);
+        // Most of it is there before Redis answers the MULTI.
+        let (Door::Redis(world) | Door::Gateway(world)) = door;
+        let mut busy = world.redis.client("root");
+        busy.write(&request(&["EVAL", "for i = 1, 2e7 do end return 1", "0"]));
+        client.write(&[&typed("MULTI"), most].concat());
+        assert!(client.read().to_string().starts_with("-NOPERM"));
+        client.write(rest);
+        assert_eq!(client.read().to_string(), "+OK");
+        busy.read();
+        client.talk(&[("STRLEN k", ":1200000")]);
+        allow(door, "+multi");
     });
 }
 

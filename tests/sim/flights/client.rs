@@ -6,7 +6,7 @@ use respgate::resp::SHARE_MIN;
 
 use super::super::dice::Dice;
 use super::super::frame::{array, bulk, command, frame_len, null_array, show};
-use super::nodes::{NODES, Nodes, Tag, padded};
+use super::nodes::{NODES, Nodes, Tag, everything, padded};
 
 /// Hash tags, each of another slot.
 pub(super) const TAGS: usize = 9;
@@ -18,7 +18,7 @@ struct Asked {
     /// The right answer; for DBSIZE any number of nodes.
     want: Vec<u8>,
     keys: Vec<Vec<u8>>,
-    /// Whether it changes something, and is split.
+    /// Whether it changes something, and goes to several nodes.
     changes_by_parts: bool,
     /// Whether a slot that moves may have it refused: it has several keys of one slot, or is on a link
     /// of the session's own.
@@ -76,7 +76,7 @@ impl Client {
                 command(&std::iter::once(name).chain(fresh.iter().map(|key| &key[..])).collect::<Vec<_>>())
             };
             let ok = || b"+OK\r\n".to_vec();
-            let (bytes, want, keys, may_be_refused) = match dice.below(14) {
+            let (bytes, want, keys, may_be_refused) = match dice.below(15) {
                 0..3 => (command(&[b"SET", &own[..], &tag]), ok(), vec![own], false),
                 3..5 => {
                     // Now and then a reply that is not copied, behind or before others of the same node.
@@ -84,7 +84,7 @@ impl Client {
                     let bytes = command(&[b"GETRANGE", &own[..], more.to_string().as_bytes(), &tag]);
                     (bytes, bulk(&padded(&tag, more)), vec![own], false)
                 }
-                12.. => {
+                12 | 13 => {
                     // While their slot moves they may be on both sides: this waits where others go on.
                     let pair = [own.clone(), [&own[..], b"'"].concat()];
                     let bytes = command(&[b"MSET", &pair[0][..], &tag, &pair[1], &tag]);
@@ -104,12 +104,16 @@ impl Client {
                     let sum = format!(":{}\r\n", fresh.len()).into_bytes();
                     (several(b"DEL"), sum, fresh.clone(), true)
                 }
+                14 => {
+                    let all = (0..NODES).map(everything).collect();
+                    (command(&[&b"FLUSHALL"[..], &tag]), ok(), all, false)
+                }
                 _ => {
                     let all = array(&fresh.iter().map(|key| bulk(key)).collect::<Vec<_>>());
                     (several(b"MGET"), all, fresh.clone(), true)
                 }
             };
-            let changes_by_parts = bytes.windows(3).any(|word| word == b"DEL");
+            let changes_by_parts = bytes.windows(5).any(|word| word == b"DEL\r\n" || word == b"FLUSH");
             self.to_send.extend(bytes);
             self.asked.push_back(Asked { seq: self.seq, want, keys, changes_by_parts, may_be_refused });
         }
@@ -146,7 +150,7 @@ fn judge(asked: &Asked, tag: Tag, reply: &[u8], nodes: &Nodes, terms: &Terms) {
             assert!(terms.has_lost && has_not_run, "{}", said());
         }
         "-CLUSTERDOWN respgate: the hash slot is not served, command not run" => {
-            assert!((terms.has_lost || nodes.are_down) && has_not_run, "{}", said());
+            assert!((terms.has_lost || nodes.says.is_some()) && has_not_run, "{}", said());
         }
         "-TRYAGAIN respgate: the hash slot is on its way between nodes, command not run" => {
             assert!(asked.may_be_refused && has_not_run, "{}", said());

@@ -95,7 +95,7 @@ impl Scene for Cluster {
     fn report(&mut self, report: &Report, _: usize) {
         match report {
             Report::ClientClosed { why, .. } => panic!("a client was closed: {why:?}"),
-            Report::RedirectRefused { to } => panic!("{to} is one of the nodes"),
+            Report::RedirectRefused { to, .. } => panic!("{to} is one of the nodes"),
             Report::LinkLost { loss, .. } => assert!(self.terms.has_lost, "a link is lost: {loss:?}"),
             _ => {}
         }

@@ -46,11 +46,13 @@ pub(super) struct Nodes {
     runs: BTreeSet<(Tag, Vec<u8>)>,
     /// The last request of a client that has run for one of its keys.
     last: BTreeMap<(usize, Vec<u8>), u64>,
+    /// The last request of a client that has run for any key of a node.
+    most: BTreeMap<(usize, usize), u64>,
     pub(super) redirects: usize,
     /// The one that runs a script without an end.
     pub(super) busy: Option<usize>,
-    /// They serve nothing, and say so.
-    pub(super) are_down: bool,
+    /// They serve nothing, and say so in these words.
+    pub(super) says: Option<&'static str>,
 }
 
 impl Nodes {
@@ -82,7 +84,7 @@ impl Nodes {
             of = owner;
         }
         let number = |endpoint: &Endpoint| NodeId(endpoint.host[1..].parse().expect("one of ours"));
-        Topology::of(&Map { parts }, number)
+        Topology::of(&Map { parts, ..Map::default() }, number)
     }
 
     /// A slot begins to move, moves on, or has moved. A node that gets one must have answered all that
@@ -162,6 +164,11 @@ impl Nodes {
                 let stopped = self.busy.take_if(|busy| *busy == node);
                 return stopped.map_or_else(|| b"-NOTBUSY nothing runs\r\n".to_vec(), |_| ok());
             }
+            b"FLUSHALL" => {
+                let all = everything(conn.node);
+                self.note(at, tag(args, &all), &all);
+                return ok();
+            }
             b"MGET" | b"DEL" => args[1..].to_vec(),
             b"MSET" => vec![args[1].clone(), args[3].clone()],
             b"EVAL" => vec![args[3].clone()],
@@ -193,8 +200,8 @@ impl Nodes {
     fn redirect(&self, at: usize, keys: &[Vec<u8>], asking: bool) -> Option<Vec<u8>> {
         let (node, slot) = (self.node_of(at), slot(&keys[0]));
         assert!(keys.iter().all(|key| super::nodes::slot(key) == slot), "keys of several slots at one node");
-        if self.are_down {
-            return Some(b"-CLUSTERDOWN The cluster is down\r\n".to_vec());
+        if let Some(says) = self.says {
+            return Some(says.into());
         }
         let say = |kind: &str, to: usize| Some(format!("-{kind} {slot} n{to}:7000\r\n").into_bytes());
         let again = || Some(b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n".to_vec());
@@ -214,15 +221,26 @@ impl Nodes {
         let (client, seq) = tag;
         assert_eq!(self.conns[&at].user, super::user(client), "{tag:?} runs as another");
         assert!(self.runs.insert((tag, key.to_vec())), "{tag:?} runs twice for {:?}", frame::show(key));
+        // What is for all keys of a node concerns each of them.
+        let (node, all) = (self.node_of(at), everything(self.node_of(at)));
         let last = self.last.entry((client, key.to_vec())).or_default();
-        assert!(*last <= seq, "{tag:?} runs behind {last} for {:?}", frame::show(key));
-        *last = seq;
+        let most = self.most.entry((client, node)).or_default();
+        let before = if key == all { *most } else { *last };
+        assert!(before <= seq, "{tag:?} runs behind {before} for {:?}", frame::show(key));
+        (*last, *most) = (seq, seq.max(*most));
+        let emptied = self.last.get(&(client, all)).copied().unwrap_or(0);
+        assert!(emptied <= seq, "{tag:?} runs behind {emptied}, which is for all keys");
     }
 }
 
 /// Whether a key is among so many of [`ALL`] parts of them.
 fn is_among(key: &[u8], parts: u64) -> bool {
     key.iter().fold(0_u64, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % ALL < parts
+}
+
+/// What stands for all keys of a node.
+pub(super) fn everything(node: usize) -> Vec<u8> {
+    format!("all of {node}").into_bytes()
 }
 
 /// These bytes, and so many more.
