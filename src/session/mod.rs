@@ -109,6 +109,9 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// Up to so much of what a client tells about itself is part of what every client takes; more is counted.
+const ABOUT_BYTES: usize = 1024;
+
 /// What a client has told about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
@@ -122,6 +125,12 @@ pub struct About {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+}
+
+impl About {
+    fn bytes(&self) -> usize {
+        self.name.len() + self.lib_name.len() + self.lib_ver.len()
+    }
 }
 
 /// The part of a request larger than what fits in memory that is still to come.
@@ -357,15 +366,19 @@ impl Session {
         self.out.len() + self.slots.held_bytes() + self.held.iter().map(Bytes::len).sum::<usize>()
     }
 
-    /// Memory that it makes the gateway hold.
+    /// Memory that it makes the gateway hold, but for what waits on its own link.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
+        let about = self.about.bytes();
+        let about = if about > ABOUT_BYTES { about } else { 0 };
         let names = self.subscribed.as_ref().map_or(0, |subscribed| subscribed.bytes());
         let common = self.out.len() - self.out.held();
         let records = self.records.begun + self.records.unsent;
         let transaction = self.pinned.as_ref().and_then(|pinned| pinned.transaction.as_ref());
         let queued = transaction.map_or(0, Transaction::held_bytes);
-        self.input.len() + records + self.unread_bytes() + self.slots.kept_bytes() - common + names + queued
+        let unread = self.unread_bytes() + self.slots.kept_bytes() - common;
+        // With its room: that is kept for what has been announced.
+        self.input.capacity() + records + unread + about + names + queued
     }
 
     /// Whether something waits for its reading.

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{Closed, Loss, READ_AHEAD, Worker};
-use crate::session::{Fate, SessionId};
-use crate::upstream::{LinkId, LinkRole, Phase};
+use crate::session::{Fate, Session, SessionId};
+use crate::upstream::{Link, LinkId, LinkRole, Phase};
 
 /// Sessions are looked at this often; there may be thousands.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ impl Worker {
         if self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {
             self.swept_at = Some(now);
             self.watch_databases(now);
-            debug_assert!(self.sessions.iter().all(|(_, it)| it.is_laden || it.held_bytes() == 0));
+            debug_assert!(self.sessions.iter().all(|(_, it)| it.is_laden || self.held_for(it) == 0));
             for id in self.sessions.keys() {
                 self.tick_session(id, now, unix_now);
             }
@@ -63,8 +63,10 @@ impl Worker {
         let mut laden = std::mem::take(&mut self.laden);
         let mut total = 0;
         laden.retain(|&id| {
+            let Some(held) = self.sessions.get(id).map(|session| self.held_for(session)) else {
+                return false;
+            };
             let Some(session) = self.sessions.get_mut(id) else { return false };
-            let held = session.held_bytes();
             total += held;
             // What it awaits may have to wait for others, without it being woken.
             session.is_laden = held > 0 || !session.is_settled();
@@ -72,13 +74,19 @@ impl Worker {
         });
         let share = self.share_of(self.limits.buffers_bytes(None));
         while total > share {
-            let each = laden.iter().filter_map(|&id| Some((self.sessions.get(id)?.held_bytes(), id)));
+            let each = laden.iter().filter_map(|&id| Some((self.held_for(self.sessions.get(id)?), id)));
             let Some((held, id)) = each.max().filter(|&(held, _)| held > 0) else { break };
             total -= held;
             self.close_client(id, Closed::BuffersFull);
         }
         self.laden.append(&mut laden);
         self.held_bytes = total;
+    }
+
+    /// Memory that a client makes the gateway hold, with requests that its own link has no room for.
+    fn held_for(&self, session: &Session) -> usize {
+        let own = session.pinned.as_ref().and_then(|pinned| self.links.get(pinned.link));
+        session.held_bytes() + own.map_or(0, Link::backlog)
     }
 
     fn tick_link(&mut self, id: LinkId, now: Instant) {

@@ -78,16 +78,16 @@ impl Worker {
             return;
         }
         let mut input = std::mem::take(&mut session.input);
+        let held = input.len();
         self.run(id, &mut input, now);
         if let Some(session) = self.sessions.get_mut(id)
             && !input.is_empty()
         {
-            // A few bytes must not keep the large buffer that they arrived in.
-            session.input = if input.len() < SHARE_MIN / 4 && input.capacity() > SHARE_MIN {
-                input[..].into()
-            } else {
-                input
-            };
+            // A few bytes must not keep the large buffer that they arrived in, nor what is left of it after
+            // requests that share it.
+            let are_few = input.len() < SHARE_MIN / 4 && input.capacity() > SHARE_MIN;
+            let is_rest = held > SHARE_MIN && input.len() <= held / 2;
+            session.input = if are_few || is_rest { input[..].into() } else { input };
         }
         self.end_if_over(id);
     }

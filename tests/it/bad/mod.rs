@@ -5,5 +5,6 @@ mod backends;
 mod certificates;
 mod configurations;
 mod floods;
+mod kept;
 mod records;
 mod room;

@@ -1,0 +1,78 @@
+//! What one client makes the gateway keep: all of it is counted, and little more is kept than is counted.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::resp::request;
+use crate::wire::{Client, PATIENCE};
+use crate::world::{Setup, World};
+
+fn wait_held(world: &World, claim: &str, is_so: impl Fn(usize) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let held = world.gateway.metric("respgate_buffers_bytes", "") as usize;
+        if is_so(held) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{claim}: {held} bytes");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn requests_behind_a_command_that_blocks_count_for_their_client() {
+    const COUNT: usize = 5;
+    let limits = "op_timeout_ms = 60000\nprobe_interval_ms = 60000\nprobe_timeout_ms = 60000";
+    let world = World::with(Setup { limits, ..Setup::default() });
+    let value = "v".repeat(900_000);
+    let (mut blocked, mut other) = (world.client("app"), world.client("app"));
+    blocked.write(&request(&["BLPOP", "list", "0"]));
+    let deadline = Instant::now() + PATIENCE;
+    while !other.ask("INFO clients").contains("blocked_clients:1") {
+        assert!(Instant::now() < deadline, "nobody is blocked");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    world.redis.signal(Signal::STOP);
+    blocked.write(&request(&["SET", "k", &value]).repeat(COUNT));
+    // Its socket has room for some.
+    wait_held(&world, "what waits is not counted", |held| held > 3_000_000);
+    world.redis.signal(Signal::CONT);
+    other.talk(&[("LPUSH list element", ":1")]);
+    assert_eq!(blocked.read().to_string(), "[$list, $element]");
+    for _ in 0..COUNT {
+        assert_eq!(blocked.read().to_string(), "+OK");
+    }
+    wait_held(&world, "all has been answered", |held| held == 0);
+}
+
+#[test]
+fn a_long_name_counts_and_a_short_one_does_not() {
+    let world = World::start();
+    let mut client = world.client("app");
+    client.call(&["CLIENT", "SETNAME", &"n".repeat(600_000)]);
+    wait_held(&world, "the name is not counted", |held| held >= 600_000);
+    client.call(&["CLIENT", "SETNAME", "short"]);
+    wait_held(&world, "only a short one is left", |held| held == 0);
+}
+
+#[test]
+fn the_beginning_of_a_request_does_not_keep_the_memory_of_the_one_before() {
+    const CLIENTS: u64 = 60;
+    let world = World::start();
+    let (large, next) = ("v".repeat(600_000), request(&["SET", "k", &"w".repeat(20_000)]));
+    let begin = |client: &mut Client| {
+        client.write(&[&request(&["SET", "k", &large])[..], &next[..18_000]].concat());
+        assert_eq!(client.read().to_string(), "+OK");
+    };
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| world.client("app")).collect();
+    begin(&mut clients[0]);
+    let before = world.gateway.resident();
+    clients[1..].iter_mut().for_each(begin);
+    let each = world.gateway.resident().saturating_sub(before) / CLIENTS;
+    assert!(each < 150_000, "{each} bytes a client");
+    for client in &mut clients {
+        client.write(&next[18_000..]);
+        assert_eq!(client.read().to_string(), "+OK");
+    }
+}
