@@ -16,8 +16,9 @@ const APP_LOGIN: &str = "redis_user = \"app\"\nredis_password_file = \"app.passw
 const PROGRAM: &str = "cd \"$(dirname \"$0\")\"; echo run >> runs; \
     if test -e broken; then echo canary-app; echo no token today >&2; exit 3; fi; cat token";
 
-/// Prints it when it is let.
-const SLOW: &str = "cd \"$(dirname \"$0\")\"; until test -e go; do sleep 0.05; done; cat token";
+/// Prints it when it is let. Of a gateway that is killed it would stay behind.
+const SLOW: &str =
+    "cd \"$(dirname \"$0\")\"; until test -e go; do test -e slow || exit 1; sleep 0.05; done; cat token";
 
 /// The login by a program.
 fn login(program: &Path, refresh_s: u64) -> String {
