@@ -76,15 +76,20 @@ impl Worker {
         while total > share {
             let each = laden.iter().filter_map(|&id| Some((self.held_for(self.sessions.get(id)?), id)));
             let Some((held, id)) = each.max().filter(|&(held, _)| held > 0) else { break };
-            total -= held;
+            // What was shared with others is theirs now.
+            total = total.saturating_sub(held);
             self.close_client(id, Closed::BuffersFull);
         }
         self.laden.append(&mut laden);
         self.held_bytes = total;
     }
 
-    /// Memory that a client makes the gateway hold, with requests that its own link has no room for.
+    /// Memory that a client makes the gateway hold, with requests that its own link has no room for. One that is
+    /// closed gives it back in a moment.
     fn held_for(&self, session: &Session) -> usize {
+        if session.fate == Fate::Dead {
+            return 0;
+        }
         let own = session.pinned.as_ref().and_then(|pinned| self.links.get(pinned.link));
         session.held_bytes() + own.map_or(0, Link::backlog)
     }

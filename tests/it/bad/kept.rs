@@ -57,6 +57,28 @@ fn a_long_name_counts_and_a_short_one_does_not() {
 }
 
 #[test]
+fn each_of_two_that_hold_too_much_together_is_closed_once() {
+    let limits = "buffers_bytes_max = 850000";
+    let edits = vec![("[listener]\naddress", "workers = 1\n\n[listener]\naddress".to_owned())];
+    let world = World::with(Setup { limits, edits, ..Setup::default() });
+    let mut clients = [900_000, 950_000].map(|len| (world.client("app"), "n".repeat(len)));
+    for (client, name) in &mut clients {
+        client.write(&request(&["CLIENT", "SETNAME", name]));
+    }
+    for (mut client, _) in clients {
+        client.read_to_end();
+    }
+    let closed = || world.gateway.metric("respgate_clients_closed_total", "reason=\"buffers_full\"");
+    let deadline = Instant::now() + PATIENCE;
+    while closed() < 2.0 {
+        assert!(Instant::now() < deadline, "{} are closed", closed());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(closed(), 2.0);
+    world.client("app").talk(&[("PING", "+PONG")]);
+}
+
+#[test]
 fn the_beginning_of_a_request_does_not_keep_the_memory_of_the_one_before() {
     const CLIENTS: u64 = 60;
     let world = World::start();
