@@ -11,5 +11,6 @@ pub mod hash;
 pub mod keystore;
 mod landlock;
 pub mod run;
+mod service;
 pub mod subject;
 mod watch;

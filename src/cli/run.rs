@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::harden;
 use super::landlock::{self, Domain};
+use super::service;
 use crate::admin::{self, Admin, Health, NotReady};
 use crate::config::{self, Loaded, Problems, Severity};
 use crate::io::{Control, Handles, Rehearsal, Settings, StartError, rehearse, start};
@@ -106,6 +107,7 @@ fn gateway(path: &Path) -> Result<(), RunError> {
         }
         health.look_at(control.backends());
         health.clear(NotReady::Starting);
+        service::serves();
         let lost = registry.counter("respgate_audit_lost_total", "Audit records lost.", &[]);
         let mut files = Files { watcher: is_watching.then(|| Watcher::new(&warnings.files)) };
         let watch = Watch {
@@ -174,14 +176,20 @@ impl Watch<'_> {
                     continue;
                 }
             }
+            service::reloads();
             // Until it is in force, a reload that is given up has changed nothing.
             tokio::select! {
-                depends = self.reload() => files.follow(&depends),
+                depends = self.reload() => {
+                    files.follow(&depends);
+                    service::reloaded(depends.watch.is_some());
+                }
                 () = either(&mut terminate, &mut interrupt) => break,
             }
         }
         self.health.raise(NotReady::Draining);
-        tracing::info!(clients = self.control.clients(), "draining; a second signal stops at once");
+        let clients = self.control.clients();
+        tracing::info!(clients, "draining; a second signal stops at once");
+        service::drains(clients, self.control.drain_timeout());
         tokio::select! {
             () = self.control.drain() => {}
             () = either(&mut terminate, &mut interrupt) => tracing::warn!("stopped before all clients had ended"),
@@ -267,7 +275,7 @@ async fn is_refused(settings: &Settings) -> bool {
     is_refused
 }
 
-/// What a configuration depends on, and whether that is to be watched; `None` is as before.
+/// What a configuration depends on, and whether that is to be watched; `None` is as before, since it is not in force.
 struct Depends {
     files: Vec<PathBuf>,
     watch: Option<bool>,

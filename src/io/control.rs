@@ -307,17 +307,22 @@ impl Control {
         Ok(Live { settings: Arc::new(settings), entrances: entrances.into(), reach })
     }
 
+    /// How long [`Control::drain`] lets clients finish.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.shared.live.load().settings.limits.drain_timeout_ms)
+    }
+
     /// Stops accepting and ends each session as soon as it awaits no reply; returns
     /// when all have ended or the drain timeout is over.
     pub async fn drain(&self) {
         self.stage.send_replace(Stage::Draining);
-        let limit = self.shared.live.load().settings.limits.drain_timeout_ms;
         let ended = async {
             while self.clients() > 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        if tokio::time::timeout(Duration::from_millis(limit), ended).await.is_err() {
+        if tokio::time::timeout(self.drain_timeout(), ended).await.is_err() {
             tracing::warn!(clients = self.clients(), "drain timeout: the remaining clients are closed");
         }
     }

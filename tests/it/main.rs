@@ -38,6 +38,7 @@ mod programs;
 mod rights;
 mod secrets;
 mod sentinel;
+mod service;
 mod sessions;
 mod storm;
 mod tools;
