@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::time::Instant;
 
+use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -35,10 +36,11 @@ fn at(setup: &mut Setup, port: u16, tls: &str) {
 
 /// A world whose Redis the gateway reaches so.
 fn world_over_tls(identity: &Identity, ask: &str, tls: &str) -> World {
-    let (mut setup, port) = (Setup::default(), free_port());
-    at(&mut setup, port, tls);
-    let world = World::with(setup);
+    let (mut world, port) = (World::start(), free_port());
     speak_tls(&world, port, identity, ask);
+    world.write_again(|setup| at(setup, port, tls));
+    // Started anew: a gateway looks for its Redis before anybody asks.
+    world.restart_unready(Signal::TERM);
     world
 }
 
