@@ -310,11 +310,16 @@ impl Session {
         self.pinned.as_ref().is_some_and(|pinned| pinned.is_bound())
     }
 
+    /// The transaction on its own link, open or asked for.
+    #[must_use]
+    pub fn transaction(&self) -> Option<&Transaction> {
+        self.pinned.as_ref()?.transaction.as_ref()
+    }
+
     /// Whether Redis has yet to say whether a transaction is open.
     #[must_use]
     pub fn awaits_boundary(&self) -> bool {
-        let transaction = self.pinned.as_ref().and_then(|pinned| pinned.transaction.as_ref());
-        transaction.is_some_and(|transaction| transaction.awaits.is_some())
+        self.transaction().is_some_and(|transaction| transaction.awaits.is_some())
     }
 
     /// Whether it has keys watched or a transaction open.
@@ -374,8 +379,7 @@ impl Session {
         let names = self.subscribed.as_ref().map_or(0, |subscribed| subscribed.bytes());
         let common = self.out.len() - self.out.held();
         let records = self.records.begun + self.records.unsent;
-        let transaction = self.pinned.as_ref().and_then(|pinned| pinned.transaction.as_ref());
-        let queued = transaction.map_or(0, Transaction::held_bytes);
+        let queued = self.transaction().map_or(0, Transaction::held_bytes);
         let unread = self.unread_bytes() + self.slots.kept_bytes() - common;
         // With its room: that is kept for what has been announced.
         self.input.capacity() + records + unread + about + names + queued

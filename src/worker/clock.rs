@@ -90,8 +90,7 @@ impl Worker {
         if session.fate == Fate::Dead {
             return 0;
         }
-        let own = session.pinned.as_ref().and_then(|pinned| self.links.get(pinned.link));
-        session.held_bytes() + own.map_or(0, Link::backlog)
+        session.held_bytes() + self.own_link(session).map_or(0, Link::backlog)
     }
 
     fn tick_link(&mut self, id: LinkId, now: Instant) {

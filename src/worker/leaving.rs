@@ -32,7 +32,8 @@ impl Worker {
         let outstanding = session.slots.outstanding();
         self.end_if_over(id);
         // Who has waited for long waits no longer at all.
-        let since = self.own_link(id).map_or(now, |link| link.progress_at);
+        let own = self.sessions.get(id).and_then(|session| self.own_link(session));
+        let since = own.map_or(now, |link| link.progress_at);
         let mut leaving = Leaving { id, outstanding, since };
         if self.has_yet_to_be_told(&mut leaving, now) {
             self.leaving.push(leaving);
@@ -58,13 +59,12 @@ impl Worker {
     /// Whether the session waits, as long as it takes, on a link of its own. Then whatever its client
     /// sends is read and held: its end may lie behind, and must end the wait. Redis does so, too.
     pub(super) fn waits_patiently(&self, session: &Session) -> bool {
-        let link = session.pinned.as_ref().and_then(|pinned| self.links.get(pinned.link));
         // What is still on its way to Redis waits for nothing yet, and what is on its way back no more.
         let waits = |link: &&Link| {
             let is_whole = session.upload.is_none() || link.pending.len() > 1;
             link.is_ready() && link.stream.is_none() && is_whole
         };
-        let front = link.filter(waits).and_then(|link| link.pending.front());
+        let front = self.own_link(session).filter(waits).and_then(|link| link.pending.front());
         front.is_some_and(|ticket| ticket.expect.is_patient())
     }
 
@@ -100,9 +100,5 @@ impl Worker {
         session.fate = if is_heard { Fate::Ending } else { Fate::Dead };
         self.unpin(id);
         self.wake_client(id);
-    }
-
-    fn own_link(&self, id: SessionId) -> Option<&Link> {
-        self.links.get(self.sessions.get(id)?.pinned.as_ref()?.link)
     }
 }

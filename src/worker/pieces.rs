@@ -112,13 +112,18 @@ impl Worker {
             return Ok(());
         }
         self.give(to, input, len, false, now);
-        if let Some(session) = self.sessions.get_mut(to) {
+        self.push_ended(to);
+        Ok(())
+    }
+
+    /// The session has been given a push to its end: what waited for that goes on.
+    pub(super) fn push_ended(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.push_ended();
             if session.stall == Some(Stall::Barrier) {
-                self.ready.push(to);
+                self.ready.push(id);
             }
-            self.wake_client(to);
+            self.wake_client(id);
         }
-        Ok(())
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{Loss, Worker};
 use crate::limits::SPARE_LINKS_MAX;
-use crate::session::{Pinned, SessionId, Stall, Via};
-use crate::upstream::{LaneId, LinkId, LinkRole};
+use crate::session::{Pinned, Session, SessionId, Stall, Via};
+use crate::upstream::{LaneId, Link, LinkId, LinkRole};
 
 /// No link is kept ready ahead of its use for longer.
 const SPARE_AGE: Duration = Duration::from_secs(30);
@@ -54,6 +54,11 @@ enum Full {
 }
 
 impl Worker {
+    /// The session's own link, if it has one.
+    pub(super) fn own_link(&self, session: &Session) -> Option<&Link> {
+        self.links.get(session.pinned.as_ref()?.link)
+    }
+
     /// The session's own link, which it keeps from one use to the next.
     pub(super) fn pinned_link(&mut self, id: SessionId, now: Instant) -> Result<LinkId, Unplaced> {
         let Some(session) = self.sessions.get(id) else { return Err(Stall::Barrier.into()) };

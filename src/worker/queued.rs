@@ -45,8 +45,7 @@ impl Worker {
             _ => false,
         };
         let (proto, db, lane) = (session.proto, session.db, session.lane);
-        let transaction = session.pinned.as_ref().and_then(|pinned| pinned.transaction.as_ref());
-        let has_room = transaction.is_some_and(|transaction| transaction.queue.has_room(&args));
+        let has_room = session.transaction().is_some_and(|transaction| transaction.queue.has_room(&args));
         if has_no_place || !has_room {
             return self.refuse_in_transaction(id, input, request);
         }

@@ -223,7 +223,7 @@ impl Worker {
         if session.pinned.as_ref().is_some_and(|pinned| pinned.stream) {
             return self.request_while_streaming(id, input, request, verdict, now);
         }
-        if session.pinned.as_ref().is_some_and(|pinned| pinned.transaction.is_some()) {
+        if session.transaction().is_some() {
             return self.request_in_transaction(id, input, request, verdict, now);
         }
         let on_pinned = session.is_bound() || matches!(session.via, Via::Pinned(_));

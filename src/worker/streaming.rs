@@ -10,7 +10,7 @@ use super::requests::{Flow, arguments};
 use super::{Closed, Loss, Worker};
 use crate::command::{Answer, Class, Verdict};
 use crate::resp::Request;
-use crate::session::{ReplyMode, SessionId, Stall, hello};
+use crate::session::{ReplyMode, SessionId, hello};
 use crate::upstream::{Expect, LinkId, LinkRole, REPLY_BYTES_MAX};
 
 impl Worker {
@@ -146,13 +146,7 @@ impl Worker {
         };
         if whole > 0 {
             self.give(owner, input, whole, false, now);
-            if let Some(session) = self.sessions.get_mut(owner) {
-                session.push_ended();
-                if session.stall == Some(Stall::Barrier) {
-                    self.ready.push(owner);
-                }
-                self.wake_client(owner);
-            }
+            self.push_ended(owner);
         }
         if part > 0 {
             // Too long to be held: nothing may come between its parts.

@@ -13,7 +13,7 @@ use super::unknown::verdict;
 use super::{Closed, Worker};
 use crate::command::{Answer, Class, Tx, Verdict, Why};
 use crate::resp::{Found, Request, RequestScanner, write};
-use crate::session::{Awaited, LaneRefusal, ReplyMode, SessionId, Stall, Transaction, answer};
+use crate::session::{Awaited, LaneRefusal, ReplyMode, Session, SessionId, Stall, Transaction, answer};
 use crate::upstream::{Expect, LinkId};
 
 /// A transaction that is complete in the input.
@@ -215,8 +215,7 @@ impl Worker {
     /// Whether this has to wait for Redis to say whether a transaction is open. What Redis itself queues
     /// may follow a MULTI at once: if that is refused, it runs as Redis would run it.
     fn awaits_boundary(&self, id: SessionId, verdict: Verdict) -> bool {
-        let pinned = self.sessions.get(id).and_then(|session| session.pinned.as_ref());
-        let Some(transaction) = pinned.and_then(|pinned| pinned.transaction.as_ref()) else { return false };
+        let Some(transaction) = self.sessions.get(id).and_then(Session::transaction) else { return false };
         let follows =
             matches!(verdict, Verdict::Pass(Class::Share | Class::Script | Class::Transaction(Tx::Exec)));
         match transaction.awaits {
