@@ -9,6 +9,7 @@ use crate::echo::say;
 use crate::proxy::{Mood, Proxy};
 use crate::resp::{Value, request, typed};
 use crate::rogue::Rogue;
+use crate::sessions::control::one_worker;
 use crate::wire::{Client, PATIENCE};
 use crate::world::{LOST, Setup, World};
 
@@ -43,11 +44,6 @@ struct Stage {
     world: World,
     proxy: Proxy,
     turns: u64,
-}
-
-/// All clients of a user share one link.
-fn one_worker() -> Vec<(&'static str, String)> {
-    vec![("[listener]\naddress", "workers = 1\n\n[listener]\naddress".to_owned())]
 }
 
 impl Stage {

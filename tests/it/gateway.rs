@@ -113,6 +113,15 @@ impl Gateway {
             .sum()
     }
 
+    /// Waits until this is so of a metric, as [`Gateway::metric`] has it.
+    pub(crate) fn wait_metric(&self, name: &str, label: &str, is_so: impl Fn(f64) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(self.metric(name, label)) {
+            assert!(Instant::now() < deadline, "{name} {label} is {}", self.metric(name, label));
+            sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use rustix::process::Signal;
 
 use crate::backend::leashed;
+use crate::clients::finish;
 use crate::gateway::Gateway;
 use crate::wire::{Client, PATIENCE};
 use crate::world::World;
@@ -74,7 +75,7 @@ fn a_start_that_is_refused_is_not_told_of_as_ready() {
     world.write_again(|setup| setup.more = "[nonsense]\n".to_owned());
     let mut command = leashed(env!("CARGO_BIN_EXE_respgate"));
     command.args(["run", "--config"]).arg(world.path("respgate.toml")).env("NOTIFY_SOCKET", &manager.path);
-    assert!(!command.output().expect("it was built").status.success());
+    assert!(!finish(&mut command).status.success());
     manager.socket.set_nonblocking(true).expect("a socket");
     assert!(manager.socket.recv(&mut [0; 16]).is_err(), "nothing is ready");
 }
@@ -102,7 +103,7 @@ fn by_the_unit_there_are_files_for_all_that_is_allowed_by_default() {
     let world = World::start();
     let mut command = leashed("prlimit");
     command.args(["--nofile=64", "--", env!("CARGO_BIN_EXE_respgate"), "run", "--config"]);
-    let output = command.arg(world.path("respgate.toml")).output().expect("it was built");
+    let output = finish(command.arg(world.path("respgate.toml")));
     let all = number(&String::from_utf8_lossy(&output.stderr), "expected at least 65, and ");
     let files = number(UNIT, "LimitNOFILE=");
     assert!((10_000..=files).contains(&all), "{all} of {files}");

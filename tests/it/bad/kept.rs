@@ -1,24 +1,13 @@
 //! What one client makes the gateway keep: all of it is counted, and little more is kept than is counted.
 
-use std::time::{Duration, Instant};
-
 use rustix::process::Signal;
 
 use crate::resp::request;
-use crate::wire::{Client, PATIENCE};
+use crate::sessions::control::{one_worker, wait_blocked};
+use crate::wire::Client;
 use crate::world::{Setup, World};
 
-fn wait_held(world: &World, claim: &str, is_so: impl Fn(usize) -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let held = world.gateway.metric("respgate_buffers_bytes", "") as usize;
-        if is_so(held) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{claim}: {held} bytes");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
+const HELD: &str = "respgate_buffers_bytes";
 
 #[test]
 fn requests_behind_a_command_that_blocks_count_for_their_client() {
@@ -28,22 +17,18 @@ fn requests_behind_a_command_that_blocks_count_for_their_client() {
     let value = "v".repeat(900_000);
     let (mut blocked, mut other) = (world.client("app"), world.client("app"));
     blocked.write(&request(&["BLPOP", "list", "0"]));
-    let deadline = Instant::now() + PATIENCE;
-    while !other.ask("INFO clients").contains("blocked_clients:1") {
-        assert!(Instant::now() < deadline, "nobody is blocked");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_blocked(&mut other, 1);
     world.redis.signal(Signal::STOP);
     blocked.write(&request(&["SET", "k", &value]).repeat(COUNT));
     // Its socket has room for some.
-    wait_held(&world, "what waits is not counted", |held| held > 3_000_000);
+    world.gateway.wait_metric(HELD, "", |held| held > 3_000_000.0);
     world.redis.signal(Signal::CONT);
     other.talk(&[("LPUSH list element", ":1")]);
     assert_eq!(blocked.read().to_string(), "[$list, $element]");
     for _ in 0..COUNT {
         assert_eq!(blocked.read().to_string(), "+OK");
     }
-    wait_held(&world, "all has been answered", |held| held == 0);
+    world.gateway.wait_metric(HELD, "", |held| held == 0.0);
 }
 
 #[test]
@@ -51,16 +36,15 @@ fn a_long_name_counts_and_a_short_one_does_not() {
     let world = World::start();
     let mut client = world.client("app");
     client.call(&["CLIENT", "SETNAME", &"n".repeat(600_000)]);
-    wait_held(&world, "the name is not counted", |held| held >= 600_000);
+    world.gateway.wait_metric(HELD, "", |held| held >= 600_000.0);
     client.call(&["CLIENT", "SETNAME", "short"]);
-    wait_held(&world, "only a short one is left", |held| held == 0);
+    world.gateway.wait_metric(HELD, "", |held| held == 0.0);
 }
 
 #[test]
 fn each_of_two_that_hold_too_much_together_is_closed_once() {
     let limits = "buffers_bytes_max = 850000";
-    let edits = vec![("[listener]\naddress", "workers = 1\n\n[listener]\naddress".to_owned())];
-    let world = World::with(Setup { limits, edits, ..Setup::default() });
+    let world = World::with(Setup { limits, edits: one_worker(), ..Setup::default() });
     let mut clients = [900_000, 950_000].map(|len| (world.client("app"), "n".repeat(len)));
     for (client, name) in &mut clients {
         client.write(&request(&["CLIENT", "SETNAME", name]));
@@ -68,13 +52,9 @@ fn each_of_two_that_hold_too_much_together_is_closed_once() {
     for (mut client, _) in clients {
         client.read_to_end();
     }
-    let closed = || world.gateway.metric("respgate_clients_closed_total", "reason=\"buffers_full\"");
-    let deadline = Instant::now() + PATIENCE;
-    while closed() < 2.0 {
-        assert!(Instant::now() < deadline, "{} are closed", closed());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert_eq!(closed(), 2.0);
+    let closed = ("respgate_clients_closed_total", "reason=\"buffers_full\"");
+    world.gateway.wait_metric(closed.0, closed.1, |count| count >= 2.0);
+    assert_eq!(world.gateway.metric(closed.0, closed.1), 2.0);
     world.client("app").talk(&[("PING", "+PONG")]);
 }
 

@@ -6,17 +6,13 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::sessions::control::one_worker;
 use crate::wire::{Client, PATIENCE};
 use crate::world::{Setup, World};
 
 /// What all clients together may make the gateway hold, and what one reply is of it.
 const MOST: usize = 16_000_000;
 const REPLY: usize = 100_000;
-
-/// All clients are at one worker.
-fn one_worker() -> Vec<(&'static str, String)> {
-    vec![("[listener]\naddress", "workers = 1\n\n[listener]\naddress".to_owned())]
-}
 
 /// Has replies sent to a client that reads none, until the gateway holds between 95 and 97 % of what it
 /// may. What the kernel takes is not known, so it is looked at again after each step.

@@ -11,20 +11,6 @@ const MOVING: &str = "-TRYAGAIN respgate: the hash slot is on its way between no
 const ELSEWHERE: &str = "-ERR respgate: with a cluster a connection's subscriptions, watched keys, transactions \
     and blocking commands are at one node, and this is for another: use another connection";
 
-fn slot_of(world: &Clustered, key: &str) -> usize {
-    let slot = world.cluster.client(0, "root").ask(&format!("CLUSTER KEYSLOT {key}"));
-    slot.trim_start_matches(':').parse().expect("a slot")
-}
-
-/// A key of each master.
-fn keys(world: &Clustered) -> Vec<String> {
-    let key_of = |master| {
-        let is_there = |key: &String| world.cluster.owner(slot_of(world, key)) == master;
-        (0..).map(|n| format!("key:{n}")).find(is_there).expect("each has some")
-    };
-    (0..world.cluster.masters).map(key_of).collect()
-}
-
 /// Asks until it is answered so; until then what it is for is said to be moving.
 fn ask_until(client: &mut Client, command: &str, reply: &str) {
     let deadline = Instant::now() + PATIENCE;
@@ -42,7 +28,7 @@ fn ask_until(client: &mut Client, command: &str, reply: &str) {
 #[test]
 fn what_is_for_another_node_than_a_subscription_is_refused_for_good() {
     let world = Clustered::start(Version::System, 3, 0);
-    let keys = keys(&world);
+    let keys = world.cluster.keys();
     let mut client = world.client("app");
     client.talk(&[("SUBSCRIBE news", "[$subscribe, $news, :1]")]);
     let told: Vec<String> = keys.iter().map(|key| client.ask(&format!("SSUBSCRIBE {key}"))).collect();
@@ -79,12 +65,12 @@ fn what_is_for_another_node_than_a_subscription_is_refused_for_good() {
 #[test]
 fn what_is_for_a_slot_that_has_left_the_node_of_a_subscription_is_refused_for_good() {
     let world = Clustered::start(Version::System, 2, 0);
-    let keys = keys(&world);
+    let keys = world.cluster.keys();
     let mut client = world.client3("app");
     client.talk(&[("SUBSCRIBE news", ">[$subscribe, $news, :1]")]);
     let is_here = |key: &&String| client.ask(&format!("BLPOP {key} 0.01")) == "nil";
     let key = keys.iter().find(is_here).expect("it is at one of them");
-    let (slot, from) = (slot_of(&world, key), world.cluster.owner(slot_of(&world, key)));
+    let (slot, from) = (world.cluster.slot_of(key), world.cluster.owner(world.cluster.slot_of(key)));
     world.cluster.move_slots(slot..slot + 1, from, 1 - from);
     ask_until(&mut client, &format!("BLPOP {key} 0.01"), ELSEWHERE);
     client.talk(&[(&format!("BLPOP {key} 0.01"), ELSEWHERE)]);
@@ -93,8 +79,8 @@ fn what_is_for_a_slot_that_has_left_the_node_of_a_subscription_is_refused_for_go
 #[test]
 fn a_watch_of_a_slot_that_has_moved_is_taken_when_it_is_tried_again() {
     let world = Clustered::start(Version::System, 2, 0);
-    let key = &keys(&world)[0];
-    let slot = slot_of(&world, key);
+    let key = &world.cluster.keys()[0];
+    let slot = world.cluster.slot_of(key);
     let mut client = world.client("app");
     client.talk(&[(&format!("WATCH {key}"), "+OK"), ("UNWATCH", "+OK")]);
     world.cluster.move_slots(slot..slot + 1, 0, 1);

@@ -138,6 +138,21 @@ impl Cluster {
         (0..self.masters).find(|&number| slot <= self.slots_of(number).1).expect("all slots are given")
     }
 
+    /// The hash slot of a key, as Redis computes it.
+    pub(crate) fn slot_of(&self, key: &str) -> usize {
+        let slot = self.client(0, "root").ask(&format!("CLUSTER KEYSLOT {key}"));
+        slot.trim_start_matches(':').parse().expect("a slot")
+    }
+
+    /// A key of each master, as they began.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let key_of = |master| {
+            let is_there = |key: &String| self.owner(self.slot_of(key)) == master;
+            (0..).map(|n| format!("key:{n}")).find(is_there).expect("each has some")
+        };
+        (0..self.masters).map(key_of).collect()
+    }
+
     fn wait(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_so(self) {

@@ -12,11 +12,6 @@ use crate::world::Setup;
 
 const DOWN: &str = "-CLUSTERDOWN respgate: the hash slot is not served, command not run";
 
-fn slot_of(world: &Clustered, key: &str) -> usize {
-    let slot = world.cluster.client(0, "root").ask(&format!("CLUSTER KEYSLOT {key}"));
-    slot.trim_start_matches(':').parse().expect("a slot")
-}
-
 #[test]
 fn each_key_is_at_its_node_and_replies_are_in_order() {
     for version in Version::ALL {
@@ -113,10 +108,10 @@ fn state_in_the_connection_lives_at_the_node_of_its_slot() {
 #[test]
 fn a_transaction_whose_slot_has_moved_is_not_held_against_the_slot_of_the_one_before() {
     let world = Clustered::start(Version::System, 2, 0);
-    let is_here = |key: &String| world.cluster.owner(slot_of(&world, key)) == 0;
+    let is_here = |key: &String| world.cluster.owner(world.cluster.slot_of(key)) == 0;
     let mut here = (0..).map(|n| format!("key:{n}")).filter(is_here);
     let (one, another) = (here.next().expect("half of all"), here.next().expect("half of all"));
-    let slot = slot_of(&world, &another);
+    let slot = world.cluster.slot_of(&another);
     let mut client = world.client("app");
     let set = |key: &str| format!("SET {key} 1");
     client.talk(&[("MULTI", "+OK"), (&set(&one), "+QUEUED"), ("EXEC", "[+OK]"), ("MULTI", "+OK")]);
@@ -131,11 +126,7 @@ fn a_transaction_whose_slot_has_moved_is_not_held_against_the_slot_of_the_one_be
 fn a_transaction_is_where_its_first_key_is_whatever_comes_before_that() {
     let world = Clustered::start(Version::System, 3, 0);
     let mut client = world.client("app");
-    // One of each node.
-    let keys = [0, 1, 2].map(|node| {
-        let is_there = |key: &String| world.cluster.owner(slot_of(&world, key)) == node;
-        (0..).map(|n| format!("key:{n}")).find(is_there).expect("each has some")
-    });
+    let keys = world.cluster.keys();
     for (number, key) in keys.iter().enumerate() {
         let (set, get) = (format!("SET {key} 12"), format!("GET {key}"));
         let turns = [
@@ -219,7 +210,7 @@ fn a_transaction_at_a_slot_that_nobody_serves_takes_its_commands_along() {
     for number in 0..2 {
         world.cluster.client(number, "root").talk(&[("CONFIG SET cluster-require-full-coverage no", "+OK")]);
     }
-    world.cluster.drop_slot(slot_of(&world, "a"));
+    world.cluster.drop_slot(world.cluster.slot_of("a"));
     let mut client = world.client("app");
     client.talk(&[("SET b 1", "+OK"), ("GET a", DOWN)]);
     // Its map is the one with the hole now.
@@ -238,7 +229,7 @@ fn a_node_that_says_that_the_cluster_is_down_is_asked_until_the_time_to_wait_is_
     world.announce("the map of the cluster is not whole");
     let mut client = world.client("app");
     client.talk(&[("SET b 1", "+OK")]);
-    let slot = slot_of(&world, "a");
+    let slot = world.cluster.slot_of("a");
     world.cluster.drop_slot(slot);
     // The node of b is there and has it, and answers all the time that the cluster is down.
     client.talk(&[("GET b", DOWN), ("MGET a b", DOWN), ("PING", "+PONG")]);
@@ -305,7 +296,7 @@ fn a_node_that_does_not_answer_holds_nothing_up_of_what_others_do() {
         more(100);
         let mut client = world.client("app");
         client.talk(&[("GET a", "$1"), ("GET b", "$1")]);
-        let owner = world.cluster.owner(slot_of(&world, "a"));
+        let owner = world.cluster.owner(world.cluster.slot_of("a"));
         let mut owner = world.cluster.client(owner, "root");
         owner.talk(&[("CLIENT PAUSE 100000 WRITE", "+OK")]);
         client.write(&[crate::resp::typed("GET b"), crate::resp::typed("SET a 2")].concat());

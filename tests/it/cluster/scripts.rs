@@ -18,16 +18,6 @@ const SAYS: &str = "redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1]
 const CROSSED: &str = "-CROSSSLOT Keys in request don't hash to the same slot";
 const MOVING: &str = "-TRYAGAIN respgate: the hash slot is on its way between nodes, command not run";
 
-/// A key of each master.
-fn keys(world: &Clustered) -> Vec<String> {
-    let is_of = |master: usize, key: &str| {
-        let (first, last) = world.cluster.slots_of(master);
-        (first..=last).contains(&usize::from(slot(key.as_bytes())))
-    };
-    let key_of = |master| (0..).map(|n| format!("key:{n}")).find(|key| is_of(master, key));
-    (0..world.cluster.masters).filter_map(key_of).collect()
-}
-
 /// Errors of this kind that the nodes have answered with since they were last asked to forget.
 fn answered(world: &Clustered, kind: &str) -> u64 {
     let line = format!("errorstat_{kind}:count=");
@@ -54,7 +44,7 @@ fn sent_elsewhere(world: &Clustered, clients: &mut [&mut Client], keys: &[String
 #[test]
 fn a_script_that_says_moved_leads_nobody_else_there() {
     let world = Clustered::starting(one_worker(Version::System), 3, 0);
-    let keys = keys(&world);
+    let keys = world.cluster.keys();
     let (mut client, mut other) = (world.client("app"), world.client("ops"));
     let elsewhere = |slot: u16| format!("MOVED {slot} 127.0.0.1:{}", world.cluster.nodes[2].port);
     let (own, of_another) = (elsewhere(slot(keys[0].as_bytes())), elsewhere(slot(keys[1].as_bytes())));
@@ -81,7 +71,7 @@ fn a_script_that_says_moved_leads_nobody_else_there() {
 fn a_script_that_names_a_node_of_nobody_says_nothing_to_the_log() {
     let limits = Setup { limits: "cluster_wait_ms = 1000\n", ..Setup::default() };
     let world = Clustered::starting(limits, 2, 0);
-    let key = &keys(&world)[0];
+    let key = &world.cluster.keys()[0];
     let made_up = format!("MOVED {} 127.0.0.1:1", slot(key.as_bytes()));
     let down = "-CLUSTERDOWN respgate: the hash slot is not served, command not run";
     assert_eq!(world.client("app").call(&["EVAL", SAYS, "1", key, &made_up]).to_string(), down);
@@ -92,7 +82,7 @@ fn a_script_that_names_a_node_of_nobody_says_nothing_to_the_log() {
 #[test]
 fn a_script_on_a_link_of_its_own_that_says_moved_leads_nobody_and_tells_no_address() {
     let world = Clustered::starting(one_worker(Version::System), 3, 0);
-    let keys = keys(&world);
+    let keys = world.cluster.keys();
     for number in 0..3 {
         // Who may not ECHO has its scripts on a link of its own.
         world.cluster.client(number, "root").talk(&[("ACL SETUSER narrow -echo", "+OK")]);
@@ -113,7 +103,7 @@ fn a_script_that_does_not_end_is_killed_at_whichever_node_it_runs() {
     const LOOP: &str = "while true do end";
     for version in Version::ALL {
         let world = Clustered::start(version, 3, 0);
-        let keys = keys(&world);
+        let keys = world.cluster.keys();
         for number in 0..3 {
             world.cluster.client(number, "root").talk(&[("CONFIG SET busy-reply-threshold 50", "+OK")]);
         }

@@ -37,30 +37,22 @@ fn ask_until(client: &mut Client, command: &str, start: &str) {
     }
 }
 
-fn wait_metric(world: &World, name: &str, label: &str, is_so: impl Fn(f64) -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so(world.gateway.metric(name, label)) {
-        assert!(Instant::now() < deadline, "{name} {label} is {}", world.gateway.metric(name, label));
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 fn a_dead_backend_is_named_with_the_cause_and_not_in_every_line() {
     let (mut world, port) = world_over_tcp("");
     world.announce(LOST);
     let mut clients = ["app", "app", "ops", "ops"].map(|user| world.client(user));
     clients.iter_mut().for_each(|client| client.talk(&[("ECHO before", "$before")]));
-    wait_metric(&world, "respgate_backend_up", "database=\"default\"", |up| up == 1.0);
+    world.gateway.wait_metric("respgate_backend_up", "database=\"default\"", |up| up == 1.0);
     world.redis.kill();
     clients.iter_mut().for_each(|client| ask_until(client, "GET k", NOT_SENT));
     let told = wait_told(&world, 503, "connect since 20");
     let start = format!("backend_unavailable\ndatabase default at 127.0.0.1:{port}: connect since ");
     assert!(told.starts_with(&start) && told.ends_with("Connection refused (os error 111)\n"), "{told}");
     let node = format!("node=\"127.0.0.1:{port}\"");
-    wait_metric(&world, "respgate_backend_up", &node, |up| up == 0.0);
-    wait_metric(&world, "respgate_backend_trouble", &node, |trouble| trouble == 1.0);
-    wait_metric(&world, "respgate_backend_failures_total", "\"connect\"", |count| count >= 3.0);
+    world.gateway.wait_metric("respgate_backend_up", &node, |up| up == 0.0);
+    world.gateway.wait_metric("respgate_backend_trouble", &node, |trouble| trouble == 1.0);
+    world.gateway.wait_metric("respgate_backend_failures_total", "\"connect\"", |count| count >= 3.0);
     // Nothing is said twice within seconds, however often it is tried.
     for _ in 0..5 {
         clients.iter_mut().for_each(|client| client.talk(&[("GET k", NOT_SENT)]));
@@ -104,7 +96,7 @@ fn a_gateway_that_its_clients_have_left_finds_out_that_redis_is_back() {
         wait_told(&world, 503, "connect since 20");
         world.redis.resume();
         assert_eq!(wait_told(&world, 200, "ready\n"), "ready\n");
-        wait_metric(&world, "respgate_backend_up", "", |up| up == 1.0);
+        world.gateway.wait_metric("respgate_backend_up", "", |up| up == 1.0);
     }
 }
 
@@ -153,8 +145,10 @@ fn a_redis_user_that_is_refused_is_named_and_the_others_are_served() {
     assert!(told.starts_with("ready\ndatabase default at unix:"), "{told}");
     assert!(told.contains(", Redis user ops: auth since 20") && told.contains("WRONGPASS"), "{told}");
     app.talk(&[("ACL WHOAMI", "$app")]);
-    wait_metric(&world, "respgate_backend_trouble", "redis_user=\"ops\",cause=\"auth\"", |it| it == 1.0);
-    wait_metric(&world, "respgate_backend_up", "", |up| up == 1.0);
+    world
+        .gateway
+        .wait_metric("respgate_backend_trouble", "redis_user=\"ops\",cause=\"auth\"", |it| it == 1.0);
+    world.gateway.wait_metric("respgate_backend_up", "", |up| up == 1.0);
     let record = world.wait_audit("of the refusal", |record| record["event"] == "backend");
     assert_eq!((&record["outcome"], &record["reason"]), (&"refused".into(), &"backend_auth_failed".into()));
     assert_eq!((&record["redis_user"], &record["database"]), (&"ops".into(), &"default".into()), "{record}");
@@ -194,7 +188,7 @@ fn a_redis_user_that_is_refused_is_tried_when_its_clients_have_left() {
             let (status, body) = world.gateway.get("/readyz");
             assert!(status == 503 && body.contains("Redis user app: auth since 20"), "{status} {body}");
         }
-        wait_metric(&world, "respgate_backend_trouble", "cause=\"auth\"", |it| it == 1.0);
+        world.gateway.wait_metric("respgate_backend_trouble", "cause=\"auth\"", |it| it == 1.0);
         world.wait_audit_after(before, "of the refusal", is_told("refused"));
         if in_redis {
             root.talk(&[("ACL SETUSER app >canary-app", "+OK")]);
@@ -272,5 +266,5 @@ fn a_backend_that_speaks_no_tls_is_told_of_as_that() {
     world.announce(LOST);
     ask_until(&mut world.client("app"), "GET k", NOT_SENT);
     wait_told(&world, 503, ": tls since 20");
-    wait_metric(&world, "respgate_backend_failures_total", "\"tls\"", |count| count >= 1.0);
+    world.gateway.wait_metric("respgate_backend_failures_total", "\"tls\"", |count| count >= 1.0);
 }

@@ -8,6 +8,11 @@ fn id(client: &mut Client) -> String {
     client.ask("CLIENT ID").trim_start_matches(':').to_owned()
 }
 
+/// All clients are at one worker.
+pub(crate) fn one_worker() -> Vec<(&'static str, String)> {
+    vec![("[listener]\naddress", "workers = 1\n\n[listener]\naddress".to_owned())]
+}
+
 /// Two workers, however many cores there are.
 pub(crate) fn two_workers() -> Vec<(&'static str, String)> {
     vec![("[listener]", "workers = 2\n\n[listener]".to_owned())]

@@ -4,7 +4,7 @@
 mod blocking;
 pub(crate) mod busy;
 mod contention;
-mod control;
+pub(crate) mod control;
 mod framing;
 mod greeting;
 mod guarded;
